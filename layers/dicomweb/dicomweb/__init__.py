@@ -1,0 +1,1 @@
+"""A streaming DICOMweb client (QIDO-RS, WADO-RS, STOW-RS, PS3.18); knows no cloud."""
