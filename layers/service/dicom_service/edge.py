@@ -1,0 +1,174 @@
+"""The HTTP edge: one resolver with one place that turns errors into answers, and readers for the body a request brings.
+
+A function's module stays small::
+
+    app = create_app()
+
+    @app.get("/uid")
+    def get_uid() -> Response:
+        query = Query(app, "count")
+        count = query.integer("count", default=1, minimum=1, maximum=10_000)
+        query.check()
+        return answer({"uids": registry().take(count)})
+
+    lambda_handler = serve(app)
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+
+from dicom_service import log
+from dicom_service.errors import BadRequest, NotFound, PayloadTooLarge, ServiceError
+
+logger = log.get_logger()
+
+PROBLEM = "application/problem+json"
+UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+def create_app() -> APIGatewayRestResolver:
+    """Give a resolver whose errors are problem bodies (RFC 9457), whatever goes wrong."""
+    app = APIGatewayRestResolver(serializer=to_json)
+
+    @app.exception_handler(ServiceError)  # type: ignore[untyped-decorator]
+    def expected(error: ServiceError) -> Response[str]:
+        if error.status >= 500:
+            logger.error("request failed", extra={"code": error.code, **log.describe(error)})
+        return _problem(app, error)
+
+    @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
+    def unexpected(error: Exception) -> Response[str]:
+        logger.error("unexpected error", extra=log.describe(error))
+        return _problem(app, ServiceError("Something went wrong here; try again, and quote the requestId if it stays."))
+
+    @app.not_found
+    def no_route(_: NotFoundError) -> Response[str]:
+        # The gateway only sends known routes here: a path that does not match has a parameter the route cannot hold.
+        for name in app.current_event.path_parameters or {}:
+            if name.endswith("UID"):
+                return _problem(app, _bad_uid(name))
+        return _problem(app, NotFound("There is no such route.", code="NO_SUCH_ROUTE"))
+
+    return app
+
+
+def serve(app: APIGatewayRestResolver) -> Handler:
+    """Give the Lambda handler of an app."""
+
+    def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        logger.append_keys(requestId=request_id(event))
+        return app.resolve(event, context)
+
+    return lambda_handler
+
+
+def request_id(event: Mapping[str, Any]) -> str:
+    """Give the id under which the gateway knows this request."""
+    return str(event.get("requestContext", {}).get("requestId", ""))
+
+
+def _problem(app: APIGatewayRestResolver, error: ServiceError) -> Response[str]:
+    body = to_json(error.problem(request_id(app.current_event.raw_event)))
+    return Response(error.status, PROBLEM, body, headers={**NO_STORE, **error.headers})
+
+
+def to_json(value: Any) -> str:
+    """Serialize compactly, UTF-8 kept as it is."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def answer(
+    body: Any, status: int = 200, *, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
+) -> Response[Any]:
+    """Answer with a JSON body, or with bytes as they are."""
+    payload = body if isinstance(body, bytes) else to_json(body)
+    return Response(status, content_type, payload, headers={**NO_STORE, **(headers or {})})
+
+
+def empty(status: int = 204, *, headers: Mapping[str, str] | None = None) -> Response[None]:
+    """Answer without a body."""
+    return Response(status, None, None, headers={**NO_STORE, **(headers or {})})
+
+
+def body_bytes(app: APIGatewayRestResolver, limit: int) -> bytes:
+    """Give the request body as it was sent.
+
+    Raises
+    ------
+    BadRequest
+        The gateway's base64 cannot be undone.
+    PayloadTooLarge
+        The body is longer than `limit` bytes.
+    """
+    raw = app.current_event.raw_event.get("body") or ""
+    if not app.current_event.raw_event.get("isBase64Encoded"):
+        body = raw.encode()
+    else:
+        try:
+            body = base64.b64decode(raw, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise BadRequest("The body is not valid base64.") from error
+    if len(body) > limit:
+        raise PayloadTooLarge(f"The body has {len(body)} bytes; this route takes {limit}.", limit=limit)
+    return body
+
+
+def json_body(app: APIGatewayRestResolver, limit: int = 1_000_000) -> dict[str, Any]:
+    """Read a JSON object from the request body.
+
+    Raises
+    ------
+    BadRequest
+        It is not JSON, not UTF-8, or not an object.
+    PayloadTooLarge
+        The body is longer than `limit` bytes.
+    """
+    try:
+        body = json.loads(body_bytes(app, limit))
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is not valid JSON.", code="NOT_JSON") from error
+    if not isinstance(body, dict):
+        raise BadRequest("The body must be a JSON object.", code="NOT_JSON")
+    return body
+
+
+def check_uid(name: str, value: str) -> str:
+    """Give `value` back when it is a UID (PS3.5 §9.1) and so safe in a path, key or URL.
+
+    Raises
+    ------
+    BadRequest
+        It is not; the error names the parameter.
+    """
+    if len(value) > 64 or not UID.fullmatch(value):
+        raise _bad_uid(name)
+    return value
+
+
+def _bad_uid(name: str) -> BadRequest:
+    return BadRequest(
+        f"{name} is not a UID: digits and single dots, at most 64 characters.",
+        code="INVALID_UID",
+        errors=[{"field": name, "problem": "not a UID"}],
+    )
+
+
+def base_url(app: APIGatewayRestResolver) -> str:
+    """Give the URL of this stage as the caller sees it, without a trailing slash."""
+    event = app.current_event.raw_event
+    headers = {key.lower(): value for key, value in (event.get("headers") or {}).items()}
+    scheme = headers.get("x-forwarded-proto", "https")
+    full = str(event.get("requestContext", {}).get("path") or event.get("path") or "")
+    own = str(event.get("path") or "")
+    prefix = full[: -len(own)] if own and full.endswith(own) else ""
+    return f"{scheme}://{headers.get('host', '')}{prefix}"

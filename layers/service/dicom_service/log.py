@@ -1,0 +1,36 @@
+"""Structured logging that cannot leak patient data: codes, types and places, never messages or values of a dataset."""
+
+import hashlib
+import traceback
+from types import TracebackType
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+
+def get_logger(service: str = "dicom-service") -> Logger:
+    """Give the JSON logger that every module shares; level from ``POWERTOOLS_LOG_LEVEL``."""
+    return Logger(service=service)
+
+
+def hashed(uid: str) -> str:
+    """Shorten a UID to a token that links log lines without naming the exam (security.md, "Everywhere")."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:12]
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Describe an unexpected error by its type and where it arose.
+
+    The message is left out on purpose: a KeyError or a ValueError quotes the value, and that may be a patient's name.
+    """
+    return {"error": type(error).__name__, "at": _places(error.__traceback__), "cause": _cause(error)}
+
+
+def _places(trace: TracebackType | None) -> list[str]:
+    frames = traceback.extract_tb(trace)[-6:]
+    return [f"{frame.filename.rsplit('/', 2)[-1]}:{frame.lineno} {frame.name}" for frame in frames]
+
+
+def _cause(error: BaseException) -> str | None:
+    cause = error.__cause__ or error.__context__
+    return type(cause).__name__ if cause else None

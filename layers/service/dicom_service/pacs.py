@@ -1,0 +1,128 @@
+"""The PACS as the functions see it: a client made from the settings, and its troubles as answers to the caller."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dicomweb.auth import make_auth
+from dicomweb.client import DicomwebClient, Endpoints, Quirks, Timeouts
+from dicomweb.errors import (
+    DicomwebError,
+    InvalidUid,
+    NotFound,
+    NotSupported,
+    PacsBusy,
+    PacsRefusedCredentials,
+    PacsTimeout,
+    PacsUnreachable,
+    RequestRefused,
+)
+
+from dicom_service import errors
+from dicom_service.aws import Secret
+from dicom_service.settings import PacsSettings
+
+
+def connect(settings: PacsSettings) -> DicomwebClient:
+    """Make the client for the PACS of these settings; no request is sent yet.
+
+    Raises
+    ------
+    SettingsError
+        Credentials are asked for but the secret lacks them, or the quirks are unknown.
+    """
+    secret = Secret(settings.secret_arn).value() if settings.secret_arn else {}
+    try:
+        return DicomwebClient(
+            settings.url,
+            auth=make_auth(settings.auth, secret, signer=_signer(settings)),
+            timeouts=Timeouts(settings.connect_timeout, settings.read_timeout, settings.total_timeout),
+            endpoints=Endpoints(qido=settings.qido_url, wado=settings.wado_url, stow=settings.stow_url),
+            quirks=Quirks.parse(settings.quirks),
+            verify=_pem_file(secret, "ca_bundle") or True,
+            cert=_client_certificate(secret),
+        )
+    except (KeyError, ValueError) as error:
+        raise errors.SettingsError("The settings of the PACS are incomplete or make no sense.") from error
+
+
+def _pem_file(secret: Mapping[str, Any], key: str) -> str | None:
+    """Write a PEM text of the secret to a private file, since `requests` takes paths only."""
+    if not secret.get(key):
+        return None
+    with tempfile.NamedTemporaryFile("w", suffix=".pem", delete=False) as file:
+        file.write(secret[key])
+    Path(file.name).chmod(0o600)
+    return file.name
+
+
+def _client_certificate(secret: Mapping[str, Any]) -> tuple[str, str] | None:
+    certificate, key = _pem_file(secret, "client_cert"), _pem_file(secret, "client_key")
+    return (certificate, key) if certificate and key else None
+
+
+def _signer(settings: PacsSettings) -> Callable[..., Mapping[str, str]] | None:
+    if settings.auth != "sigv4":
+        return None
+    import boto3
+    from botocore.auth import S3SigV4Auth, SigV4Auth
+    from botocore.awsrequest import AWSRequest
+
+    session = boto3.Session()
+
+    def sign(method: str, url: str, headers: Mapping[str, str], body_sha256: str) -> Mapping[str, str]:
+        request = AWSRequest(method=method, url=url, headers={**headers, "X-Amz-Content-SHA256": body_sha256})
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise errors.SettingsError("There are no AWS credentials to sign requests to the PACS with.")
+        kind = S3SigV4Auth if settings.sigv4_service == "s3" else SigV4Auth
+        kind(credentials, settings.sigv4_service, session.region_name).add_auth(request)
+        return dict(request.headers)
+
+    return sign
+
+
+@contextmanager
+def pacs_errors(missing: str = "The PACS does not have it.") -> Iterator[None]:
+    """Turn the client's errors into answers (api.md: "PACS trouble is never the caller's fault").
+
+    Parameters
+    ----------
+    missing
+        What a 404 of the PACS means here, told to the caller.
+
+    Raises
+    ------
+    NotFound
+        The PACS does not have what the path names.
+    PacsTrouble
+        502, 503 or 504, by what went wrong.
+    """
+    try:
+        yield
+    except NotFound as error:
+        raise errors.NotFound(missing) from error
+    except InvalidUid as error:
+        raise errors.BadRequest("The path has something that is not a UID.", code="INVALID_UID") from error
+    except PacsUnreachable as error:
+        raise _trouble("The PACS cannot be reached; try again later.", 502, "PACS_UNREACHABLE") from error
+    except PacsTimeout as error:
+        raise _trouble("The PACS takes too long; try again later or ask for less.", 504, "PACS_TIMEOUT") from error
+    except PacsRefusedCredentials as error:
+        detail = "The PACS refuses this service's credentials; tell the operator."
+        raise _trouble(detail, 502, "PACS_REFUSED_CREDENTIALS") from error
+    except PacsBusy as error:
+        headers = {"Retry-After": str(error.retry_after or 5)}
+        raise _trouble("The PACS is busy; try again after the time given.", 503, "PACS_BUSY", headers) from error
+    except NotSupported as error:
+        raise _trouble("This PACS cannot do that; tell the operator.", 502, "PACS_NOT_SUPPORTED") from error
+    except RequestRefused as error:
+        raise _trouble("The PACS refuses the request; tell the operator.", 502, "PACS_ERROR") from error
+    except DicomwebError as error:
+        raise _trouble("The PACS answers nonsense; try again or tell the operator.", 502, "PACS_ERROR") from error
+
+
+def _trouble(detail: str, status: int, code: str, headers: Mapping[str, str] | None = None) -> errors.PacsTrouble:
+    return errors.PacsTrouble(detail, status=status, code=code, headers=headers)

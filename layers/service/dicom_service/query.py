@@ -1,0 +1,103 @@
+"""Query parameters: read by name without regard to case, with everything that is wrong told at once."""
+
+import datetime
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+
+from dicom_service.edge import UID
+from dicom_service.errors import BadRequest
+
+
+class Query:
+    """The query parameters of a request, names compared without case (api.md, "Conventions").
+
+    Readers collect what is wrong; `check` then raises one error that lists all of it.
+
+    Parameters
+    ----------
+    app
+        The resolver that holds the request.
+    known
+        Every parameter of the route. A mistyped filter must not widen a search to all patients, so others are refused.
+    """
+
+    def __init__(self, app: APIGatewayRestResolver, *known: str) -> None:
+        names = {name.lower(): name for name in known}
+        self.errors: list[dict[str, str]] = []
+        self._values: dict[str, str] = {}
+        multi = app.current_event.raw_event.get("multiValueQueryStringParameters") or {}
+        single = app.current_event.raw_event.get("queryStringParameters") or {}
+        for key, values in {**{k: [v] for k, v in single.items()}, **multi}.items():
+            name = names.get(key.lower())
+            if name is None:
+                self.errors.append({"field": key[:64], "problem": "unknown parameter"})
+            elif len(values) > 1 or name in self._values:
+                self.errors.append({"field": name, "problem": "given more than once"})
+            else:
+                self._values[name] = values[0] or ""
+
+    def text(self, name: str, *, default: Any = None, required: bool = False, longest: int = 324) -> Any:
+        """Read a text; `longest` is in characters."""
+        value = self._values.get(name, "").strip()
+        if not value:
+            return self._fail(name, "required") if required else default
+        if len(value) > longest:
+            return self._fail(name, f"longer than {longest} characters")
+        return self._fail(name, "has control characters") if not value.isprintable() else value
+
+    def integer(self, name: str, *, default: int, minimum: int, maximum: int) -> int:
+        """Read an integer between `minimum` and `maximum`."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if re.fullmatch(r"-?[0-9]{1,9}", value) and minimum <= int(value) <= maximum:
+            return int(value)
+        self._fail(name, f"not an integer from {minimum} to {maximum}")
+        return default
+
+    def choice(self, name: str, choices: Mapping[str, str] | tuple[str, ...], *, default: Any = None) -> Any:
+        """Read one of a few words, compared without case; given as they are spelled in `choices`."""
+        value = self.text(name)
+        if value is None:
+            return default
+        spelled = {choice.lower(): choice for choice in choices}
+        if value.lower() in spelled:
+            return spelled[value.lower()]
+        return self._fail(name, "not one of " + ", ".join(choices))
+
+    def uid(self, name: str, *, required: bool = False) -> Any:
+        """Read a UID (PS3.5 §9.1)."""
+        value = self.text(name, required=required)
+        if value is None or (len(value) <= 64 and UID.fullmatch(value)):
+            return value
+        return self._fail(name, "not a UID")
+
+    def date(self, name: str) -> Any:
+        """Read a day, ``YYYYMMDD`` or ``YYYY-MM-DD``; given as DICOM DA (PS3.5 §6.2)."""
+        value = self.text(name)
+        if value is None:
+            return None
+        digits = value.replace("-", "") if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else value
+        try:
+            return datetime.datetime.strptime(digits, "%Y%m%d").strftime("%Y%m%d")
+        except ValueError:
+            return self._fail(name, "not a date, YYYYMMDD or YYYY-MM-DD")
+
+    def _fail(self, name: str, problem: str) -> Any:
+        self.errors.append({"field": name, "problem": problem})
+        return None
+
+    def check(self) -> None:
+        """Raise one BadRequest that lists everything found wrong, if anything was.
+
+        Raises
+        ------
+        BadRequest
+            With member ``errors``: one entry for each bad parameter.
+        """
+        if self.errors:
+            listed = "; ".join(f"{error['field']}: {error['problem']}" for error in self.errors)
+            raise BadRequest(f"Bad query parameters: {listed}.", code="INVALID_PARAMETER", errors=self.errors)

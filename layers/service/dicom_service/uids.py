@@ -1,0 +1,120 @@
+"""Unique DICOM UIDs: registered before they are given, never given twice (PS3.5 §9, Annex B).
+
+A call registers one random block prefix with one conditional write and numbers its UIDs below it, so 10,000 UIDs cost
+the same write as one. Two callers can only collide on the prefix, and then the condition makes the later one draw anew.
+
+===================  =================================================  ==========
+form                 shape                                              longest
+===================  =================================================  ==========
+root given           ``<root>.<39 random digits at most>.<1..10000>``   root + 46
+no root              ``2.25.<UUID as integer>.<1..10000>``              50
+===================  =================================================  ==========
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws
+from dicom_service.edge import UID
+from dicom_service.errors import Unavailable
+from dicom_service.settings import setting
+
+MAX_COUNT = 10_000
+MAX_LENGTH = 64
+# One dot, the block prefix, one dot, the counter: at least 19 random digits (63 bits) must fit behind the root.
+_COUNTER_DIGITS = len(str(MAX_COUNT))
+_FEWEST_RANDOM_DIGITS = 19
+LONGEST_ROOT = MAX_LENGTH - 2 - _COUNTER_DIGITS - _FEWEST_RANDOM_DIGITS
+
+
+def uid_root(text: str) -> str:
+    """Cast a UID root: components without leading zeros, first 0–2, room left for the rest (PS3.5 §9.1).
+
+    Raises
+    ------
+    ValueError
+        It is not the start of a valid UID, or too long.
+    """
+    parts = text.split(".")
+    well_formed = UID.fullmatch(text) and all(part == "0" or not part.startswith("0") for part in parts)
+    if not well_formed or parts[0] not in {"0", "1", "2"} or len(parts) < 2 or len(text) > LONGEST_ROOT:
+        raise ValueError("not a UID root")
+    if parts[0] in {"0", "1"} and int(parts[1]) > 39:
+        raise ValueError("the second component is at most 39 below 0 and 1")
+    return text
+
+
+@dataclass(frozen=True)
+class UidSettings:
+    """Where UIDs are registered and under which root they are made."""
+
+    table: str = setting("UIDS_TABLE")
+    root: str | None = setting("DICOM_UID_ROOT", cast=uid_root, default=None)
+
+
+class UidRegistry:
+    """Makes UIDs that nobody was given before.
+
+    Parameters
+    ----------
+    settings
+        Table and root.
+    random_below
+        Source of randomness; tests make it collide.
+    """
+
+    def __init__(self, settings: UidSettings, *, random_below: Callable[[int], int] = secrets.randbelow) -> None:
+        self._settings = settings
+        self._random_below = random_below
+
+    def take(self, count: int = 1) -> list[str]:
+        """Register a block and give `count` UIDs of it.
+
+        Parameters
+        ----------
+        count
+            1 to 10,000; costs one write whatever it is.
+
+        Raises
+        ------
+        Unavailable
+            The table does not take the registration; no UID is given.
+        """
+        prefix = self._register(count)
+        return [f"{prefix}.{number}" for number in range(1, count + 1)]
+
+    def _register(self, count: int) -> str:
+        for _ in range(5):
+            prefix = self._draw()
+            item = aws.to_item({"prefix": prefix, "count": count, "registeredAt": int(time.time())})
+            try:
+                aws.dynamodb().put_item(
+                    TableName=self._settings.table,
+                    Item=item,
+                    ConditionExpression="attribute_not_exists(#prefix)",
+                    ExpressionAttributeNames={"#prefix": "prefix"},
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                    continue
+                raise Unavailable("UIDs cannot be registered at the moment; try again.") from error
+            except BotoCoreError as error:
+                raise Unavailable("UIDs cannot be registered at the moment; try again.") from error
+            return prefix
+        raise Unavailable("UIDs cannot be registered at the moment; try again.")
+
+    def _draw(self) -> str:
+        root = self._settings.root
+        if root is None:
+            # RFC 9562 version 4: the variant and version bits are part of what PS3.5 B.2 turns into an integer.
+            number = self._random_below(1 << 128)
+            number = number & ~(0xF << 76) | 0x4 << 76
+            number = number & ~(0x3 << 62) | 0x2 << 62
+            return f"2.25.{number}"
+        digits = min(39, MAX_LENGTH - len(root) - 2 - _COUNTER_DIGITS)
+        lowest = 10 ** (digits - 1)
+        return f"{root}.{lowest + self._random_below(9 * lowest)}"
