@@ -1,0 +1,442 @@
+"""One HTTP call to a PACS: connection reuse, deadline, retries, redirects, and errors under our own names.
+
+QIDO-RS, WADO-RS, STOW-RS and the worklist protocols all speak through :class:`Transport`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, runtime_checkable
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3.exceptions
+from requests.auth import AuthBase
+
+from dicomweb._connection import Deadline, PacsAdapter, current_deadline, keep
+from dicomweb._mapping import error_for_status, mapped_errors, never_connected, retry_after
+from dicomweb.errors import BodyUnreadable, PacsFault, PacsTimeout, PacsUnreachable
+
+MAX_ANSWER = 256 * 1024 * 1024
+"""Bytes: the longest answer that is read into memory."""
+
+DICOM_JSON = "application/dicom+json"
+
+_READ_SIZE = 256 * 1024
+_MAX_REDIRECTS = 3
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_RETRIED: Final = {True: frozenset((429, 503)), False: frozenset((429, 502, 503, 504))}
+_LONGEST_RETRY_AFTER = 5
+_FIRST_PAUSE = 0.1
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait for a PACS.
+
+    Parameters
+    ----------
+    connect
+        To open a connection, seconds.
+    read
+        Longest single wait for bytes, either way, seconds.
+    total
+        Whole call with all its retries, from the first byte sent to the last byte read, seconds.
+    """
+
+    connect: float = 3.05
+    read: float = 20.0
+    total: float = 25.0
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a request sends. It can be read again from the start, so that a retry never sends half of it.
+
+    Parameters
+    ----------
+    content_type
+        Media type with its parameters.
+    length
+        Bytes, exactly: sent as Content-Length.
+    open
+        Gives a new iterator over the bytes at each call.
+    """
+
+    content_type: str
+    length: int
+    open: Callable[[], Iterator[bytes]]
+
+    @classmethod
+    def of(cls, content: bytes, content_type: str) -> Body:
+        """Make a body of bytes that are in memory."""
+        return cls(content_type, len(content), lambda: iter((content,)))
+
+
+@runtime_checkable
+class RenewableAuth(Protocol):
+    """Credentials that may be worth a second try after a 401."""
+
+    def renew(self) -> bool:
+        """Forget what was refused; True when the request may be tried again."""
+
+
+class _Sending:
+    """One pass over a body; its ``len()`` makes requests send Content-Length instead of chunks."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __len__(self) -> int:
+        return self._body.length
+
+    def __iter__(self) -> Iterator[bytes]:
+        sent = 0
+        try:
+            for piece in self._body.open():
+                sent += len(piece)
+                if sent > self._body.length:
+                    break
+                yield piece
+        except (OSError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            # Left as it is, the HTTP library would take it for trouble with the connection to the PACS.
+            raise BodyUnreadable("what was to be sent could not be read") from error
+        if sent != self._body.length:
+            raise BodyUnreadable("what was to be sent is not as long as was announced")
+
+
+class Response:
+    """The answer of a PACS, whatever its status.
+
+    Attributes
+    ----------
+    status
+        HTTP status.
+    headers
+        Headers, names in any case.
+    url
+        Where the answer came from in the end.
+    content
+        The body; empty when the answer is streamed.
+    """
+
+    def __init__(self, raw: requests.Response, deadline: Deadline, *, max_answer: int = MAX_ANSWER) -> None:
+        self._raw = raw
+        self._max_answer = max_answer
+        self._deadline = deadline
+        self.status: int = raw.status_code
+        self.headers: Mapping[str, str] = raw.headers
+        self.url: str = raw.url
+        self.content = b""
+
+    @property
+    def media_type(self) -> str:
+        """Media type of the body in lower case, without parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        """Yield the body as it arrives, in pieces of at most 256 KiB.
+
+        Raises
+        ------
+        PacsUnreachable
+            The connection broke before the announced end.
+        PacsTimeout
+            The PACS stalled, or the deadline of the call passed.
+        PacsFault
+            The body cannot be decoded.
+        """
+        with mapped_errors():
+            while piece := self._raw.raw.read1(_READ_SIZE, decode_content=True):
+                yield piece
+
+    def read(self) -> bytes:
+        """Read the rest of the body into memory.
+
+        Raises
+        ------
+        PacsUnreachable, PacsTimeout
+            As for :meth:`iter_bytes`.
+        PacsFault
+            The body cannot be decoded, or is too long to be an answer.
+        """
+        pieces = []
+        length = 0
+        for piece in self.iter_bytes():
+            length += len(piece)
+            if length > self._max_answer:
+                self.close()
+                raise PacsFault("the answer of the PACS is too long", status=self.status)
+            pieces.append(piece)
+        self.content = b"".join(pieces)
+        return self.content
+
+    def json(self) -> Any:
+        """Parse the body that was read.
+
+        Raises
+        ------
+        PacsFault
+            It is not JSON: a login page, a proxy's error page, half an answer.
+        """
+        try:
+            return json.loads(self.content)
+        except ValueError as error:
+            raise PacsFault("the PACS answered something that is not JSON", status=self.status) from error
+
+    def raise_for_status(self) -> None:
+        """Raise the error that the status means.
+
+        Raises
+        ------
+        PacsRefusedCredentials, NotFound, NotSupported, PacsBusy, PacsTimeout, RequestRefused, PacsFault
+            For statuses that are no success.
+        """
+        error = error_for_status(self.status, self.headers)
+        if error is not None:
+            self.close()
+            raise error
+
+    def close(self) -> None:
+        """Give up the rest of the body, and the connection with it when there is a rest."""
+        self._raw.close()
+
+
+def make_session() -> requests.Session:
+    """Make a session that reuses connections, keeps deadlines, and takes nothing from the environment.
+
+    A session of your own has no deadlines unless ``PacsAdapter`` is mounted on it, as is done here.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    session.mount("http://", PacsAdapter())
+    session.mount("https://", PacsAdapter())
+    return session
+
+
+class Transport:
+    """Sends requests to one PACS and says under our own names what went wrong. Construction does no I/O.
+
+    Safe to use from several threads.
+
+    Parameters
+    ----------
+    auth
+        Credentials, see :func:`dicomweb.auth.make_auth`.
+    timeouts
+        Limits of every call.
+    verify
+        False to trust any certificate, or the path of a CA bundle.
+    cert
+        Paths of the client certificate and its key.
+    max_retries
+        How often a call is repeated after its first try.
+    session
+        Otherwise :func:`make_session`.
+    sleep
+        Pauses between tries.
+    """
+
+    def __init__(
+        self,
+        *,
+        auth: AuthBase | None = None,
+        timeouts: Timeouts | None = None,
+        verify: bool | str = True,
+        cert: tuple[str, str] | None = None,
+        max_retries: int = 2,
+        session: requests.Session | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._auth = auth
+        self._timeouts = timeouts or Timeouts()
+        self._verify = verify
+        self._cert = cert
+        self._max_retries = max_retries
+        self._session = session or make_session()
+        self._sleep = sleep
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        idempotent: bool | None = None,
+        stream: bool = False,
+    ) -> Response:
+        """Send a request and return the answer, whatever its status.
+
+        Idempotent requests are tried again after a broken connection or when the PACS is busy for a moment; each try
+        is signed anew and sends its body from the start. Any request is tried again when no connection came about, and
+        once after a 401 when the credentials could be renewed. Redirects are followed only without a body; credentials
+        stay with the host they are for.
+
+        Parameters
+        ----------
+        method
+            HTTP method.
+        url
+            Absolute URL, its query encoded already.
+        headers
+            Further headers.
+        body
+            What to send.
+        idempotent
+            Whether sending it twice does no harm. Otherwise only GET and HEAD are taken to be so.
+        stream
+            Leave the body of the answer unread: the caller iterates it and closes the response.
+
+        Raises
+        ------
+        PacsUnreachable
+            No connection, or it broke.
+        PacsTimeout
+            The PACS was too slow.
+        PacsFault
+            The answer cannot be decoded or is too long, or the PACS redirects in circles or to nowhere.
+        PacsRefusedCredentials, PacsBusy
+            From the token endpoint.
+        BodyUnreadable
+            The body could not be read, or its length is wrong.
+        """
+        may_repeat = method in ("GET", "HEAD") if idempotent is None else idempotent
+        deadline = self._deadline()
+        renewed = False
+        tries = 0
+        with keep(deadline):
+            while True:
+                last = tries >= self._max_retries
+                try:
+                    response = self._follow(method, url, headers or {}, body, stream, deadline)
+                except (PacsUnreachable, PacsTimeout) as error:
+                    if last or not _worth_repeating(error, may_repeat):
+                        raise
+                    pause = _pause(tries)
+                    if pause >= deadline.remaining():
+                        raise
+                else:
+                    if response.status == 401 and not renewed and self._renew():
+                        renewed = True
+                        response.close()
+                        continue
+                    wait = _busy_pause(response, tries, body is not None)
+                    if last or not may_repeat or wait is None or wait >= deadline.remaining():
+                        return response
+                    response.close()
+                    pause = wait
+                self._sleep(pause)
+                tries += 1
+
+    def get_json(self, url: str, *, headers: Mapping[str, str] | None = None) -> Any:
+        """Fetch and parse a JSON document; None for an answer without content.
+
+        Parameters
+        ----------
+        url
+            Absolute URL, its query encoded already.
+        headers
+            Further headers; Accept asks for DICOM JSON unless given here.
+
+        Raises
+        ------
+        DicomwebError
+            As :meth:`request` and :meth:`Response.raise_for_status`; PacsFault when the answer is not JSON.
+        """
+        response = self.request("GET", url, headers={"Accept": DICOM_JSON, **(headers or {})})
+        response.raise_for_status()
+        return response.json() if response.content.strip() else None
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._session.close()
+
+    def _deadline(self) -> Deadline:
+        outer = current_deadline()
+        total = self._timeouts.total if outer is None else min(self._timeouts.total, outer.remaining())
+        return Deadline(self._timeouts.read, total)
+
+    def _renew(self) -> bool:
+        return isinstance(self._auth, RenewableAuth) and self._auth.renew()
+
+    def _follow(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body | None,
+        stream: bool,
+        deadline: Deadline,
+    ) -> Response:
+        auth = self._auth
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = self._send(method, url, headers, body, auth, deadline)
+            if body is not None or response.status not in _REDIRECTS or "Location" not in response.headers:
+                if not stream:
+                    response.read()
+                return response
+            response.close()
+            url = urljoin(url, response.headers["Location"])
+            auth = auth if _same_host(response.url, url) else None
+        raise PacsFault("the PACS redirects in circles", status=response.status)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body | None,
+        auth: AuthBase | None,
+        deadline: Deadline,
+    ) -> Response:
+        all_headers = {"Accept-Encoding": "identity", **headers}
+        if body is not None:
+            all_headers["Content-Type"] = body.content_type
+        with mapped_errors():
+            request = requests.Request(
+                method, url, headers=all_headers, auth=auth, data=_Sending(body) if body and body.length else None
+            )
+            prepared = self._session.prepare_request(request)
+            settings = self._session.merge_environment_settings(prepared.url, {}, True, self._verify, self._cert)
+            raw = self._session.send(
+                prepared,
+                timeout=(deadline.next_wait(self._timeouts.connect), deadline.next_wait()),
+                allow_redirects=False,
+                **settings,
+            )
+        return Response(raw, deadline)
+
+
+def _same_host(url: str, other: str) -> bool:
+    """Whether credentials for the one may go to the other; never from https to http."""
+    here, there = urlsplit(url), urlsplit(other)
+    return (here.scheme, here.hostname, here.port) == (there.scheme, there.hostname, there.port)
+
+
+def _worth_repeating(error: Exception, may_repeat: bool) -> bool:
+    if never_connected(error):
+        return True
+    if isinstance(error, PacsTimeout) or isinstance(error.__cause__, requests.exceptions.SSLError):
+        return False
+    return may_repeat
+
+
+def _pause(tries: int) -> float:
+    """Seconds before the next try: growing, and random so that many callers do not come back together."""
+    longest = _FIRST_PAUSE * 2.0**tries
+    return random.uniform(longest / 2, longest)  # noqa: S311 - not for security
+
+
+def _busy_pause(response: Response, tries: int, has_body: bool) -> float | None:
+    """Seconds to wait before asking again, None when this answer is final."""
+    if response.status not in _RETRIED[has_body]:
+        return None
+    wanted = retry_after(response.headers)
+    if wanted is None:
+        return _pause(tries)
+    return float(wanted) + _pause(tries) if wanted <= _LONGEST_RETRY_AFTER else None

@@ -1,0 +1,266 @@
+"""The transport against a server that misbehaves."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from dicomweb.auth import make_auth
+from dicomweb.errors import (
+    BodyUnreadable,
+    DicomwebError,
+    NotFound,
+    NotSupported,
+    PacsBusy,
+    PacsFault,
+    PacsRefusedCredentials,
+    PacsTimeout,
+    PacsUnreachable,
+    RequestRefused,
+)
+from dicomweb.transport import Body, Timeouts, Transport
+from tests.unit.dicomweb.fake_pacs import (
+    FakePacs,
+    answer,
+    cut_off,
+    dicom_json,
+    drip,
+    drip_headers,
+    hang_up,
+    html,
+    reset,
+    stall,
+)
+
+QUICK = Timeouts(connect=0.3, read=0.3, total=1.0)
+OK = dicom_json([{"ok": True}])
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def transport(pauses: list[float]) -> Iterator[Transport]:
+    quick = Transport(timeouts=QUICK, sleep=pauses.append)
+    yield quick
+    quick.close()
+
+
+def numbered(size: int) -> Body:
+    """A body in pieces that can be read again and again."""
+    data = bytes(range(256)) * (size // 256)
+    return Body("application/octet-stream", len(data), lambda: (data[at : at + 1000] for at in range(0, size, 1000)))
+
+
+@pytest.mark.parametrize("trouble", [answer(503), answer(502), answer(504), answer(429), reset, hang_up])
+def test_get_is_tried_again_after_passing_trouble(trouble, transport, pauses):  # type: ignore[no-untyped-def]
+    with FakePacs(trouble, OK) as pacs:
+        assert transport.get_json(pacs.url) == [{"ok": True}]
+    assert len(pacs.received) == 2
+    assert len(pauses) == 1
+
+
+def test_short_retry_after_is_waited_for(transport: Transport, pauses: list[float]) -> None:
+    slow = Transport(timeouts=Timeouts(total=20), sleep=pauses.append)
+    with FakePacs(answer(429, Retry_After="2"), OK) as pacs:
+        slow.get_json(pacs.url)
+    assert 2 <= pauses[0] < 3
+
+
+@pytest.mark.parametrize(("status", "wanted"), [(429, "120"), (503, "120")])
+def test_long_retry_after_is_passed_on_at_once(status: int, wanted: str, transport: Transport) -> None:
+    with FakePacs(answer(status, Retry_After=wanted)) as pacs, pytest.raises(PacsBusy) as caught:
+        transport.get_json(pacs.url)
+    assert caught.value.retry_after == 120
+    assert len(pacs.received) == 1
+
+
+def test_answer_cut_off_in_the_middle_is_fetched_again(transport: Transport) -> None:
+    with FakePacs(cut_off(b"[{", 100), OK) as pacs:
+        assert transport.get_json(pacs.url) == [{"ok": True}]
+
+
+def test_answer_cut_off_every_time_is_unreachable(transport: Transport) -> None:
+    with FakePacs(cut_off(b"[{", 100)) as pacs, pytest.raises(PacsUnreachable):
+        transport.get_json(pacs.url)
+    assert len(pacs.received) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, RequestRefused),
+        (401, PacsRefusedCredentials),
+        (403, PacsRefusedCredentials),
+        (404, NotFound),
+        (405, NotSupported),
+        (406, NotSupported),
+        (409, RequestRefused),
+        (410, NotFound),
+        (415, NotSupported),
+        (429, PacsBusy),
+        (500, PacsFault),
+        (501, NotSupported),
+        (502, PacsFault),
+        (503, PacsBusy),
+        (504, PacsTimeout),
+        (304, PacsFault),
+    ],
+)
+def test_each_status_has_its_error(status: int, error: type[DicomwebError], transport: Transport) -> None:
+    with FakePacs(answer(status)) as pacs, pytest.raises(error):
+        transport.get_json(pacs.url)
+
+
+def test_html_instead_of_json_is_a_fault(transport: Transport) -> None:
+    with FakePacs(html()) as pacs, pytest.raises(PacsFault):
+        transport.get_json(pacs.url)
+
+
+def test_refused_connection_is_unreachable(transport: Transport) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+        with pytest.raises(PacsUnreachable):
+            transport.get_json(url)
+
+
+def test_unknown_host_is_unreachable(transport: Transport) -> None:
+    with pytest.raises(PacsUnreachable):
+        transport.get_json("http://pacs.invalid/")
+
+
+def test_silence_is_a_timeout_and_not_tried_again(transport: Transport) -> None:
+    with FakePacs(stall) as pacs, pytest.raises(PacsTimeout):
+        transport.get_json(pacs.url)
+    assert len(pacs.received) == 1
+
+
+@pytest.mark.parametrize("slow", [drip([b" "] * 100, 0.1), drip_headers(0.1)], ids=["body", "headers"])
+def test_dripping_answer_ends_at_the_deadline(slow, transport):  # type: ignore[no-untyped-def]
+    """GIVEN an answer that never pauses longer than the read timeout WHEN it takes too long in all THEN it is cut."""
+    started = time.monotonic()
+    with FakePacs(slow) as pacs, pytest.raises(PacsTimeout):
+        transport.get_json(pacs.url)
+    assert time.monotonic() - started < 5  # dripping to the end takes 10 s
+
+
+def test_retries_stop_at_the_deadline() -> None:
+    def one_second(_pause: float) -> None:
+        time.sleep(0.4)
+
+    slow = Transport(timeouts=QUICK, max_retries=100, sleep=one_second)
+    with FakePacs(reset) as pacs, pytest.raises((PacsUnreachable, PacsTimeout)):
+        slow.get_json(pacs.url)
+    assert len(pacs.received) < 5
+
+
+def test_no_content_is_none(transport: Transport) -> None:
+    with FakePacs(answer(204)) as pacs:
+        assert transport.get_json(pacs.url) is None
+
+
+def test_identity_encoding_is_asked_for_and_connections_are_reused(transport: Transport) -> None:
+    with FakePacs(OK) as pacs:
+        transport.get_json(pacs.url)
+        transport.get_json(pacs.url)
+    first, second = pacs.received
+    assert first.headers["accept-encoding"] == "identity"
+    assert first.connection == second.connection
+
+
+def test_connection_that_the_server_is_about_to_close_is_not_used(transport: Transport) -> None:
+    with FakePacs(dicom_json([], Keep_Alive="timeout=0")) as pacs:
+        transport.get_json(pacs.url)
+        time.sleep(0.01)
+        transport.get_json(pacs.url)
+    first, second = pacs.received
+    assert first.connection != second.connection
+
+
+@pytest.mark.parametrize("trouble", [reset, hang_up, answer(503), answer(429, Retry_After="0")])
+def test_idempotent_post_sends_its_whole_body_again(trouble, transport):  # type: ignore[no-untyped-def]
+    body = numbered(25600)
+    with FakePacs(trouble, OK) as pacs:
+        response = transport.request("POST", pacs.url, body=body, idempotent=True)
+    assert response.status == 200
+    assert [r.body for r in pacs.received] == [b"".join(body.open())] * 2
+    assert {r.headers["content-length"] for r in pacs.received} == {"25600"}
+    assert all("transfer-encoding" not in r.headers for r in pacs.received)
+
+
+@pytest.mark.parametrize("trouble", [reset, hang_up])
+def test_other_post_is_never_sent_twice(trouble, transport):  # type: ignore[no-untyped-def]
+    with FakePacs(trouble, OK) as pacs, pytest.raises(PacsUnreachable):
+        transport.request("POST", pacs.url, body=Body.of(b"{}", "application/json"))
+    assert len(pacs.received) == 1
+
+
+@pytest.mark.parametrize("announced", [9, 11])
+def test_body_of_another_length_than_announced_is_our_fault(announced: int, transport: Transport) -> None:
+    body = Body("text/plain", announced, lambda: iter((b"01234", b"56789")))
+    with FakePacs(OK) as pacs, pytest.raises(BodyUnreadable):
+        transport.request("POST", pacs.url, body=body, idempotent=True)
+
+
+def test_body_that_cannot_be_read_is_not_blamed_on_the_pacs(transport: Transport) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"0123"
+        raise ConnectionResetError
+
+    with FakePacs(OK) as pacs, pytest.raises(BodyUnreadable):
+        transport.request("POST", pacs.url, body=Body("text/plain", 10, broken), idempotent=True)
+
+
+def test_redirect_within_the_host_keeps_credentials() -> None:
+    transport = Transport(auth=make_auth("header", {"name": "X-Key", "value": "k"}), timeouts=QUICK)
+    with FakePacs(answer(307, Location="/elsewhere?a=1"), OK) as pacs:
+        transport.get_json(pacs.url)
+    assert pacs.received[1].target == "/elsewhere?a=1"
+    assert pacs.received[1].headers["x-key"] == "k"
+
+
+@pytest.mark.parametrize(
+    ("kind", "secret"),
+    [
+        ("header", {"name": "X-Key", "value": "k"}),
+        ("basic", {"username": "u", "password": "p"}),
+        ("bearer", {"token": "t"}),
+    ],
+)
+def test_redirect_to_another_host_carries_no_credentials(kind: str, secret: dict[str, str]) -> None:
+    transport = Transport(auth=make_auth(kind, secret), timeouts=QUICK)
+    with FakePacs(OK) as other, FakePacs(answer(302, Location=other.url)) as pacs:
+        transport.get_json(pacs.url)
+    assert {"x-key", "authorization"} & pacs.received[0].headers.keys()
+    assert not {"x-key", "authorization"} & other.received[0].headers.keys()
+
+
+def test_redirect_in_circles_is_a_fault(transport: Transport) -> None:
+    with FakePacs(answer(302, Location="/again")) as pacs, pytest.raises(PacsFault):
+        transport.get_json(pacs.url)
+    assert len(pacs.received) == 4
+
+
+@pytest.mark.parametrize("location", ["http://[", "gopher://x/"])
+def test_redirect_to_nowhere_is_a_fault(location: str, transport: Transport) -> None:
+    with FakePacs(answer(302, Location=location)) as pacs, pytest.raises(PacsFault):
+        transport.get_json(pacs.url)
+
+
+def test_body_is_not_redirected(transport: Transport) -> None:
+    with FakePacs(answer(307, Location="/elsewhere"), OK) as pacs:
+        response = transport.request("POST", pacs.url, body=Body.of(b"x", "text/plain"), idempotent=True)
+    assert response.status == 307
+    assert len(pacs.received) == 1
+
+
+def test_messages_show_neither_url_nor_body(transport: Transport) -> None:
+    with FakePacs(answer(500, b"ROSSI^MARIO")) as pacs, pytest.raises(PacsFault) as caught:
+        transport.get_json(pacs.url + "/studies?PatientName=ROSSI")
+    assert "ROSSI" not in str(caught.value)
