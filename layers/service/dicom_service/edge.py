@@ -17,7 +17,6 @@ A function's module stays small::
 import base64
 import binascii
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,11 +25,11 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from dicom_service import log
 from dicom_service.errors import BadRequest, NotFound, PayloadTooLarge, ServiceError
+from dicom_service.uid import is_uid
 
 logger = log.get_logger()
 
 PROBLEM = "application/problem+json"
-UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -150,7 +149,7 @@ def check_uid(name: str, value: str) -> str:
     BadRequest
         It is not; the error names the parameter.
     """
-    if len(value) > 64 or not UID.fullmatch(value):
+    if not is_uid(value):
         raise _bad_uid(name)
     return value
 

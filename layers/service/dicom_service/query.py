@@ -7,8 +7,8 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
-from dicom_service.edge import UID
 from dicom_service.errors import BadRequest
+from dicom_service.uid import is_uid
 
 
 class Query:
@@ -71,7 +71,7 @@ class Query:
     def uid(self, name: str, *, required: bool = False) -> Any:
         """Read a UID (PS3.5 §9.1)."""
         value = self.text(name, required=required)
-        if value is None or (len(value) <= 64 and UID.fullmatch(value)):
+        if value is None or is_uid(value):
             return value
         return self._fail(name, "not a UID")
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws
-from dicom_service.edge import UID
 from dicom_service.errors import Unavailable
 from dicom_service.settings import setting
+from dicom_service.uid import is_uid
 
 MAX_COUNT = 10_000
 MAX_LENGTH = 64
@@ -40,7 +40,7 @@ def uid_root(text: str) -> str:
         It is not the start of a valid UID, or too long.
     """
     parts = text.split(".")
-    well_formed = UID.fullmatch(text) and all(part == "0" or not part.startswith("0") for part in parts)
+    well_formed = is_uid(text) and all(part == "0" or not part.startswith("0") for part in parts)
     if not well_formed or parts[0] not in {"0", "1", "2"} or len(parts) < 2 or len(text) > LONGEST_ROOT:
         raise ValueError("not a UID root")
     if parts[0] in {"0", "1"} and int(parts[1]) > 39:

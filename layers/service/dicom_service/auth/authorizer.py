@@ -1,0 +1,87 @@
+"""Decides each request before any function runs: the REQUEST authorizer behind every route that is not open."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dicom_service.auth.oidc import OidcVerifier
+from dicom_service.auth.principal import Principal
+from dicom_service.auth.service_keys import ServiceKeys
+from dicom_service.aws import Secret
+from dicom_service.errors import Unauthorized
+from dicom_service.settings import setting
+
+LONGEST_CREDENTIAL = 8192
+
+
+@dataclass(frozen=True)
+class AuthSettings:
+    """Which credentials are known."""
+
+    service_keys_secret: str = setting("SERVICE_KEYS_SECRET_ARN")
+    oidc_issuer: str | None = setting("OIDC_ISSUER", default=None)
+    oidc_audience: str | None = setting("OIDC_AUDIENCE", default=None)
+
+
+class CredentialKind(Protocol):
+    """One kind of credential."""
+
+    def find(self, token: str) -> Principal | None:
+        """Give whom `token` speaks for, or None."""
+
+
+class Authorizer:
+    """Tries each kind of credential in turn; the first that knows the token decides.
+
+    Parameters
+    ----------
+    kinds
+        Cheapest first.
+    """
+
+    def __init__(self, kinds: Sequence[CredentialKind]) -> None:
+        self._kinds = kinds
+
+    @classmethod
+    def from_settings(cls, settings: AuthSettings) -> "Authorizer":
+        """Make the authorizer of a deployment."""
+        kinds: list[CredentialKind] = [ServiceKeys(Secret(settings.service_keys_secret))]
+        if settings.oidc_issuer and settings.oidc_audience:
+            kinds.append(OidcVerifier(settings.oidc_issuer, settings.oidc_audience))
+        return cls(kinds)
+
+    def decide(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the policy for one request.
+
+        Parameters
+        ----------
+        event
+            The REQUEST authorizer event of API Gateway.
+
+        Raises
+        ------
+        Unauthorized
+            There is no bearer credential, or nobody knows it.
+        """
+        token = bearer_token(event.get("headers") or {})
+        for kind in self._kinds:
+            principal = kind.find(token)
+            if principal is not None:
+                return principal.policy(event)
+        raise Unauthorized("The credential is unknown.")
+
+
+def bearer_token(headers: Mapping[str, str]) -> str:
+    """Give the token of the Authorization header (RFC 6750 §2.1).
+
+    Raises
+    ------
+    Unauthorized
+        There is none.
+    """
+    values = [value for name, value in headers.items() if name.lower() == "authorization"]
+    scheme, _, token = (values[0] if values else "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token or len(token) > LONGEST_CREDENTIAL or not token.isascii():
+        raise Unauthorized("The request has no bearer credential.")
+    return token

@@ -1,0 +1,96 @@
+"""A caller whose credential is known, and the routes that credential reaches (api.md, "Authentication").
+
+============  =================================================================
+role          reaches
+============  =================================================================
+``service``   every route but the PACS callback
+``reader``    GET routes that change nothing and give nobody else access
+``callback``  ``POST /new-exam-callback`` and nothing else
+``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names
+============  =================================================================
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+CALLBACK_ROUTE = "/new-exam-callback"
+STUDY_ROUTE = "/exams/studies/{studyUID}"
+# GET routes that make something: they are not for readers.
+MAKING_ROUTES = frozenset({"/token", "/uid"})
+ROLES = ("service", "reader", "callback", "exam")
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A known caller.
+
+    Parameters
+    ----------
+    name
+        Who it is, for the audit trail.
+    role
+        One of `ROLES`.
+    study_uid
+        The one study an ``exam`` credential opens.
+    context
+        More that the functions are told, text only (API Gateway passes nothing else on).
+    """
+
+    name: str
+    role: str
+    study_uid: str | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+
+    def reaches(self, method: str, resource: str, path_parameters: Mapping[str, str]) -> bool:
+        """Tell whether this caller may use a route.
+
+        Decided by the route the gateway has matched and its parameters, never by the text of the path, so that no
+        encoding of a path says one thing here and another there.
+
+        Parameters
+        ----------
+        method
+            HTTP method.
+        resource
+            The route's template, such as ``/exams/studies/{studyUID}/series``.
+        path_parameters
+            Values of the template's parameters, as the function will see them.
+        """
+        if self.role == "callback":
+            return (method, resource) == ("POST", CALLBACK_ROUTE)
+        if resource == CALLBACK_ROUTE:
+            return False
+        if self.role == "service":
+            return True
+        if method != "GET":
+            return False
+        if self.role == "reader":
+            return resource not in MAKING_ROUTES
+        in_study = resource == STUDY_ROUTE or resource.startswith(STUDY_ROUTE + "/")
+        return bool(self.role == "exam" and in_study and self.study_uid) and (
+            path_parameters.get("studyUID") == self.study_uid
+        )
+
+    def policy(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the authorizer's answer for one request: a policy for this very method and path.
+
+        Parameters
+        ----------
+        event
+            The REQUEST authorizer event of API Gateway.
+        """
+        allowed = self.reaches(event["httpMethod"], event["resource"], event.get("pathParameters") or {})
+        statement = {
+            "Action": "execute-api:Invoke",
+            "Effect": "Allow" if allowed else "Deny",
+            "Resource": event["methodArn"],
+        }
+        context = {"principal": self.name, "role": self.role, **self.context}
+        if self.study_uid:
+            context["studyUID"] = self.study_uid
+        return {
+            "principalId": self.name,
+            "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+            "context": context,
+        }

@@ -1,0 +1,158 @@
+"""Reads what the service must know of a DICOM file, and nothing else, from bytes or from ranged reads (PS3.10 §7).
+
+The walk visits every data element by its header only: values are skipped by their length, so a 2 GB file costs as
+little memory as a small one, and a file that ends too early is noticed wherever it was cut. It imports neither pydicom
+nor numpy: those cost more than a whole small upload.
+"""
+
+import zlib
+from dataclasses import dataclass, field
+
+from dicom_service.element_walk import ElementWalk, NotDicom, Source
+from dicom_service.uid import is_uid
+
+PREAMBLE_LENGTH = 128
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+MAX_INFLATED = 512 * 1024 * 1024
+_WANTED = {
+    0x00080005: "SpecificCharacterSet",
+    0x00080016: "SOPClassUID",
+    0x00080018: "SOPInstanceUID",
+    0x00080050: "AccessionNumber",
+    0x00080060: "Modality",
+    0x00100020: "PatientID",
+    0x0020000D: "StudyInstanceUID",
+    0x0020000E: "SeriesInstanceUID",
+}
+_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+
+class BytesSource:
+    """A file that is in memory already."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+        self.size = len(data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give up to `length` bytes from `offset`."""
+        return bytes(self._data[offset : offset + length])
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the service knows of an instance.
+
+    Text values are decoded by the file's SpecificCharacterSet; absent ones are empty.
+    """
+
+    transfer_syntax_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    modality: str = ""
+    patient_id: str = field(default="", repr=False)
+    accession_number: str = field(default="", repr=False)
+
+
+def read_header(source: Source, *, max_inflated: int = MAX_INFLATED) -> Header:
+    """Read the header of a Part 10 file and check that the file is whole.
+
+    Parameters
+    ----------
+    source
+        The file.
+    max_inflated
+        Ceiling in bytes for a deflated file once inflated: a megabyte can become two gigabytes.
+
+    Raises
+    ------
+    NotDicom
+        Empty, no ``DICM``, cut off, nested deeper than 64, inflating without end, DICOMDIR, or without the UIDs that
+        name an instance.
+    """
+    syntax, start = _file_meta(source)
+    if syntax == DEFLATED:
+        source, start = BytesSource(_inflate(source, start, max_inflated)), 0
+    walk = ElementWalk(source, start, explicit=syntax != IMPLICIT_LITTLE, big=syntax == EXPLICIT_BIG)
+    values = walk.collect(_WANTED)
+    return _header(syntax, values)
+
+
+def _header(syntax: str, values: dict[str, bytes]) -> Header:
+    uids = {name: values.get(name, b"").rstrip(b"\0 ").decode("ascii", "replace") for name in _UIDS}
+    missing = [name for name, uid in uids.items() if not uid]
+    if missing:
+        raise NotDicom("NO_SOP_UIDS", f"The file lacks {', '.join(missing)}.")
+    if uids["SOPClassUID"] == MEDIA_STORAGE_DIRECTORY:
+        raise NotDicom("DICOMDIR", "A DICOMDIR is a table of contents, not an instance.")
+    bad = [name for name, uid in uids.items() if not is_uid(uid)]
+    if bad:
+        raise NotDicom("INVALID_UID", f"The file has no valid {', '.join(bad)}.")
+    charset = values.get("SpecificCharacterSet", b"")
+    return Header(
+        transfer_syntax_uid=syntax,
+        sop_class_uid=uids["SOPClassUID"],
+        sop_instance_uid=uids["SOPInstanceUID"],
+        study_instance_uid=uids["StudyInstanceUID"],
+        series_instance_uid=uids["SeriesInstanceUID"],
+        modality=_text(values.get("Modality", b""), b""),
+        patient_id=_text(values.get("PatientID", b""), charset),
+        accession_number=_text(values.get("AccessionNumber", b""), charset),
+    )
+
+
+def _text(value: bytes, charset: bytes) -> str:
+    try:
+        return value.decode("ascii").strip(" \0")
+    except UnicodeDecodeError:
+        from pydicom.charset import convert_encodings, decode_bytes
+
+        names = [name.strip() for name in charset.decode("ascii", "replace").split("\\")]
+        return decode_bytes(value, convert_encodings(names), set()).strip(" \0")
+
+
+def _file_meta(source: Source) -> tuple[str, int]:
+    """Give the transfer syntax and where the dataset starts (PS3.10 §7.1)."""
+    if source.size == 0:
+        raise NotDicom("EMPTY", "The file is empty.")
+    if source.read(PREAMBLE_LENGTH, 4) != b"DICM":
+        raise NotDicom("NO_DICM", "The file does not have the DICM prefix of a DICOM file.")
+    walk = ElementWalk(source, PREAMBLE_LENGTH + 4, explicit=True, big=False)
+    syntax = ""
+    for tag, offset, length in walk.elements(until_group=2):
+        if tag == 0x00020002 and _uid(source, offset, length) == MEDIA_STORAGE_DIRECTORY:
+            raise NotDicom("DICOMDIR", "A DICOMDIR is a table of contents, not an instance.")
+        if tag == 0x00020010:
+            syntax = _uid(source, offset, length)
+    if not is_uid(syntax):
+        raise NotDicom("NO_TRANSFER_SYNTAX", "The file does not say its transfer syntax.")
+    return syntax, walk.position
+
+
+def _uid(source: Source, offset: int, length: int) -> str:
+    return source.read(offset, min(length, 66)).rstrip(b"\0 ").decode("ascii", "replace")
+
+
+def _inflate(source: Source, start: int, ceiling: int) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    out = bytearray()
+    position = start
+    while position < source.size and not inflater.eof:
+        chunk = source.read(position, 1 << 20)
+        position += len(chunk)
+        try:
+            while chunk and not inflater.eof:
+                out += inflater.decompress(chunk, ceiling + 1 - len(out))
+                chunk = inflater.unconsumed_tail
+                if len(out) > ceiling:
+                    raise NotDicom("DEFLATE_BOMB", f"The file inflates to more than {ceiling} bytes.")
+        except zlib.error as error:
+            raise NotDicom("TRUNCATED", "The deflated dataset is damaged.") from error
+    if not inflater.eof:
+        raise NotDicom("TRUNCATED", "The deflated dataset ends too early.")
+    return bytes(out)
