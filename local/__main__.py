@@ -1,0 +1,54 @@
+"""`python -m local up|down|reset`: the local stack from the command line; the Makefile calls it."""
+
+import argparse
+import sys
+
+from local.settings import LocalStackError, Settings, say
+from local.stack import LocalStack
+
+_UP = """
+The service is up.
+
+  API          {API_URL}
+  service key  {SERVICE_KEY}
+  PACS         {PACS_URL}
+  for scripts  . {env_file}
+
+Try:
+
+  curl -H 'Authorization: Bearer {SERVICE_KEY}' -H 'Content-Type: application/dicom' --data-binary @CT_small.dcm '{API_URL}/exams'
+  curl -H 'Authorization: Bearer {SERVICE_KEY}' '{API_URL}/exams/studies?format=simple'
+  curl '{API_URL}/health'
+"""
+
+
+def up(stack: LocalStack) -> None:
+    values = stack.up()
+    print(_UP.format(**values, env_file=stack.settings.env_file))
+
+
+def down(stack: LocalStack) -> None:
+    names = stack.down()
+    say(f"Stopped {' and '.join(names)}" if names else "Nothing was running")
+
+
+def reset(stack: LocalStack) -> None:
+    stack.reset()
+    say("Stopped, and everything stored here is forgotten")
+
+
+def main() -> int:
+    commands = {"up": up, "down": down, "reset": reset}
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("command", choices=commands)
+    command = commands[parser.parse_args().command]
+    try:
+        command(LocalStack(Settings.from_environment()))
+    except LocalStackError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

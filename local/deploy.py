@@ -1,0 +1,154 @@
+"""`sam deploy` to the local stack, and what a fresh stack needs before it is of use: keys and credentials."""
+
+import hashlib
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from local.build import LAMBDA_ARCHITECTURE, PYTHON_VERSION, ensure_build, sam, tool_environment
+from local.processes import http_status
+from local.settings import (
+    ADMINISTRATOR,
+    REGION,
+    STACK_NAME,
+    STAGE,
+    LocalStackError,
+    Pacs,
+    Settings,
+    say,
+    write_private,
+)
+
+_ARTIFACTS = "sam-artifacts"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The credentials that the local stack gives out, made once."""
+
+    service: str
+    callback: str
+
+
+class Deployment:
+    """The deployed template of one local stack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._record = settings.state / "deployed.json"
+
+    def client(self, service: str) -> Any:
+        """Give a boto3 client that acts as the local administrator."""
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=self._settings.endpoint,
+            region_name=REGION,
+            aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def ensure(self, pacs: Pacs) -> dict[str, str]:
+        """Deploy unless just this is deployed already, then fill the secrets; give the stack's outputs."""
+        key, template = ensure_build()
+        parameters = self._parameters(pacs)
+        wanted = {"build": key, "endpoint": self._settings.endpoint, "parameters": parameters}
+        if self._known() != wanted or self._status() not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            self._record.unlink(missing_ok=True)
+            self._deploy(template, parameters)
+            self._record.write_text(json.dumps(wanted))
+        outputs = self.outputs()
+        self._fill_secrets(outputs, pacs)
+        return outputs
+
+    def outputs(self) -> dict[str, str]:
+        stack = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+    def keys(self) -> Keys:
+        """Give the keys of this stack; made on first use, kept until `make reset`."""
+        path = self._settings.state / "keys.json"
+        if not path.exists():
+            made = {"service": f"dsk_{secrets.token_urlsafe(32)}", "callback": f"dcb_{secrets.token_urlsafe(32)}"}
+            write_private(path, json.dumps(made))
+        return Keys(**json.loads(path.read_text()))
+
+    def api_url(self) -> str:
+        """Give the API's base URL, which holds the id that the API got when it was made."""
+        return f"{self._settings.endpoint}/_aws/execute-api/{self.outputs()['ApiId']}/{STAGE}"
+
+    def wait_until_healthy(self, seconds: float = 90) -> None:
+        """Wait for GET /health to say 200.
+
+        Raises
+        ------
+        LocalStackError
+            It did not in time.
+        """
+        url = f"{self.api_url()}/health"
+        deadline = time.monotonic() + seconds
+        while (status := http_status(url, timeout=30)) != 200:
+            if time.monotonic() > deadline:
+                log = self._settings.state / "ministack.log"
+                raise LocalStackError(f"GET {url} still answers {status} after {seconds:.0f} s; see {log}")
+            time.sleep(0.5)
+
+    def _parameters(self, pacs: Pacs) -> dict[str, str]:
+        return {
+            "PythonRuntime": f"python{PYTHON_VERSION}",
+            "Architecture": LAMBDA_ARCHITECTURE,
+            "StageName": STAGE,
+            "LocalMode": "true",
+            "PacsUrl": pacs.url,
+            "PacsAuth": pacs.auth,
+            **self._settings.parameters,
+        }
+
+    def _deploy(self, template: Path, parameters: dict[str, str]) -> None:
+        say("Deploying the template")
+        self._make_artifact_bucket()
+        if (self._status() or "").startswith("ROLLBACK"):
+            self.client("cloudformation").delete_stack(StackName=STACK_NAME)
+        sam(
+            *("deploy", "--template-file", str(template), "--stack-name", STACK_NAME, "--region", REGION),
+            *("--s3-bucket", _ARTIFACTS, "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
+            *("--no-fail-on-empty-changeset", "--no-progressbar", "--parameter-overrides"),
+            *(f"{name}={value}" for name, value in parameters.items()),
+            environment=tool_environment() | self._settings.aws_environment(),
+        )
+
+    def _make_artifact_bucket(self) -> None:
+        s3 = self.client("s3")
+        if _ARTIFACTS not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
+            s3.create_bucket(Bucket=_ARTIFACTS)
+
+    def _status(self) -> str | None:
+        try:
+            stacks = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return None
+            raise
+        return str(stacks[0]["StackStatus"])
+
+    def _known(self) -> object:
+        return json.loads(self._record.read_text()) if self._record.exists() else None
+
+    def _fill_secrets(self, outputs: dict[str, str], pacs: Pacs) -> None:
+        keys = self.keys()
+        hashed = hashlib.sha256(keys.service.encode()).hexdigest()
+        values = {
+            "ServiceKeysSecret": {"keys": [{"name": "local", "role": "service", "sha256": hashed}]},
+            "PacsSecret": {"username": pacs.user, "password": pacs.password},
+            "CallbackSecret": {"secret": keys.callback},
+        }
+        manager = self.client("secretsmanager")
+        for output, value in values.items():
+            text = json.dumps(value)
+            if manager.get_secret_value(SecretId=outputs[output])["SecretString"] != text:
+                manager.put_secret_value(SecretId=outputs[output], SecretString=text)

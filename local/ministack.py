@@ -1,0 +1,73 @@
+"""MiniStack: the AWS services on one loopback port, without Docker and without an account."""
+
+import os
+
+from local.processes import Server, http_status, require_free
+from local.settings import (
+    ADMINISTRATOR,
+    MINISTACK_ENVIRONMENT,
+    MINISTACK_PROJECT,
+    REGION,
+    LocalStackError,
+    Settings,
+)
+
+
+class MiniStack:
+    """The cloud of one local stack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = settings.state / "ministack"
+        self._server = Server("ministack", settings.state)
+
+    @property
+    def log(self) -> str:
+        """What it and the functions wrote."""
+        return self._server.log.read_text(errors="replace")
+
+    def start(self) -> bool:
+        """Start it and wait until it answers; False when it was running already."""
+        if self._answers():
+            return False
+        self._server.stop()
+        require_free(self._settings.ports.api, "API_PORT", "the API")
+        python = MINISTACK_ENVIRONMENT / "bin" / "python"
+        if not python.exists():
+            raise LocalStackError(f"{MINISTACK_ENVIRONMENT} is missing; local/bootstrap.sh makes it")
+        for name in ("state", "s3", "home", "tmp"):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+        # -P and -I would be inherited by nothing: the functions' processes see their folder, layers and this Python.
+        self._server.start([str(python), "-m", "ministack"], self._environment(), MINISTACK_PROJECT)
+        self._server.wait_until(self._answers, seconds=60)
+        return True
+
+    def stop(self) -> bool:
+        """Stop it; on SIGTERM it writes its state down."""
+        return self._server.stop()
+
+    def _answers(self) -> bool:
+        return self._server.pid() is not None and http_status(f"{self._settings.endpoint}/_ministack/health") == 200
+
+    def _environment(self) -> dict[str, str]:
+        # Nothing of the caller's environment gets in: the functions inherit this one.
+        return {
+            **ADMINISTRATOR,
+            "PATH": os.defpath,
+            "LANG": "C.UTF-8",
+            "HOME": str(self._folder / "home"),
+            "TMPDIR": str(self._folder / "tmp"),
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self._settings.ports.api),
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "AUTH": "true",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(self._folder / "state"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(self._folder / "s3"),
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "LAMBDA_WARM_TTL_SECONDS": "3600",
+            "LOG_LEVEL": "INFO",
+        }

@@ -1,0 +1,143 @@
+"""Servers in the background: started once, found again by pid file, stopped only when they are really ours."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from local.settings import LocalStackError
+
+
+class Server:
+    """One background program of a stack.
+
+    Parameters
+    ----------
+    name
+        Names its pid file and its log in the folder.
+    folder
+        The state folder of the stack.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.pid_file = folder / f"{name}.pid"
+        self.log = folder / f"{name}.log"
+
+    def pid(self) -> int | None:
+        """Give the pid of the running server; a pid that the system gave to another program since is not ours."""
+        if not self.pid_file.exists():
+            return None
+        known = json.loads(self.pid_file.read_text())
+        return int(known["pid"]) if _started_at(known["pid"]) == known["started"] else None
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+        """Start it in a session of its own, so that a Ctrl-C at the keyboard does not reach it."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.pid_file.write_text(json.dumps({"pid": process.pid, "started": _started_at(process.pid)}))
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Wait for the server to answer.
+
+        Raises
+        ------
+        LocalStackError
+            It ended or stayed silent; the message carries the end of its log.
+        """
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if self.pid() is None:
+                raise LocalStackError(f"{self.name} ended as soon as it was started:\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise LocalStackError(f"{self.name} did not answer within {seconds:.0f} s:\n{self.tail()}")
+            time.sleep(0.1)
+
+    def stop(self, seconds: float = 30) -> bool:
+        """Ask it to end, insist after a while; True when it was running."""
+        pid = self.pid()
+        if pid is not None:
+            os.kill(pid, signal.SIGTERM)
+            if not self._gone(pid, seconds):
+                os.killpg(pid, signal.SIGKILL)
+                self._gone(pid, 5)
+        self.pid_file.unlink(missing_ok=True)
+        return pid is not None
+
+    def tail(self, lines: int = 15) -> str:
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _gone(self, pid: int, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self.pid() == pid:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+
+def _started_at(pid: int) -> str | None:
+    """Give the moment (in clock ticks since boot) at which a living process began, which makes its pid unmistakable."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if fields[0] == "Z":  # ended, but its parent (a test run) has not looked yet
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        return None
+    return fields[19]
+
+
+def require_free(port: int, variable: str, what: str) -> None:
+    """Check that nobody listens on a port yet.
+
+    Raises
+    ------
+    LocalStackError
+        Somebody does; the message names the port and the variable that chooses another.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 as wide as the server that follows; nothing listens here
+        except OSError as error:
+            raise LocalStackError(
+                f"Port {port} for {what} is busy; choose another one: {variable}=... make up"
+            ) from error
+
+
+def free_port() -> int:
+    """Find a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def http_status(url: str, headers: Mapping[str, str] | None = None, timeout: float = 5) -> int:
+    """Give the status of a GET, 0 when nobody answers."""
+    request = urllib.request.Request(url, headers=dict(headers or {}))
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0

@@ -1,0 +1,69 @@
+"""One whole local stack: a PACS, the cloud services, and the service deployed between them."""
+
+import shlex
+import shutil
+
+from local.deploy import Deployment
+from local.ministack import MiniStack
+from local.orthanc import Orthanc
+from local.settings import ADMINISTRATOR, REGION, Pacs, Settings, say, write_private
+
+
+class LocalStack:
+    """Starts, describes and stops one stack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.orthanc = Orthanc(settings)
+        self.ministack = MiniStack(settings)
+        self.deployment = Deployment(settings)
+
+    @property
+    def pacs(self) -> Pacs:
+        return self.settings.external_pacs or self.orthanc.pacs()
+
+    def up(self) -> dict[str, str]:
+        """Start what is not running, deploy what has changed; give what scripts need to know."""
+        self.settings.prepare()
+        if self.settings.external_pacs:
+            say(f"Using the PACS at {self.pacs.url}")
+        else:
+            self.orthanc.start()
+            say(f"Orthanc answers on port {self.settings.ports.orthanc_http}")
+        self.ministack.start()
+        say(f"MiniStack answers on port {self.settings.ports.api}")
+        outputs = self.deployment.ensure(self.pacs)
+        self.deployment.wait_until_healthy()
+        values = self._values(outputs)
+        lines = (f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+        write_private(self.settings.env_file, "".join(lines))
+        return values
+
+    def down(self) -> list[str]:
+        """Stop both servers; give the names of those that were running."""
+        stopped = {"MiniStack": self.ministack.stop(), "Orthanc": self.orthanc.stop()}
+        return [name for name, was_running in stopped.items() if was_running]
+
+    def reset(self) -> None:
+        """Stop and forget everything that was stored; what was only built or installed stays."""
+        self.down()
+        for name in ("orthanc", "ministack"):
+            shutil.rmtree(self.settings.state / name, ignore_errors=True)
+        for name in ("env", "keys.json", "deployed.json", "ports.json", "orthanc.log", "ministack.log"):
+            (self.settings.state / name).unlink(missing_ok=True)
+
+    def _values(self, outputs: dict[str, str]) -> dict[str, str]:
+        keys = self.deployment.keys()
+        return {
+            "API_URL": self.deployment.api_url(),
+            "SERVICE_KEY": keys.service,
+            "CALLBACK_KEY": keys.callback,
+            "PACS_URL": self.pacs.url,
+            "PACS_USER": self.pacs.user,
+            "PACS_PASSWORD": self.pacs.password,
+            "AWS_ENDPOINT_URL": self.settings.endpoint,
+            "AWS_REGION": REGION,
+            **ADMINISTRATOR,
+            "STAGING_BUCKET": outputs["StagingBucket"],
+            "EVENT_BUS": outputs["EventBus"],
+        }
