@@ -12,13 +12,13 @@ The service is up.
   API          {API_URL}
   service key  {SERVICE_KEY}
   PACS         {PACS_URL}
-  for scripts  . {env_file}
 
 Try:
 
-  curl -H 'Authorization: Bearer {SERVICE_KEY}' -H 'Content-Type: application/dicom' --data-binary @CT_small.dcm '{API_URL}/exams'
-  curl -H 'Authorization: Bearer {SERVICE_KEY}' '{API_URL}/exams/studies?format=simple'
-  curl '{API_URL}/health'
+  . {env_file}
+  curl -H "Authorization: Bearer $SERVICE_KEY" -F file=@CT_small.dcm "$API_URL/exams"
+  curl -H "Authorization: Bearer $SERVICE_KEY" "$API_URL/exams/studies?format=simple"
+  curl "$API_URL/health"
 """
 
 

@@ -23,6 +23,9 @@ class LocalStackError(Exception):
     """The local stack cannot do what was asked; the message tells the person at the keyboard what to do."""
 
 
+_PORT_VARIABLES = {"api": "API_PORT", "orthanc_http": "ORTHANC_HTTP_PORT", "orthanc_dicom": "ORTHANC_DICOM_PORT"}
+
+
 @dataclass(frozen=True)
 class Ports:
     """The three ports of one stack, each with the variable that sets it."""
@@ -31,15 +34,13 @@ class Ports:
     orthanc_http: int = 9401
     orthanc_dicom: int = 9402
 
-    VARIABLES = {"api": "API_PORT", "orthanc_http": "ORTHANC_HTTP_PORT", "orthanc_dicom": "ORTHANC_DICOM_PORT"}
-
     @classmethod
     def choose(cls, environ: Mapping[str, str], remembered: Path) -> "Ports":
         """Take each port from its variable, else as remembered from the last start, else the default."""
         values = asdict(cls())
         if remembered.exists():
             values |= json.loads(remembered.read_text())
-        for name, variable in cls.VARIABLES.items():
+        for name, variable in _PORT_VARIABLES.items():
             text = environ.get(variable, "")
             if not text:
                 continue
