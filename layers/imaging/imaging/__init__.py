@@ -1,0 +1,30 @@
+"""One frame of a DICOM image as a small JPEG or PNG.
+
+`classify` tells what has no picture, `render` and `render_frame` make one, `placeholder` stands in for it.
+Importing this package imports neither pydicom, numpy nor Pillow; rendering does.
+"""
+
+from imaging.classification import MAX_FRAME_BYTES, Reason, classify
+from imaging.errors import CannotDecode, FrameNotFound, ImagingError, TooLarge
+from imaging.header import Window, representative_frame, window_of
+from imaging.picture import MediaType, Picture
+from imaging.placeholders import placeholder
+from imaging.rendering import render, render_frame
+
+__all__ = [
+    "MAX_FRAME_BYTES",
+    "CannotDecode",
+    "FrameNotFound",
+    "ImagingError",
+    "MediaType",
+    "Picture",
+    "Reason",
+    "TooLarge",
+    "Window",
+    "classify",
+    "placeholder",
+    "render",
+    "render_frame",
+    "representative_frame",
+    "window_of",
+]
