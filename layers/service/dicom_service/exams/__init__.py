@@ -1,0 +1,1 @@
+"""Exams: brought to the PACS, listed, fetched and shown."""

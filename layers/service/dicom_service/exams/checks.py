@@ -1,0 +1,95 @@
+"""Checks: durable notes that an exam may be complete, worked off by `announce_exam`.
+
+A note is left *before* the state that it is about is written, so that a function killed in between leaves a note too
+many (harmless: a check looks at the state and the PACS) and never one too few.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws
+from dicom_service.errors import Unavailable
+from dicom_service.settings import setting
+
+Reason = Literal["arrival", "session", "callback", "poll"]
+
+LONGEST_DELAY = 900
+_BATCH = 10
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """The queue of checks."""
+
+    queue_url: str = setting("EXAM_CHECKS_QUEUE_URL")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One exam to look at.
+
+    Parameters
+    ----------
+    study_instance_uid
+        Which one.
+    reason
+        What led to the check.
+    arrived_at
+        For ``arrival``: when the instances came, in ms; a later arrival has a check of its own.
+    instances
+        For ``poll``: how many the PACS showed then; a study that has grown since is left to the next poll.
+    """
+
+    study_instance_uid: str
+    reason: Reason
+    arrived_at: int | None = None
+    instances: int | None = None
+
+    def to_json(self) -> str:
+        """Give the message body: UIDs and numbers only."""
+        values = {
+            "StudyInstanceUID": self.study_instance_uid,
+            "reason": self.reason,
+            "arrivedAt": self.arrived_at,
+            "instances": self.instances,
+        }
+        return json.dumps({key: value for key, value in values.items() if value is not None}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Check":
+        """Read a message body."""
+        values: dict[str, Any] = json.loads(text)
+        return cls(values["StudyInstanceUID"], values["reason"], values.get("arrivedAt"), values.get("instances"))
+
+
+class CheckQueue:
+    """Where checks wait until they are due."""
+
+    def __init__(self, settings: CheckSettings) -> None:
+        self._url = settings.queue_url
+
+    def leave(self, checks: Sequence[Check], *, delay: float = 0) -> None:
+        """Put checks into the queue, to be looked at after `delay` seconds (900 at most).
+
+        Raises
+        ------
+        Unavailable
+            The queue does not take all of them; leaving them again is harmless.
+        """
+        seconds = min(LONGEST_DELAY, math.ceil(delay))
+        for start in range(0, len(checks), _BATCH):
+            entries: Any = [
+                {"Id": str(number), "MessageBody": check.to_json(), "DelaySeconds": seconds}
+                for number, check in enumerate(checks[start : start + _BATCH])
+            ]
+            try:
+                result = aws.sqs().send_message_batch(QueueUrl=self._url, Entries=entries)
+            except (BotoCoreError, ClientError) as error:
+                raise Unavailable("The arrival cannot be noted at the moment; try again.") from error
+            if result.get("Failed"):
+                raise Unavailable("The arrival cannot be noted at the moment; try again.")

@@ -1,0 +1,259 @@
+"""The registry of exams: what arrived through this service, each instance counted once (architecture.md, "State").
+
+=====================  =============================================================================================
+item                   holds
+=====================  =============================================================================================
+study, instance UID    series, class, modality, source, time: written once, whoever delivers it again
+study, ``#study``      what an announcement needs: ids, modalities, number of instances, last arrival, open sessions,
+                       and what was announced last
+study, ``#callback``   what the PACS said of it last (`dicom_service.notifications.callback`)
+=====================  =============================================================================================
+
+The instances of a call and the study they belong to change in one transaction, so a crash or a repetition can neither
+count an instance twice nor lose one.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws
+from dicom_service.errors import Unavailable
+from dicom_service.exams.checks import LONGEST_DELAY, Check, CheckQueue, CheckSettings
+from dicom_service.settings import setting
+
+Source = Literal["upload", "drop", "pacs"]
+
+STUDY = "#study"
+# A transaction takes 100 items; one of them is the study's.
+_CHUNK = 99
+_ATTEMPTS = 12
+
+
+@dataclass(frozen=True)
+class ExamSettings:
+    """Where exams are registered and when a loose one is taken for complete."""
+
+    table: str = setting("EXAMS_TABLE")
+    checks_queue_url: str = setting("EXAM_CHECKS_QUEUE_URL")
+    quiet_period: float = setting("QUIET_PERIOD", cast=float, default=60.0)
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An instance that the PACS has just stored; empty text where the file says nothing."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    modality: str
+    patient_id: str
+    accession_number: str
+
+
+class ExamRegistry:
+    """Remembers which instances came through this service and sees to it that their exams are announced.
+
+    Parameters
+    ----------
+    settings
+        Tables, queue, quiet period.
+    clock
+        Seconds since the epoch.
+    sleep
+        Waits between attempts when two writers meet.
+    """
+
+    def __init__(
+        self,
+        settings: ExamSettings,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings = settings
+        self._checks = CheckQueue(CheckSettings(settings.checks_queue_url))
+        self._clock = clock
+        self._sleep = sleep
+
+    def record(self, arrived: Sequence[Arrived], *, source: Source, session: str | None) -> int:
+        """Register instances that the PACS has stored, and leave a check of each exam for later.
+
+        Call it after the PACS has them; call it again after any doubt. Without a `session` an exam is announced when
+        nothing has arrived for the quiet period; with one, by `complete_session`.
+
+        Parameters
+        ----------
+        arrived
+            Any number of instances of any number of exams.
+        source
+            The way they came.
+        session
+            The upload they belong to, or None for loose files.
+
+        Returns
+        -------
+        int
+            How many of them were not registered before.
+
+        Raises
+        ------
+        Unavailable
+            A table or queue refuses; what was registered stays, and calling again is harmless.
+        """
+        now = int(self._clock() * 1000)
+        unique = {(entry.study_instance_uid, entry.sop_instance_uid): entry for entry in arrived}
+        studies = _by_study(unique.values())
+        # An upload that its client abandons is announced too, only later (`Announcer`).
+        delay = LONGEST_DELAY if session else self._settings.quiet_period
+        self._checks.leave([Check(study, "arrival", arrived_at=now) for study in studies], delay=delay)
+        new = 0
+        for instances in studies.values():
+            for start in range(0, len(instances), _CHUNK):
+                new += self._record_chunk(instances[start : start + _CHUNK], source, session, now)
+        return new
+
+    def complete_session(self, session: str, studies: Iterable[str]) -> None:
+        """Announce the exams of an upload that has ended, whether all its files were good, some, or it expired.
+
+        Parameters
+        ----------
+        session
+            The upload.
+        studies
+            StudyInstanceUIDs of the exams it brought. Repeating the call is harmless.
+
+        Raises
+        ------
+        Unavailable
+            A table or queue refuses; call again.
+        """
+        ended = sorted(set(studies))
+        for study in ended:
+            self._close(study, session)
+        self._checks.leave([Check(study, "session") for study in ended])
+
+    def study(self, study_instance_uid: str) -> dict[str, Any] | None:
+        """Give the study's item as it is now, or None when nothing is known of it.
+
+        Raises
+        ------
+        Unavailable
+            The table cannot be read.
+        """
+        try:
+            found = aws.dynamodb().get_item(
+                TableName=self._settings.table, Key=self._key(study_instance_uid, STUDY), ConsistentRead=True
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable("The register of exams cannot be read at the moment; try again.") from error
+        return aws.from_item(found["Item"]) if "Item" in found else None
+
+    def _record_chunk(self, instances: list[Arrived], source: Source, session: str | None, now: int) -> int:
+        for attempt in range(_ATTEMPTS):
+            if not instances:
+                return 0
+            puts = [self._put(entry, source, now) for entry in instances]
+            update = self._arrival(instances, source, session, now)
+            try:
+                aws.dynamodb().transact_write_items(TransactItems=[*puts, update])
+            except ClientError as error:
+                known = _known(error, len(instances))
+                instances = [entry for entry, is_known in zip(instances, known, strict=True) if not is_known]
+                if not any(known):
+                    self._sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311
+                continue
+            except BotoCoreError as error:
+                raise Unavailable("The arrival cannot be registered at the moment; try again.") from error
+            return len(instances)
+        raise Unavailable("The arrival cannot be registered at the moment; try again.")
+
+    def _put(self, entry: Arrived, source: Source, now: int) -> Any:
+        item = {
+            "StudyInstanceUID": entry.study_instance_uid,
+            "SOPInstanceUID": entry.sop_instance_uid,
+            "SeriesInstanceUID": entry.series_instance_uid,
+            "SOPClassUID": entry.sop_class_uid,
+            "Modality": entry.modality or None,
+            "source": source,
+            "arrivedAt": now,
+        }
+        return {
+            "Put": {
+                "TableName": self._settings.table,
+                "Item": aws.to_item(item),
+                "ConditionExpression": "attribute_not_exists(SOPInstanceUID)",
+            }
+        }
+
+    def _arrival(self, instances: list[Arrived], source: Source, session: str | None, now: int) -> Any:
+        sets: dict[str, Any] = {"lastArrivedAt": now, "lastSource": source}
+        for entry in instances:
+            sets |= {"PatientID": entry.patient_id} if entry.patient_id else {}
+            sets |= {"AccessionNumber": entry.accession_number} if entry.accession_number else {}
+        modalities = {entry.modality for entry in instances if entry.modality}
+        adds: dict[str, Any] = {"instances": len(instances), "modalities": modalities}
+        adds["openSessions"] = {session} if session else set()
+        adds = {key: value for key, value in adds.items() if value}
+        expression = "SET " + ", ".join(f"{key} = :{key}" for key in sets)
+        expression += " ADD " + ", ".join(f"{key} :{key}" for key in adds)
+        return {
+            "Update": {
+                "TableName": self._settings.table,
+                "Key": self._key(instances[0].study_instance_uid, STUDY),
+                "UpdateExpression": expression,
+                "ExpressionAttributeValues": aws.to_item({f":{key}": value for key, value in (sets | adds).items()}),
+            }
+        }
+
+    def _close(self, study: str, session: str) -> None:
+        try:
+            aws.dynamodb().update_item(
+                TableName=self._settings.table,
+                Key=self._key(study, STUDY),
+                UpdateExpression="DELETE openSessions :session",
+                ConditionExpression="contains(openSessions, :one)",
+                ExpressionAttributeValues=aws.to_item({":session": {session}, ":one": session}),
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise Unavailable("The end of the upload cannot be noted at the moment; try again.") from error
+        except BotoCoreError as error:
+            raise Unavailable("The end of the upload cannot be noted at the moment; try again.") from error
+
+    def _key(self, study: str, instance: str) -> dict[str, Any]:
+        return aws.to_item({"StudyInstanceUID": study, "SOPInstanceUID": instance})
+
+
+def _by_study(arrived: Iterable[Arrived]) -> dict[str, list[Arrived]]:
+    studies: dict[str, list[Arrived]] = {}
+    for entry in arrived:
+        studies.setdefault(entry.study_instance_uid, []).append(entry)
+    return studies
+
+
+def _known(error: ClientError, count: int) -> list[bool]:
+    """Tell which of the first `count` entries of a cancelled transaction exist already.
+
+    Raises
+    ------
+    Unavailable
+        It was cancelled for a reason that waiting does not cure.
+    """
+    response: Mapping[str, Any] = error.response
+    code = response["Error"]["Code"]
+    if code in {"TransactionInProgressException", "TransactionConflictException"}:
+        return [False] * count
+    if code != "TransactionCanceledException":
+        raise Unavailable("The arrival cannot be registered at the moment; try again.") from error
+    codes = [reason.get("Code", "None") for reason in response.get("CancellationReasons", [])]
+    transient = {"None", "ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"}
+    transient |= {"ProvisionedThroughputExceeded"}
+    if len(codes) <= count or not set(codes) <= transient:
+        raise Unavailable("The arrival cannot be registered at the moment; try again.") from error
+    return [code == "ConditionalCheckFailed" for code in codes[:count]]

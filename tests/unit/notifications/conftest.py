@@ -1,0 +1,62 @@
+"""Tables and queues in process (moto) for what needs neither concurrency nor delivery."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from dicom_service import aws
+from dicom_service.exams.registry import ExamSettings
+
+EXAMS = "Exams"
+EVENTS = "ExamEvents"
+
+
+@pytest.fixture(autouse=True)
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-south-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    aws.forget_clients()
+    with mock_aws():
+        _table(EXAMS, "StudyInstanceUID", "SOPInstanceUID")
+        _table(EVENTS, "shard", "sequence")
+        yield
+    aws.forget_clients()
+
+
+def _table(name: str, partition: str, sort: str) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": partition, "AttributeType": "S"},
+            {"AttributeName": sort, "AttributeType": "S"},
+        ],
+        KeySchema=[{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}],
+    )
+
+
+def queue(name: str) -> str:
+    return str(boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"])
+
+
+def drain(url: str) -> list[dict[str, Any]]:
+    """Take every visible message of a queue."""
+    taken: list[dict[str, Any]] = []
+    while True:
+        found = boto3.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
+        if not found.get("Messages"):
+            return taken
+        taken += [dict(message) for message in found["Messages"]]
+
+
+@pytest.fixture
+def exam_settings() -> ExamSettings:
+    return ExamSettings(table=EXAMS, checks_queue_url=queue("checks"), quiet_period=0)
