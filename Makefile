@@ -1,9 +1,51 @@
-.PHONY: up down reset
-up: ## start Orthanc and MiniStack, build, deploy, print how to use it
-	@./local/bootstrap.sh && .venv/bin/python -m local up
+# The commands of this repository. `make up` and `make test` need nothing done before.
+export SAM_CLI_TELEMETRY = 0
+export PATH := $(CURDIR)/.venv/bin:$(PATH):$(CURDIR)/local/.state/tools/bin
 
-down: ## stop both; what is stored stays
-	@.venv/bin/python -m local down
+EXPORT = uv export --quiet --frozen --no-emit-workspace --no-header --no-annotate --package
+# What a lower layer carries is left out of the upper one.
+REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
+REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests
+REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
-reset: ## stop both and forget what is stored
-	@.venv/bin/python -m local reset
+.PHONY: help up down reset bootstrap test check lint lock lock-check
+
+help: ## show this
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: bootstrap ## start the service here, in front of Orthanc or PACS_URL
+	@python -m local up
+
+down: ## stop it; what is stored stays
+	@python -m local down
+
+reset: ## stop it and forget what is stored
+	@python -m local reset
+
+bootstrap:
+	@./local/bootstrap.sh
+
+test: bootstrap check ## all checks and all tests
+	pytest -n 2 --dist loadgroup
+
+check: lint lock-check ## all checks that run nothing
+
+lint:
+	ruff check .
+	ruff format --check .
+	mypy
+	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
+
+lock: ## resolve the dependencies anew after a change of a pyproject.toml
+	uv lock
+	uv lock --project local/ministack
+	$(REQUIREMENTS_dicomweb) > layers/dicomweb/requirements.txt
+	$(REQUIREMENTS_service) > layers/service/requirements.txt
+	$(REQUIREMENTS_imaging) > layers/imaging/requirements.txt
+
+lock-check:
+	uv lock --check --quiet
+	uv lock --check --quiet --project local/ministack
+	$(REQUIREMENTS_dicomweb) | diff layers/dicomweb/requirements.txt -
+	$(REQUIREMENTS_service) | diff layers/service/requirements.txt -
+	$(REQUIREMENTS_imaging) | diff layers/imaging/requirements.txt -

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from local.settings import LocalStackError
@@ -29,18 +30,21 @@ class Server:
         self.name = name
         self.pid_file = folder / f"{name}.pid"
         self.log = folder / f"{name}.log"
+        # Only in the process that started it, which is the one that has to bury it (a test run).
+        self._process: subprocess.Popen[bytes] | None = None
 
     def pid(self) -> int | None:
         """Give the pid of the running server; a pid that the system gave to another program since is not ours."""
         if not self.pid_file.exists():
             return None
         known = json.loads(self.pid_file.read_text())
-        return int(known["pid"]) if _started_at(known["pid"]) == known["started"] else None
+        started = _started_at(known["pid"])
+        return int(known["pid"]) if started is not None and started == known["started"] else None
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         """Start it in a session of its own, so that a Ctrl-C at the keyboard does not reach it."""
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 command,
                 cwd=folder,
                 env=dict(environment),
@@ -49,7 +53,8 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.pid_file.write_text(json.dumps({"pid": process.pid, "started": _started_at(process.pid)}))
+        pid = self._process.pid
+        self.pid_file.write_text(json.dumps({"pid": pid, "started": _started_at(pid)}))
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Wait for the server to answer.
@@ -75,6 +80,9 @@ class Server:
             if not self._gone(pid, seconds):
                 os.killpg(pid, signal.SIGKILL)
                 self._gone(pid, 5)
+        if self._process is not None:
+            self._process.wait(5)
+            self._process = None
         self.pid_file.unlink(missing_ok=True)
         return pid is not None
 
@@ -97,13 +105,7 @@ def _started_at(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    if fields[0] == "Z":  # ended, but its parent (a test run) has not looked yet
-        try:
-            os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            return None
-        return None
-    return fields[19]
+    return None if fields[0] == "Z" else fields[19]  # Z: ended, but its parent has not looked yet
 
 
 def require_free(port: int, variable: str, what: str) -> None:
@@ -124,11 +126,13 @@ def require_free(port: int, variable: str, what: str) -> None:
             ) from error
 
 
-def free_port() -> int:
-    """Find a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Find ports on which nobody listens, all different."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def http_status(url: str, headers: Mapping[str, str] | None = None, timeout: float = 5) -> int:

@@ -6,8 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dicomweb.auth import make_auth
 from dicomweb.client import DicomwebClient, Endpoints, Quirks, Timeouts
+
+from dicom_service import errors
+from dicom_service.aws import Secret
+from dicom_service.settings import PacsSettings
+from dicomweb.auth import make_auth
 from dicomweb.errors import (
     DicomwebError,
     InvalidUid,
@@ -19,10 +23,6 @@ from dicomweb.errors import (
     PacsUnreachable,
     RequestRefused,
 )
-
-from dicom_service import errors
-from dicom_service.aws import Secret
-from dicom_service.settings import PacsSettings
 
 
 def connect(settings: PacsSettings) -> DicomwebClient:

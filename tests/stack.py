@@ -1,0 +1,136 @@
+"""The servers that tests talk to: a real Orthanc, and the whole service deployed between it and MiniStack.
+
+With ``STACK_ENV=local/.state/env`` the tests use the stack that ``make up`` started, which is the fast loop while
+developing. Otherwise each session starts its own on free ports and stops it in the end.
+"""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local.orthanc import Orthanc
+from local.processes import free_ports
+from local.settings import Pacs, Ports, Settings
+from local.stack import LocalStack
+
+# Template parameters that only make tests quicker.
+TEST_PARAMETERS: Mapping[str, str] = {}
+
+
+@dataclass
+class Stack:
+    """The deployed service, seen from outside."""
+
+    local: LocalStack
+    values: Mapping[str, str]
+    http: requests.Session = field(default_factory=requests.Session)
+
+    @property
+    def api_url(self) -> str:
+        return self.values["API_URL"]
+
+    @property
+    def service_key(self) -> str:
+        return self.values["SERVICE_KEY"]
+
+    @property
+    def callback_key(self) -> str:
+        return self.values["CALLBACK_KEY"]
+
+    @property
+    def staging_bucket(self) -> str:
+        return self.values["STAGING_BUCKET"]
+
+    @property
+    def event_bus(self) -> str:
+        return self.values["EVENT_BUS"]
+
+    @property
+    def pacs(self) -> Pacs:
+        return Pacs(self.values["PACS_URL"], self.values["PACS_USER"], self.values["PACS_PASSWORD"])
+
+    @property
+    def orthanc(self) -> Orthanc:
+        return self.local.orthanc
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The outputs of the CloudFormation stack: table names, secrets, buckets."""
+        return self.local.deployment.outputs()
+
+    @property
+    def log(self) -> str:
+        """Everything that MiniStack wrote so far."""
+        return self.local.ministack.log
+
+    def client(self, service: str) -> Any:
+        """Give a boto3 client of the stack's cloud, acting as its administrator."""
+        return self.local.deployment.client(service)
+
+    def request(self, method: str, path: str, *, key: str | None = "", **options: Any) -> requests.Response:
+        """Call the API with the service key, with another `key`, or with none (None).
+
+        A redirect is not followed: on the local stack S3 shares host and port with the API, so the Authorization
+        header would travel along, and S3 refuses two credentials.
+        """
+        headers = dict(options.pop("headers", None) or {})
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key or self.service_key}"
+        options = {"timeout": 60, "allow_redirects": False} | options
+        return self.http.request(method, f"{self.api_url}{path}", headers=headers, **options)
+
+    def pacs_request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Call the PACS itself, past the service, below its DICOMweb root."""
+        return requests.request(
+            method, f"{self.pacs.url}{path}", auth=(self.pacs.user, self.pacs.password), timeout=60, **options
+        )
+
+
+@pytest.fixture(scope="session")
+def orthanc() -> Iterator[Orthanc]:
+    """A real PACS of this session's own, empty at the start; `orthanc.pacs()` says where and with which password."""
+    with _temporary_settings() as settings:
+        server = Orthanc(settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The deployed service."""
+    if env_file := os.environ.get("STACK_ENV"):
+        yield _running_stack(Path(env_file).resolve())
+        return
+    with _temporary_settings() as settings:
+        local = LocalStack(settings)
+        try:
+            yield Stack(local, local.up())
+        finally:
+            local.down()
+
+
+@contextmanager
+def _temporary_settings() -> Iterator[Settings]:
+    """A stack's settings with free ports and a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="dicom-service-test-") as folder:
+        settings = Settings(Path(folder), Ports(*free_ports(3)), parameters=TEST_PARAMETERS)
+        settings.prepare()
+        yield settings
+
+
+def _running_stack(env_file: Path) -> Stack:
+    pairs = (word.partition("=") for word in shlex.split(env_file.read_text()))
+    values = {name: value for name, _, value in pairs}
+    state = env_file.parent
+    return Stack(LocalStack(Settings(state, Ports.choose({}, state / "ports.json"))), values)
