@@ -58,13 +58,17 @@ def _mapped(error: Exception) -> DicomwebError:
         return PacsFault("the address of the PACS, or one it redirects to, is no usable URL")
     if isinstance(error, _GARBLED):
         return PacsFault("the answer of the PACS cannot be decoded")
-    if any(
-        isinstance(link, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError) for link in _chain(error)
-    ):
+    if any(_is_timeout(link) for link in _chain(error)):
         return PacsTimeout("the PACS did not answer in time")
     if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
         return PacsUnreachable("no trusted TLS connection to the PACS")
     return PacsUnreachable("the connection to the PACS failed or broke")
+
+
+def _is_timeout(error: BaseException) -> bool:
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return False  # refused or no such name, though urllib3 derives it from its timeouts
+    return isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError)
 
 
 def never_connected(error: BaseException) -> bool:

@@ -206,12 +206,19 @@ class Response:
         self._raw.close()
 
 
+class _Session(requests.Session):
+    """Leaves redirects to :class:`Transport`: requests would read the body of each, and trip over a bad Location."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
 def make_session() -> requests.Session:
     """Make a session that reuses connections, keeps deadlines, and takes nothing from the environment.
 
-    A session of your own has no deadlines unless ``PacsAdapter`` is mounted on it, as is done here.
+    A session of your own keeps deadlines only when ``PacsAdapter`` is mounted on it, as is done here.
     """
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
     session.mount("http://", PacsAdapter())
     session.mount("https://", PacsAdapter())
@@ -381,8 +388,8 @@ class Transport:
                     response.read()
                 return response
             response.close()
-            url = urljoin(url, response.headers["Location"])
-            auth = auth if _same_host(response.url, url) else None
+            url, same_host = _redirected(response)
+            auth = auth if same_host else None
         raise PacsFault("the PACS redirects in circles", status=response.status)
 
     def _send(
@@ -412,10 +419,14 @@ class Transport:
         return Response(raw, deadline)
 
 
-def _same_host(url: str, other: str) -> bool:
-    """Whether credentials for the one may go to the other; never from https to http."""
-    here, there = urlsplit(url), urlsplit(other)
-    return (here.scheme, here.hostname, here.port) == (there.scheme, there.hostname, there.port)
+def _redirected(response: Response) -> tuple[str, bool]:
+    """Where an answer redirects to, and whether credentials may go there: the same scheme, host and port only."""
+    try:
+        target = urljoin(response.url, response.headers["Location"])
+        here, there = urlsplit(response.url), urlsplit(target)
+        return target, (here.scheme, here.hostname, here.port) == (there.scheme, there.hostname, there.port)
+    except ValueError as error:
+        raise PacsFault("the PACS redirects to nowhere", status=response.status) from error
 
 
 def _worth_repeating(error: Exception, may_repeat: bool) -> bool:
