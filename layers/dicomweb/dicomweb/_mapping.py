@@ -105,7 +105,7 @@ def error_for_status(status: int, headers: Mapping[str, str]) -> DicomwebError |
     if status in (404, 410):
         return NotFound(f"the PACS has nothing there (HTTP {status})")
     if status in (405, 406, 415, 501):
-        return NotSupported(f"the PACS does not offer this (HTTP {status})")
+        return NotSupported(f"the PACS does not offer this (HTTP {status})", status=status)
     if status in (429, 503):
         return PacsBusy(f"the PACS is busy (HTTP {status})", retry_after=retry_after(headers))
     if status in (408, 504):

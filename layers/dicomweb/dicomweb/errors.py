@@ -73,7 +73,19 @@ class NotFound(DicomwebError):
 
 
 class NotSupported(DicomwebError):
-    """The PACS does not offer this service, or not in this media type."""
+    """The PACS does not offer this service, or not in this media type.
+
+    Parameters
+    ----------
+    message
+        What happened.
+    status
+        HTTP status of the answer, where there was one.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class RequestRefused(DicomwebError):

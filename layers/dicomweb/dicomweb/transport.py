@@ -5,6 +5,7 @@ QIDO-RS, WADO-RS, STOW-RS and the worklist protocols all speak through :class:`T
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import time
@@ -185,7 +186,7 @@ class Response:
         """
         try:
             return json.loads(self.content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PacsFault("the PACS answered something that is not JSON", status=self.status) from error
 
     def raise_for_status(self) -> None:
@@ -358,6 +359,12 @@ class Transport:
         response = self.request("GET", url, headers={"Accept": DICOM_JSON, **(headers or {})})
         response.raise_for_status()
         return response.json() if response.content.strip() else None
+
+    @contextlib.contextmanager
+    def one_call(self) -> Iterator[None]:
+        """Make all requests inside share the time of one call."""
+        with keep(self._deadline()):
+            yield
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -1,0 +1,343 @@
+"""The client of a PACS: searching, fetching and storing over DICOMweb (PS3.18)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import requests
+from requests.auth import AuthBase
+
+from dicomweb.dataset import Dataset
+from dicomweb.errors import NotFound, NotSupported
+from dicomweb.qido import Qido, Query, SearchResult
+from dicomweb.quirks import Quirks
+from dicomweb.stow import InstanceResult, StorePart, StoreResult, Stow
+from dicomweb.transport import Timeouts, Transport
+from dicomweb.wado import Frame, InstanceStream, Rendered, Wado, resource_path
+
+__all__ = [
+    "DicomwebClient",
+    "Endpoints",
+    "Frame",
+    "InstanceResult",
+    "InstanceStream",
+    "Quirks",
+    "Rendered",
+    "SearchResult",
+    "StorePart",
+    "StoreResult",
+    "Timeouts",
+]
+
+_NO_FILTERS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Base URLs of services that are not below the URL of the PACS.
+
+    Parameters
+    ----------
+    qido, wado, stow
+        Up to but without ``/studies``.
+    """
+
+    qido: str | None = None
+    wado: str | None = None
+    stow: str | None = None
+
+
+class DicomwebClient:
+    """Speaks DICOMweb to one PACS, over connections that are kept open. Construction does no I/O.
+
+    Every method raises the errors of :mod:`dicomweb.errors`: PacsUnreachable, PacsTimeout, PacsRefusedCredentials,
+    PacsBusy and PacsFault for trouble with the PACS, within ``timeouts.total`` seconds; InvalidUid for what is no UID;
+    and those that are named with it. May be used by several threads.
+
+    Parameters
+    ----------
+    url
+        Base URL, up to but without ``/studies``.
+    auth
+        Credentials, see :func:`dicomweb.auth.make_auth`.
+    timeouts
+        Limits of each call.
+    endpoints
+        Services that are elsewhere.
+    quirks
+        What is different about this PACS.
+    verify
+        False to trust any certificate, or the path of a CA bundle.
+    cert
+        Paths of the client certificate and its key.
+    max_retries
+        How often a request is repeated after its first try.
+    session
+        Otherwise one of :func:`dicomweb.transport.make_session`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        auth: AuthBase | None = None,
+        timeouts: Timeouts | None = None,
+        endpoints: Endpoints | None = None,
+        quirks: Quirks | None = None,
+        verify: bool | str = True,
+        cert: tuple[str, str] | None = None,
+        max_retries: int = 2,
+        session: requests.Session | None = None,
+    ) -> None:
+        self._transport = Transport(
+            auth=auth, timeouts=timeouts, verify=verify, cert=cert, max_retries=max_retries, session=session
+        )
+        elsewhere = endpoints or Endpoints()
+        self._qido = Qido(self._transport, elsewhere.qido or url, quirks or Quirks())
+        self._wado = Wado(self._transport, elsewhere.wado or url)
+        self._stow = Stow(self._transport, elsewhere.stow or url, self._qido)
+
+    def search_for_studies(
+        self,
+        filters: Mapping[str, str] = _NO_FILTERS,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        fuzzy: bool = False,
+        includefields: Sequence[str] = (),
+    ) -> SearchResult:
+        """Search for studies (PS3.18 section 10.6).
+
+        Parameters
+        ----------
+        filters
+            Search values by DICOM keyword (PS3.4 section C.2.2.2).
+        limit
+            Most rows to give; None for all that the PACS gives.
+        offset
+            Rows to leave out from the beginning.
+        fuzzy
+            Match person names loosely where the PACS can.
+        includefields
+            Further attributes to return.
+
+        Raises
+        ------
+        NotSupported
+            There is no search service at this address.
+        RequestRefused
+            The PACS cannot search by one of these attributes.
+        """
+        return self._qido.studies(Query(filters, limit, offset, fuzzy, includefields))
+
+    def search_for_series(
+        self,
+        study_uid: str,
+        filters: Mapping[str, str] = _NO_FILTERS,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        includefields: Sequence[str] = (),
+    ) -> SearchResult:
+        """Search for the series of a study; an unknown study has none.
+
+        Parameters
+        ----------
+        study_uid
+            The study.
+        filters, limit, offset, includefields
+            As for :meth:`search_for_studies`.
+
+        Raises
+        ------
+        RequestRefused
+            The PACS cannot search by one of these attributes.
+        """
+        return self._qido.series(study_uid, Query(filters, limit, offset, includefields=includefields))
+
+    def search_for_instances(
+        self,
+        study_uid: str,
+        series_uid: str | None = None,
+        filters: Mapping[str, str] = _NO_FILTERS,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        includefields: Sequence[str] = (),
+    ) -> SearchResult:
+        """Search for the instances of a study or of one series; an unknown one has none.
+
+        Parameters
+        ----------
+        study_uid, series_uid
+            The study, the series.
+        filters, limit, offset, includefields
+            As for :meth:`search_for_studies`.
+
+        Raises
+        ------
+        RequestRefused
+            The PACS cannot search by one of these attributes.
+        """
+        query = Query(filters, limit, offset, includefields=includefields)
+        return self._qido.instances(study_uid, series_uid, query)
+
+    def retrieve_instance_metadata(self, study_uid: str, series_uid: str, instance_uid: str) -> Dataset:
+        """Fetch the dataset of an instance without its bulk data (PS3.18 section 10.4.1.1.2).
+
+        Raises
+        ------
+        NotFound
+            There is no such instance.
+        """
+        return self._wado.metadata(study_uid, series_uid, instance_uid)
+
+    def retrieve_instance(self, study_uid: str, series_uid: str, instance_uid: str) -> InstanceStream:
+        """Open an instance as the DICOM file that is stored, to be streamed (PS3.18 section 10.4.1.1.1).
+
+        Raises
+        ------
+        NotFound
+            There is no such instance.
+        """
+        return self._wado.instance(study_uid, series_uid, instance_uid)
+
+    def retrieve_frame(self, study_uid: str, series_uid: str, instance_uid: str, frame: int = 1) -> Frame:
+        """Fetch one frame as it is stored (PS3.18 section 10.4.1.1.6), frames counting from 1.
+
+        Raises
+        ------
+        NotFound
+            There is no such frame.
+        """
+        return self._wado.frame(study_uid, series_uid, instance_uid, frame)
+
+    def retrieve_thumbnail(
+        self,
+        study_uid: str,
+        series_uid: str | None = None,
+        instance_uid: str | None = None,
+        *,
+        viewport: tuple[int, int] | None,
+        media_type: str = "image/jpeg",
+    ) -> Rendered:
+        """Fetch the thumbnail that the PACS makes (PS3.18 section 10.4.1.1.5).
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid
+            What to show.
+        viewport
+            Width and height, pixels.
+        media_type
+            Image format.
+
+        Raises
+        ------
+        NotSupported
+            The PACS makes no thumbnails.
+        NotFound
+            There is no such study, series or instance.
+        """
+        resource = resource_path(study_uid, series_uid, instance_uid)
+        parameters = _viewport(viewport)
+        try:
+            return self._wado.image(f"{resource}/thumbnail", parameters, media_type)
+        except NotFound as error:
+            raise self._missing_or_unsupported(error, study_uid, series_uid, instance_uid) from error
+
+    def retrieve_rendered(
+        self,
+        study_uid: str,
+        series_uid: str,
+        instance_uid: str,
+        *,
+        frame: int | None = None,
+        viewport: tuple[int, int] | None = None,
+        window: tuple[float, float, str] | None = None,
+        media_type: str = "image/jpeg",
+    ) -> Rendered:
+        """Fetch an image that the PACS renders (PS3.18 section 10.4.1.1.3).
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid
+            The instance.
+        frame
+            One frame of it, from 1.
+        viewport
+            Width and height, pixels.
+        window
+            Centre, width and function (``linear``, ``linear-exact``, ``sigmoid``).
+        media_type
+            Image format.
+
+        Raises
+        ------
+        NotSupported
+            The PACS does not render, or not this instance.
+        NotFound
+            There is no such instance.
+        """
+        resource = resource_path(study_uid, series_uid, instance_uid)
+        if frame is not None:
+            resource += f"/frames/{frame:d}"
+        parameters = _viewport(viewport)
+        if window is not None:
+            center, width, function = window
+            parameters["window"] = f"{center:g},{width:g},{function}"
+        try:
+            return self._wado.image(f"{resource}/rendered", parameters, media_type)
+        except NotFound as error:
+            raise self._missing_or_unsupported(error, study_uid, series_uid, instance_uid) from error
+
+    def store_instances(self, parts: Sequence[StorePart], study_uid: str | None = None) -> StoreResult:
+        """Store DICOM files (PS3.18 section 10.5) and say of each what became of it.
+
+        Parameters
+        ----------
+        parts
+            The files. Storing one that the PACS has already does no harm.
+        study_uid
+            Refuse what belongs to another study.
+
+        Raises
+        ------
+        NotSupported
+            There is no store service at this address.
+        BodyUnreadable
+            A file could not be read, or is not as long as it says.
+        """
+        return self._stow.store(parts, study_uid)
+
+    def ping(self) -> None:
+        """Ask for one study, to see whether the PACS answers and takes our credentials.
+
+        Raises
+        ------
+        NotSupported
+            Something answers, but it is no search service.
+        """
+        self._qido.ping()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._transport.close()
+
+    def _missing_or_unsupported(
+        self, error: NotFound, study_uid: str, series_uid: str | None, instance_uid: str | None
+    ) -> NotFound | NotSupported:
+        """Find out what a 404 means: no such object, or no such service for an object that is there."""
+        if instance_uid is not None:
+            found = self.search_for_instances(study_uid, series_uid, {"SOPInstanceUID": instance_uid}, limit=1)
+        elif series_uid is not None:
+            found = self.search_for_series(study_uid, {"SeriesInstanceUID": series_uid}, limit=1)
+        else:
+            found = self.search_for_studies({"StudyInstanceUID": study_uid}, limit=1)
+        return NotSupported("the PACS does not make such images") if found.datasets else error
+
+
+def _viewport(viewport: tuple[int, int] | None) -> dict[str, str]:
+    return {} if viewport is None else {"viewport": f"{viewport[0]:d},{viewport[1]:d}"}

@@ -1,0 +1,267 @@
+"""Fetching from a PACS: WADO-RS metadata, instances, frames, rendered images and thumbnails (PS3.18 section 10.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from dicomweb.dataset import Dataset
+from dicomweb.errors import DicomwebError, NotFound, NotSupported, PacsFault, RequestRefused
+from dicomweb.multipart import MultipartReader, media_type, media_type_parameter
+from dicomweb.transport import Response, Transport
+from dicomweb.uid import check_uid
+
+_AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+_AS_STORED_SINGLE = "application/dicom; transfer-syntax=*"
+_ANY_FRAME = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+_MAX_EPILOGUE = 64 * 1024
+_NOT_BYTES = frozenset(("text/html", "text/plain", "application/json", "application/dicom+json"))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame as it is stored.
+
+    Parameters
+    ----------
+    data
+        Pixel data, compressed unless the media type is application/octet-stream.
+    media_type
+        Its media type.
+    transfer_syntax_uid
+        Its transfer syntax, where the PACS names it.
+    """
+
+    data: bytes
+    media_type: str
+    transfer_syntax_uid: str | None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """An image made by the PACS.
+
+    Parameters
+    ----------
+    data
+        The encoded image.
+    media_type
+        Its media type.
+    """
+
+    data: bytes
+    media_type: str
+
+
+class InstanceStream:
+    """A DICOM file on its way from the PACS; a context manager, to be iterated once.
+
+    Attributes
+    ----------
+    content_type
+        Media type that the PACS gives for the file.
+    """
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self._reader: MultipartReader | None = None
+        self.content_type = response.headers.get("Content-Type", "application/dicom")
+        kind = media_type(self.content_type)
+        if kind.startswith("multipart/"):
+            self._reader = MultipartReader(response.iter_bytes(), self.content_type)
+            headers = self._reader.next_part()
+            if headers is None:
+                raise NotFound("the PACS answered without an instance")
+            self.content_type = headers.get("content-type", "application/dicom")
+            kind = media_type(self.content_type)
+        if kind in _NOT_BYTES:
+            raise PacsFault("the PACS answered something that is not DICOM", status=response.status)
+
+    def iter_bytes(self, chunk: int = 1024 * 1024) -> Iterator[bytes]:
+        """Yield the file in pieces of ``chunk`` bytes, the last one shorter. Holds no more than that in memory.
+
+        Parameters
+        ----------
+        chunk
+            Bytes.
+
+        Raises
+        ------
+        PacsUnreachable
+            The file was cut off: what was yielded is not all of it.
+        PacsTimeout
+            The PACS stalled, or the time for the whole call was used up.
+        PacsFault
+            The answer cannot be decoded.
+        """
+        pending = bytearray()
+        for piece in self._pieces():
+            pending += piece
+            while len(pending) >= chunk:
+                yield bytes(pending[:chunk])
+                del pending[:chunk]
+        if pending:
+            yield bytes(pending)
+
+    def _pieces(self) -> Iterator[bytes]:
+        if self._reader is None:
+            yield from self._response.iter_bytes()
+            return
+        yield from self._reader.iter_part()
+        self._reader.finish(_MAX_EPILOGUE)
+
+    def close(self) -> None:
+        """Give the connection back, or give it up when the file was not read to its end."""
+        self._response.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Wado:
+    """The retrieve service of one PACS.
+
+    Parameters
+    ----------
+    transport
+        Sends the requests.
+    url
+        Base URL of the service.
+    """
+
+    def __init__(self, transport: Transport, url: str) -> None:
+        self._transport = transport
+        self._url = url.rstrip("/")
+
+    def metadata(self, study_uid: str, series_uid: str, instance_uid: str) -> Dataset:
+        """Fetch the dataset of an instance without its bulk data.
+
+        Raises
+        ------
+        NotFound
+            There is no such instance.
+        DicomwebError
+            As :meth:`Transport.get_json`.
+        """
+        answer = self._transport.get_json(f"{self._resource(study_uid, series_uid, instance_uid)}/metadata")
+        if answer is None or answer == []:
+            raise NotFound("the PACS answered without metadata")
+        if not isinstance(answer, list) or not isinstance(answer[0], dict):
+            raise PacsFault("the PACS answered metadata that is no dataset")
+        dataset: Dataset = answer[0]
+        return dataset
+
+    def instance(self, study_uid: str, series_uid: str, instance_uid: str) -> InstanceStream:
+        """Open an instance as it is stored, in whatever transfer syntax.
+
+        Raises
+        ------
+        NotFound
+            There is no such instance.
+        DicomwebError
+            As :meth:`Transport.request` and :meth:`Response.raise_for_status`.
+        """
+        url = self._resource(study_uid, series_uid, instance_uid)
+        response = self._transport.request("GET", url, headers={"Accept": _AS_STORED}, stream=True)
+        if response.status in (400, 406, 415):
+            response.close()
+            response = self._transport.request("GET", url, headers={"Accept": _AS_STORED_SINGLE}, stream=True)
+        return self._opened(response)
+
+    def frame(self, study_uid: str, series_uid: str, instance_uid: str, number: int) -> Frame:
+        """Fetch one frame as it is stored.
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid
+            The instance.
+        number
+            From 1.
+
+        Raises
+        ------
+        NotFound
+            There is no such frame.
+        DicomwebError
+            As :meth:`Transport.request` and :meth:`Response.raise_for_status`.
+        """
+        url = f"{self._resource(study_uid, series_uid, instance_uid)}/frames/{number:d}"
+        with self._opened(self._transport.request("GET", url, headers={"Accept": _ANY_FRAME}, stream=True)) as stream:
+            data = b"".join(stream.iter_bytes())
+            transfer_syntax = media_type_parameter(stream.content_type, "transfer-syntax")
+            return Frame(data, media_type(stream.content_type), transfer_syntax)
+
+    def image(self, resource: str, parameters: dict[str, str], kind: str) -> Rendered:
+        """Fetch an image that the PACS makes.
+
+        Parameters
+        ----------
+        resource
+            Path of the resource, with ``/rendered`` or ``/thumbnail``.
+        parameters
+            Query.
+        kind
+            Media type wanted.
+
+        Raises
+        ------
+        NotFound
+            The PACS has nothing there: no such object, or no such service.
+        NotSupported
+            The PACS does not make such images.
+        DicomwebError
+            As :meth:`Transport.request` and :meth:`Response.raise_for_status`.
+        """
+        query = "&".join(f"{name}={quote(text, safe=',')}" for name, text in parameters.items())
+        url = f"{self._url}{resource}" + (f"?{query}" if query else "")
+        response = self._transport.request("GET", url, headers={"Accept": kind})
+        try:
+            response.raise_for_status()
+        except RequestRefused as error:
+            raise NotSupported(f"the PACS does not make this image (HTTP {error.status})") from error
+        if not response.content:
+            raise NotFound("the PACS answered without an image")
+        if not response.media_type.startswith("image/"):
+            raise PacsFault("the PACS answered something that is not an image", status=response.status)
+        return Rendered(response.content, response.media_type)
+
+    def _opened(self, response: Response) -> InstanceStream:
+        response.raise_for_status()
+        try:
+            if response.status == 204:
+                raise NotFound("the PACS answered without content")
+            return InstanceStream(response)
+        except DicomwebError:
+            response.close()
+            raise
+
+    def _resource(self, study_uid: str, series_uid: str, instance_uid: str) -> str:
+        return self._url + resource_path(study_uid, series_uid, instance_uid)
+
+
+def resource_path(study_uid: str, series_uid: str | None = None, instance_uid: str | None = None) -> str:
+    """Give the path of a study, series or instance below the base URL (PS3.18 table 10.4.1-1).
+
+    Raises
+    ------
+    InvalidUid
+        One of them is no UID.
+    ValueError
+        An instance is named without its series.
+    """
+    path = f"/studies/{check_uid(study_uid)}"
+    if series_uid is not None:
+        path += f"/series/{check_uid(series_uid)}"
+    if instance_uid is not None:
+        if series_uid is None:
+            raise ValueError("an instance is named below its series")
+        path += f"/instances/{check_uid(instance_uid)}"
+    return path
