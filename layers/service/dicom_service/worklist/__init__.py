@@ -1,0 +1,1 @@
+"""The worklist: workitems that behave the same whatever the PACS speaks."""
