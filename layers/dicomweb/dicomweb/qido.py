@@ -14,7 +14,7 @@ from dicomweb.transport import DICOM_JSON, Transport
 from dicomweb.uid import check_uid
 
 _SAFE = "*,"
-_ENCODED = re.compile(r"[^A-Za-z0-9._~*,?-]")
+_ENCODED = re.compile(r"[^A-Za-z0-9._~*,-]")
 _MORE_ROWS = re.compile(r"299\b.*?\b(?:there are|more)\b.*?\b(?:results|matches)\b", re.IGNORECASE | re.DOTALL)
 _NO_MORE_ROWS = re.compile(r"\bthere are 0 additional", re.IGNORECASE)
 _SMALLEST_PAGE = 100
@@ -212,8 +212,7 @@ class Qido:
     def _encoded(self, text: str) -> str:
         if not self._quirks.raw_query:
             return quote(text, safe=_SAFE)
-        # Beyond ASCII one character may be several for the PACS, so only "any number" is sure to match.
-        return _ENCODED.sub(lambda match: "?" if match[0].isascii() else "*", text.replace("\\", ","))
+        return _ENCODED.sub(_wildcard, text.replace("\\", ","))
 
     def _exact(self, filters: Mapping[str, str]) -> dict[str, str]:
         """Find the filters that the PACS gets only in a looser form, by tag.
@@ -233,3 +232,8 @@ class Qido:
                 raise RequestRefused("this PACS cannot search by that attribute and value", status=400)
             exact[tag] = text
         return exact
+
+
+def _wildcard(match: re.Match[str]) -> str:
+    """Stand in for one character: for the PACS ``?`` is one byte, and beyond ASCII a character is several."""
+    return "?" if match[0].isascii() and match[0] != "?" else "*"

@@ -294,10 +294,10 @@ class Stow:
         except PacsUnreachable as error:
             return error
         account.read(_dataset(response), parts)
-        error = error_for_status(response.status, response.headers)
-        if isinstance(error, _PASSING) and not isinstance(error, PacsFault) and account.missing(parts):
-            raise error
-        return error
+        trouble = error_for_status(response.status, response.headers)
+        if isinstance(trouble, _PASSING) and not isinstance(trouble, PacsFault) and account.missing(parts):
+            raise trouble
+        return trouble
 
     def _look_up(self, parts: Sequence[StorePart], account: _Account) -> None:
         """Ask the PACS which of these it has."""

@@ -6,7 +6,6 @@ QIDO-RS, WADO-RS, STOW-RS and the worklist protocols all speak through :class:`T
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,19 +14,18 @@ from typing import Any, Final, Protocol, runtime_checkable
 from urllib.parse import urljoin, urlsplit
 
 import requests
-import urllib3.exceptions
 from requests.auth import AuthBase
 
 from dicomweb._connection import Deadline, PacsAdapter, current_deadline, keep
-from dicomweb._mapping import error_for_status, mapped_errors, never_connected, retry_after
-from dicomweb.errors import BodyUnreadable, PacsFault, PacsTimeout, PacsUnreachable
+from dicomweb._mapping import mapped_errors, never_connected, retry_after
+from dicomweb.body import Body, Sending
+from dicomweb.errors import PacsFault, PacsTimeout, PacsUnreachable
+from dicomweb.response import Response
 
-MAX_ANSWER = 256 * 1024 * 1024
-"""Bytes: the longest answer that is read into memory."""
+__all__ = ["DICOM_JSON", "Body", "RenewableAuth", "Response", "Timeouts", "Transport", "make_session"]
 
 DICOM_JSON = "application/dicom+json"
 
-_READ_SIZE = 256 * 1024
 _MAX_REDIRECTS = 3
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _RETRIED: Final = {True: frozenset((429, 503)), False: frozenset((429, 502, 503, 504))}
@@ -54,157 +52,12 @@ class Timeouts:
     total: float = 25.0
 
 
-@dataclass(frozen=True)
-class Body:
-    """What a request sends. It can be read again from the start, so that a retry never sends half of it.
-
-    Parameters
-    ----------
-    content_type
-        Media type with its parameters.
-    length
-        Bytes, exactly: sent as Content-Length.
-    open
-        Gives a new iterator over the bytes at each call.
-    """
-
-    content_type: str
-    length: int
-    open: Callable[[], Iterator[bytes]]
-
-    @classmethod
-    def of(cls, content: bytes, content_type: str) -> Body:
-        """Make a body of bytes that are in memory."""
-        return cls(content_type, len(content), lambda: iter((content,)))
-
-
 @runtime_checkable
 class RenewableAuth(Protocol):
     """Credentials that may be worth a second try after a 401."""
 
     def renew(self) -> bool:
         """Forget what was refused; True when the request may be tried again."""
-
-
-class _Sending:
-    """One pass over a body; its ``len()`` makes requests send Content-Length instead of chunks."""
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-
-    def __len__(self) -> int:
-        return self._body.length
-
-    def __iter__(self) -> Iterator[bytes]:
-        sent = 0
-        try:
-            for piece in self._body.open():
-                sent += len(piece)
-                if sent > self._body.length:
-                    break
-                yield piece
-        except (OSError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            # Left as it is, the HTTP library would take it for trouble with the connection to the PACS.
-            raise BodyUnreadable("what was to be sent could not be read") from error
-        if sent != self._body.length:
-            raise BodyUnreadable("what was to be sent is not as long as was announced")
-
-
-class Response:
-    """The answer of a PACS, whatever its status.
-
-    Attributes
-    ----------
-    status
-        HTTP status.
-    headers
-        Headers, names in any case.
-    url
-        Where the answer came from in the end.
-    content
-        The body; empty when the answer is streamed.
-    """
-
-    def __init__(self, raw: requests.Response, deadline: Deadline, *, max_answer: int = MAX_ANSWER) -> None:
-        self._raw = raw
-        self._max_answer = max_answer
-        self._deadline = deadline
-        self.status: int = raw.status_code
-        self.headers: Mapping[str, str] = raw.headers
-        self.url: str = raw.url
-        self.content = b""
-
-    @property
-    def media_type(self) -> str:
-        """Media type of the body in lower case, without parameters."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-    def iter_bytes(self) -> Iterator[bytes]:
-        """Yield the body as it arrives, in pieces of at most 256 KiB.
-
-        Raises
-        ------
-        PacsUnreachable
-            The connection broke before the announced end.
-        PacsTimeout
-            The PACS stalled, or the deadline of the call passed.
-        PacsFault
-            The body cannot be decoded.
-        """
-        with mapped_errors():
-            while piece := self._raw.raw.read1(_READ_SIZE, decode_content=True):
-                yield piece
-
-    def read(self) -> bytes:
-        """Read the rest of the body into memory.
-
-        Raises
-        ------
-        PacsUnreachable, PacsTimeout
-            As for :meth:`iter_bytes`.
-        PacsFault
-            The body cannot be decoded, or is too long to be an answer.
-        """
-        pieces = []
-        length = 0
-        for piece in self.iter_bytes():
-            length += len(piece)
-            if length > self._max_answer:
-                self.close()
-                raise PacsFault("the answer of the PACS is too long", status=self.status)
-            pieces.append(piece)
-        self.content = b"".join(pieces)
-        return self.content
-
-    def json(self) -> Any:
-        """Parse the body that was read.
-
-        Raises
-        ------
-        PacsFault
-            It is not JSON: a login page, a proxy's error page, half an answer.
-        """
-        try:
-            return json.loads(self.content)
-        except (ValueError, RecursionError) as error:
-            raise PacsFault("the PACS answered something that is not JSON", status=self.status) from error
-
-    def raise_for_status(self) -> None:
-        """Raise the error that the status means.
-
-        Raises
-        ------
-        PacsRefusedCredentials, NotFound, NotSupported, PacsBusy, PacsTimeout, RequestRefused, PacsFault
-            For statuses that are no success.
-        """
-        error = error_for_status(self.status, self.headers)
-        if error is not None:
-            self.close()
-            raise error
-
-    def close(self) -> None:
-        """Give up the rest of the body, and the connection with it when there is a rest."""
-        self._raw.close()
 
 
 class _Session(requests.Session):
@@ -413,7 +266,7 @@ class Transport:
             all_headers["Content-Type"] = body.content_type
         with mapped_errors():
             request = requests.Request(
-                method, url, headers=all_headers, auth=auth, data=_Sending(body) if body and body.length else None
+                method, url, headers=all_headers, auth=auth, data=Sending(body) if body and body.length else None
             )
             prepared = self._session.prepare_request(request)
             settings = self._session.merge_environment_settings(prepared.url, {}, True, self._verify, self._cert)
@@ -423,7 +276,7 @@ class Transport:
                 allow_redirects=False,
                 **settings,
             )
-        return Response(raw, deadline)
+        return Response(raw)
 
 
 def _redirected(response: Response) -> tuple[str, bool]:

@@ -194,7 +194,11 @@ class Wado:
             As :meth:`Transport.request` and :meth:`Response.raise_for_status`.
         """
         url = f"{self._resource(study_uid, series_uid, instance_uid)}/frames/{number:d}"
-        with self._opened(self._transport.request("GET", url, headers={"Accept": _ANY_FRAME}, stream=True)) as stream:
+        response = self._transport.request("GET", url, headers={"Accept": _ANY_FRAME}, stream=True)
+        if response.status == 400:  # what Orthanc says of a number beyond the last frame
+            response.close()
+            raise NotFound("the PACS has no such frame (HTTP 400)")
+        with self._opened(response) as stream:
             data = b"".join(stream.iter_bytes())
             transfer_syntax = media_type_parameter(stream.content_type, "transfer-syntax")
             return Frame(data, media_type(stream.content_type), transfer_syntax)

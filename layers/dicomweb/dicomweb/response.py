@@ -1,0 +1,113 @@
+"""What a PACS answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import requests
+
+from dicomweb._mapping import error_for_status, mapped_errors
+from dicomweb.errors import PacsFault
+
+MAX_ANSWER = 256 * 1024 * 1024
+"""Bytes: the longest answer that is read into memory."""
+
+_READ_SIZE = 256 * 1024
+
+
+class Response:
+    """The answer of a PACS, whatever its status.
+
+    Attributes
+    ----------
+    status
+        HTTP status.
+    headers
+        Headers, names in any case.
+    url
+        Where the answer came from in the end.
+    content
+        The body; empty when the answer is streamed.
+    """
+
+    def __init__(self, raw: requests.Response, *, max_answer: int = MAX_ANSWER) -> None:
+        self._raw = raw
+        self._max_answer = max_answer
+        self.status: int = raw.status_code
+        self.headers: Mapping[str, str] = raw.headers
+        self.url: str = raw.url
+        self.content = b""
+
+    @property
+    def media_type(self) -> str:
+        """Media type of the body in lower case, without parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        """Yield the body as it arrives, in pieces of at most 256 KiB.
+
+        Raises
+        ------
+        PacsUnreachable
+            The connection broke before the announced end.
+        PacsTimeout
+            The PACS stalled, or the deadline of the call passed.
+        PacsFault
+            The body cannot be decoded.
+        """
+        with mapped_errors():
+            while piece := self._raw.raw.read1(_READ_SIZE, decode_content=True):
+                yield piece
+
+    def read(self) -> bytes:
+        """Read the rest of the body into memory.
+
+        Raises
+        ------
+        PacsUnreachable, PacsTimeout
+            As for :meth:`iter_bytes`.
+        PacsFault
+            The body cannot be decoded, or is too long to be an answer.
+        """
+        pieces = []
+        length = 0
+        for piece in self.iter_bytes():
+            length += len(piece)
+            if length > self._max_answer:
+                self.close()
+                raise PacsFault("the answer of the PACS is too long", status=self.status)
+            pieces.append(piece)
+        self.content = b"".join(pieces)
+        return self.content
+
+    def json(self) -> Any:
+        """Parse the body that was read.
+
+        Raises
+        ------
+        PacsFault
+            It is not JSON: a login page, a proxy's error page, half an answer.
+        """
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError) as error:
+            raise PacsFault("the PACS answered something that is not JSON", status=self.status) from error
+
+    def raise_for_status(self) -> None:
+        """Raise the error that the status means.
+
+        Raises
+        ------
+        PacsRefusedCredentials, NotFound, NotSupported, PacsBusy, PacsTimeout, RequestRefused, PacsFault
+            For statuses that are no success.
+        """
+        error = error_for_status(self.status, self.headers)
+        if error is not None:
+            self.close()
+            raise error
+
+    def close(self) -> None:
+        """Give up the rest of the body, and the connection with it when there is a rest."""
+        self._raw.close()
