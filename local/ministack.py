@@ -31,16 +31,20 @@ class MiniStack:
         if self._answers():
             return False
         self._server.stop()
-        require_free(self._settings.ports.api, "API_PORT", "the API")
+        self.require_ports()
         python = MINISTACK_ENVIRONMENT / "bin" / "python"
         if not python.exists():
             raise LocalStackError(f"{MINISTACK_ENVIRONMENT} is missing; local/bootstrap.sh makes it")
         for name in ("state", "s3", "home", "tmp"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
-        # -P and -I would be inherited by nothing: the functions' processes see their folder, layers and this Python.
         self._server.start([str(python), "-m", "ministack"], self._environment(), MINISTACK_PROJECT)
         self._server.wait_until(self._answers, seconds=60)
         return True
+
+    def require_ports(self) -> None:
+        """Check that its port is free, unless it holds it itself."""
+        if self._server.pid() is None:
+            require_free(self._settings.ports.api, "API_PORT", "the API")
 
     def stop(self) -> bool:
         """Stop it; on SIGTERM it writes its state down."""

@@ -46,8 +46,7 @@ class Orthanc:
         if self._answers():
             return False
         self._server.stop()
-        require_free(self._ports.orthanc_http, "ORTHANC_HTTP_PORT", "Orthanc's DICOMweb")
-        require_free(self._ports.orthanc_dicom, "ORTHANC_DICOM_PORT", "Orthanc's DICOM")
+        self.require_ports()
         for name in ("storage", "worklists"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         configuration = self._folder / "orthanc.json"
@@ -55,6 +54,12 @@ class Orthanc:
         self._server.start([str(_program()), str(configuration)], os.environ, self._folder)
         self._server.wait_until(self._answers, seconds=30)
         return True
+
+    def require_ports(self) -> None:
+        """Check that its ports are free, unless it holds them itself."""
+        if not self.running:
+            require_free(self._ports.orthanc_http, "ORTHANC_HTTP_PORT", "Orthanc's DICOMweb")
+            require_free(self._ports.orthanc_dicom, "ORTHANC_DICOM_PORT", "Orthanc's DICOM")
 
     def stop(self) -> bool:
         return self._server.stop()

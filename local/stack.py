@@ -25,6 +25,7 @@ class LocalStack:
     def up(self) -> dict[str, str]:
         """Start what is not running, deploy what has changed; give what scripts need to know."""
         self.settings.prepare()
+        self.ministack.require_ports()
         if self.settings.external_pacs:
             say(f"Using the PACS at {self.pacs.url}")
         else:
