@@ -1,11 +1,26 @@
-"""GET /health: says that the service answers."""
+"""GET /health: whether the PACS and the tables answer, and which does not."""
 
+from functools import cache
 from typing import Any
 
+from aws_lambda_powertools.event_handler import Response
 
-def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    return {
-        "statusCode": 200,
-        "headers": {"Content-Type": "application/json"},
-        "body": '{"status": "ok"}',
-    }
+from dicom_service.edge import answer, create_app, serve
+from dicom_service.health import HealthSettings, check_all
+from dicom_service.settings import PacsSettings, load
+
+app = create_app()
+
+
+@cache
+def settings() -> tuple[HealthSettings, PacsSettings]:
+    return load(HealthSettings), load(PacsSettings)
+
+
+@app.get("/health")
+def get_health() -> Response[Any]:
+    report = check_all(*settings())
+    return answer(report, 200 if report["status"] == "up" else 503)
+
+
+lambda_handler = serve(app)

@@ -1,0 +1,51 @@
+"""GET /exams/studies and below: exams, their series and instances, as the PACS has them."""
+
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from dicomweb.client import DicomwebClient
+
+from dicom_service.edge import check_uid, create_app, serve
+from dicom_service.exams import search
+from dicom_service.pacs import connect
+from dicom_service.query import Query
+from dicom_service.settings import PacsSettings, load
+
+FILTERS = ("patientID", "patientName", "from", "to", "modality", "accessionNumber", "studyUID")
+
+app = create_app()
+
+
+@cache
+def client() -> DicomwebClient:
+    return connect(load(PacsSettings))
+
+
+@app.get("/exams/studies")
+def list_studies() -> Response[Any]:
+    query = Query(app, *FILTERS, *search.PAGE)
+    page, filters = search.read_page(query), search.study_filters(query)
+    query.check()
+    return search.listed(app, search.search_studies(client(), filters, page), page)
+
+
+@app.get("/exams/studies/<studyUID>/series")
+def list_series(studyUID: str) -> Response[Any]:  # noqa: N803 - the contract's name
+    query = Query(app, *search.PAGE)
+    page = search.read_page(query)
+    query.check()
+    study_uid = check_uid("studyUID", studyUID)
+    return search.listed(app, search.search_series(client(), study_uid, page), page)
+
+
+@app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances")
+def list_instances(studyUID: str, seriesUID: str) -> Response[Any]:  # noqa: N803
+    query = Query(app, *search.PAGE)
+    page = search.read_page(query)
+    query.check()
+    study_uid, series_uid = check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID)
+    return search.listed(app, search.search_instances(client(), study_uid, series_uid, page), page)
+
+
+lambda_handler = serve(app)

@@ -1,0 +1,48 @@
+"""POST /exams: DICOM files of up to 4.5 MB in all go to the PACS at once."""
+
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from dicomweb.client import DicomwebClient
+
+from dicom_service.edge import answer, body_bytes, create_app, serve
+from dicom_service.errors import PayloadTooLarge
+from dicom_service.exams.registry import ExamRegistry, RegistrySettings
+from dicom_service.exams.request_files import read_files
+from dicom_service.exams.store import store_files
+from dicom_service.pacs import connect
+from dicom_service.settings import PacsSettings, load
+
+# API Gateway hands the body over in base64 and Lambda takes 6 MB of that.
+LARGEST_BODY = 4_500_000
+
+app = create_app()
+
+
+@cache
+def client() -> DicomwebClient:
+    return connect(load(PacsSettings))
+
+
+@cache
+def registry() -> ExamRegistry:
+    return ExamRegistry(load(RegistrySettings))
+
+
+@app.post("/exams")
+def upload_exam() -> Response[Any]:
+    try:
+        body = body_bytes(app, LARGEST_BODY)
+    except PayloadTooLarge as error:
+        raise PayloadTooLarge(
+            f"{error.detail} Open a staged upload with POST /uploads: it takes files of any size.",
+            code="USE_UPLOADS",
+            **error.members,
+        ) from error
+    files = read_files(app.current_event.headers.get("content-type") or "", body)
+    stored = store_files(files, client(), registry())
+    return answer([stored.dataset], 200 if stored.complete else 202)
+
+
+lambda_handler = serve(app)

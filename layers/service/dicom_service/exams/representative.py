@@ -1,0 +1,69 @@
+"""Chooses the one instance that stands for a series or an exam."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dicomweb.client import DicomwebClient
+
+from dicom_service.errors import NotFound
+from dicom_service.exams.retrieve import InstanceName
+from dicom_service.exams.search import Page, search_instances, search_series
+from dicom_service.pacs import pacs_errors
+
+# Series that hold no pictures of the patient; chosen only when there is nothing else (PS3.3 C.7.3.1.1.1).
+_NO_PICTURES = frozenset({"SR", "KO", "PR", "DOC", "AU", "ECG", "EPS", "HD", "PLAN", "RTPLAN", "RTSTRUCT", "REG", "FID"})
+_MOST_ROWS = 500
+
+
+def represent_study(client: DicomwebClient, study_uid: str) -> InstanceName:
+    """Choose the instance that stands for an exam: out of its largest series that has pictures.
+
+    Raises
+    ------
+    NotFound
+        The PACS does not have the exam.
+    PacsTrouble
+        The PACS cannot be asked.
+    """
+    series = search_series(client, study_uid, Page(_MOST_ROWS, 0, False)).datasets
+    best = max(series, key=lambda one: (_text(one, "00080060") not in _NO_PICTURES, _number(one, "00201209")))
+    return represent_series(client, study_uid, _text(best, "0020000E"))
+
+
+def represent_series(client: DicomwebClient, study_uid: str, series_uid: str) -> InstanceName:
+    """Choose the middle instance of a series by InstanceNumber.
+
+    Raises
+    ------
+    NotFound
+        The PACS does not have the series.
+    PacsTrouble
+        The PACS cannot be asked.
+    """
+    first = search_instances(client, study_uid, series_uid, Page(_MOST_ROWS, 0, False))
+    rows: Sequence[Mapping[str, Any]] = first.datasets
+    if first.more:
+        # Longer than a page: the middle of the series in the PACS's own order, without listing all of it.
+        rows = _middle_page(client, study_uid, series_uid) or rows
+    ordered = sorted(rows, key=lambda one: (_number(one, "00200013"), _text(one, "00080018")))
+    chosen = _text(ordered[len(ordered) // 2], "00080018")
+    if not chosen:
+        raise NotFound("The PACS does not name the instances of this series.")
+    return InstanceName(study_uid, series_uid, chosen)
+
+
+def _middle_page(client: DicomwebClient, study_uid: str, series_uid: str) -> Sequence[Mapping[str, Any]]:
+    with pacs_errors():
+        found = client.search_for_series(study_uid, {"SeriesInstanceUID": series_uid}, limit=1).datasets
+        count = _number(found[0], "00201209") if found else 0
+        return client.search_for_instances(study_uid, series_uid, limit=1, offset=count // 2).datasets if count else []
+
+
+def _text(dataset: Mapping[str, Any], tag: str) -> str:
+    found = dataset.get(tag, {}).get("Value") or [""]
+    return str(found[0] or "")
+
+
+def _number(dataset: Mapping[str, Any], tag: str) -> int:
+    text = _text(dataset, tag)
+    return int(float(text)) if text.replace(".", "", 1).isdigit() else 0

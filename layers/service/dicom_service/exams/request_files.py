@@ -1,0 +1,84 @@
+"""The files of an upload request: ``multipart/form-data`` (RFC 7578) or one bare ``application/dicom`` body."""
+
+import io
+from dataclasses import dataclass, field
+
+from multipart import MultipartError, MultipartParser, parse_options_header
+
+from dicom_service.errors import BadRequest
+
+MAX_FILES = 1000
+_BARE = ("application/dicom", "application/octet-stream")
+
+
+@dataclass(frozen=True)
+class UploadedFile:
+    """One file as it was sent.
+
+    Parameters
+    ----------
+    name
+        The caller's name for it, or ``file 3`` by its place in the request; only ever told back to the caller.
+    content
+        Its bytes.
+    """
+
+    name: str
+    content: bytes = field(repr=False)
+
+
+def read_files(content_type: str, body: bytes) -> list[UploadedFile]:
+    """Give the files of a request, whatever the form fields are called.
+
+    Parameters
+    ----------
+    content_type
+        Value of the Content-Type header.
+    body
+        The request body.
+
+    Raises
+    ------
+    BadRequest
+        Another content type, a multipart body that cannot be read, no file at all, or more than a thousand.
+    """
+    media_type, options = parse_options_header(content_type)
+    if media_type in _BARE:
+        files = [UploadedFile("file 1", body)] if body else []
+    elif media_type == "multipart/form-data":
+        files = _form_files(options.get("boundary", ""), body)
+    else:
+        raise BadRequest(
+            "Send multipart/form-data with one or more DICOM files, or one file as application/dicom.",
+            code="UNSUPPORTED_CONTENT_TYPE",
+        )
+    if not files:
+        raise BadRequest("The request has no file.", code="NO_FILE")
+    return files
+
+
+def _form_files(boundary: str, body: bytes) -> list[UploadedFile]:
+    if not boundary:
+        raise BadRequest("The multipart body has no boundary.", code="INVALID_MULTIPART")
+    parser = MultipartParser(
+        io.BytesIO(body),
+        boundary,
+        content_length=len(body),
+        part_limit=MAX_FILES,
+        memory_limit=len(body) + 1,
+        spool_limit=len(body) + 1,
+        strict=False,
+    )
+    try:
+        parts = [part for part in parser if part.filename is not None or part.content_type.startswith("application/")]
+        return [
+            UploadedFile(_shown(part.filename) or f"file {number}", part.raw) for number, part in enumerate(parts, 1)
+        ]
+    except MultipartError as error:
+        raise BadRequest("The multipart body cannot be read.", code="INVALID_MULTIPART") from error
+
+
+def _shown(filename: str | None) -> str:
+    """Shorten a file name to what can be told back: no path, no control characters."""
+    name = (filename or "").replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(character for character in name if character.isprintable())[:200]

@@ -1,0 +1,126 @@
+"""Gives an instance back as the file it is: in the answer where it fits, else by a short-lived link to the cache bucket."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from dicomweb.client import DicomwebClient
+
+from dicom_service import aws
+from dicom_service.errors import Unavailable
+from dicom_service.pacs import pacs_errors
+from dicom_service.settings import setting
+
+# Lambda answers with 6 MB at most, and base64 makes four bytes of three.
+LARGEST_ANSWER = 4_500_000
+LINK_LIVES = 300
+_PART = 8 * 1024 * 1024
+_NO_INSTANCE = "The PACS has no such instance in this series."
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """Where retrieved files and pictures are kept for a while."""
+
+    bucket: str = setting("CACHE_BUCKET")
+
+
+@dataclass(frozen=True)
+class InstanceName:
+    """The three UIDs that name an instance, already checked."""
+
+    study_uid: str
+    series_uid: str
+    instance_uid: str
+
+    @property
+    def file_name(self) -> str:
+        """Name under which the file is saved."""
+        return f"{self.instance_uid}.dcm"
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """A file: its bytes, or the link to fetch it by."""
+
+    content: bytes | None
+    link: str | None = None
+
+
+def retrieve_file(client: DicomwebClient, name: InstanceName, cache: CacheSettings) -> Retrieved:
+    """Fetch an instance from the PACS, unchanged.
+
+    No more than one part of 8 MB is in memory, whatever the instance's size.
+
+    Raises
+    ------
+    NotFound
+        The PACS does not have it.
+    PacsTrouble
+        The PACS cannot be asked, or its answer broke off; nothing half-fetched is left behind.
+    Unavailable
+        The cache bucket refuses.
+    """
+    with pacs_errors(_NO_INSTANCE), client.retrieve_instance(*_uids(name)) as stream:
+        pieces = _pieces(stream.iter_bytes())
+        with closing(pieces):
+            head = next(pieces, b"")
+            if len(head) <= LARGEST_ANSWER:
+                rest = next(pieces, None)
+                if rest is None:
+                    return Retrieved(head)
+                head += rest
+            key = f"instances/{name.study_uid}/{name.series_uid}/{name.file_name}"
+            _stream_to_cache(cache.bucket, key, head, pieces)
+    return Retrieved(None, _link(cache.bucket, key, name.file_name))
+
+
+def _uids(name: InstanceName) -> tuple[str, str, str]:
+    return name.study_uid, name.series_uid, name.instance_uid
+
+
+def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Join chunks to parts of the size that S3 takes for a multipart upload."""
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        while len(buffer) >= _PART:
+            yield bytes(buffer[:_PART])
+            del buffer[:_PART]
+    if buffer:
+        yield bytes(buffer)
+
+
+def _stream_to_cache(bucket: str, key: str, head: bytes, rest: Iterator[bytes]) -> None:
+    try:
+        upload = aws.s3().create_multipart_upload(Bucket=bucket, Key=key, ContentType="application/dicom")
+        done = False
+        try:
+            parts: list[Any] = [_part(bucket, key, upload["UploadId"], 1, head)]
+            for number, piece in enumerate(rest, 2):
+                parts.append(_part(bucket, key, upload["UploadId"], number, piece))
+            aws.s3().complete_multipart_upload(
+                Bucket=bucket, Key=key, UploadId=upload["UploadId"], MultipartUpload={"Parts": parts}
+            )
+            done = True
+        finally:
+            if not done:
+                aws.s3().abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
+    except (ClientError, BotoCoreError) as error:
+        raise Unavailable("The file cannot be handed over at the moment; try again.") from error
+
+
+def _part(bucket: str, key: str, upload_id: str, number: int, body: bytes) -> dict[str, Any]:
+    part = aws.s3().upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body)
+    return {"PartNumber": number, "ETag": part["ETag"]}
+
+
+def _link(bucket: str, key: str, file_name: str) -> str:
+    parameters = {
+        "Bucket": bucket,
+        "Key": key,
+        "ResponseContentDisposition": f'attachment; filename="{file_name}"',
+    }
+    return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=LINK_LIVES)

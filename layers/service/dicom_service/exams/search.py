@@ -1,0 +1,124 @@
+"""Lists exams, series and instances out of the PACS (QIDO-RS, PS3.18 §10.6)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from dicomweb.client import DicomwebClient
+from dicomweb.qido import SearchResult
+
+from dicom_service.edge import answer, base_url
+from dicom_service.errors import NotFound
+from dicom_service.exams.simple import simplify
+from dicom_service.pacs import pacs_errors
+from dicom_service.query import Query
+
+PAGE = ("limit", "offset", "format")
+DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 100, 1000, 1_000_000
+_NO_STUDY = "The PACS has no exam with this StudyInstanceUID."
+_NO_SERIES = "The PACS has no such series in this exam."
+# What people expect in a list beyond what PS3.18 Table 10.6.3-3 has every PACS return.
+_STUDY_FIELDS = ("StudyDescription", "ModalitiesInStudy", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which rows are wanted, and how."""
+
+    limit: int
+    offset: int
+    simple: bool
+
+
+def read_page(query: Query) -> Page:
+    """Read ``limit``, ``offset`` and ``format``."""
+    return Page(
+        limit=query.integer("limit", default=DEFAULT_LIMIT, minimum=1, maximum=MAX_LIMIT),
+        offset=query.integer("offset", default=0, minimum=0, maximum=MAX_OFFSET),
+        simple=query.choice("format", ("dicom", "simple"), default="dicom") == "simple",
+    )
+
+
+def study_filters(query: Query) -> dict[str, str]:
+    """Read the filters of the exam list, as QIDO-RS attributes by keyword."""
+    start, end = query.date("from"), query.date("to")
+    filters = {
+        "PatientID": query.text("patientID", longest=64),
+        "PatientName": query.text("patientName"),
+        "StudyDate": f"{start or ''}-{end or ''}" if start or end else None,
+        "ModalitiesInStudy": query.text("modality", longest=16),
+        "AccessionNumber": query.text("accessionNumber", longest=16),
+        "StudyInstanceUID": query.uid("studyUID"),
+    }
+    return {keyword: value for keyword, value in filters.items() if value}
+
+
+def search_studies(client: DicomwebClient, filters: Mapping[str, str], page: Page) -> SearchResult:
+    """Find exams; an empty list when there are none.
+
+    Raises
+    ------
+    PacsTrouble
+        The PACS cannot be asked.
+    """
+    with pacs_errors():
+        return client.search_for_studies(
+            filters,
+            limit=page.limit,
+            offset=page.offset,
+            fuzzy="PatientName" in filters,
+            includefields=_STUDY_FIELDS,
+        )
+
+
+def search_series(client: DicomwebClient, study_uid: str, page: Page) -> SearchResult:
+    """List the series of an exam.
+
+    Raises
+    ------
+    NotFound
+        The PACS does not have the exam.
+    PacsTrouble
+        The PACS cannot be asked.
+    """
+    with pacs_errors(_NO_STUDY):
+        found = client.search_for_series(study_uid, limit=page.limit, offset=page.offset)
+    # An exam has at least one series: none on the first page means there is no such exam.
+    if not found.datasets and page.offset == 0:
+        raise NotFound(_NO_STUDY)
+    return found
+
+
+def search_instances(client: DicomwebClient, study_uid: str, series_uid: str, page: Page) -> SearchResult:
+    """List the instances of a series.
+
+    Raises
+    ------
+    NotFound
+        The PACS does not have the series.
+    PacsTrouble
+        The PACS cannot be asked.
+    """
+    with pacs_errors(_NO_SERIES):
+        found = client.search_for_instances(study_uid, series_uid, limit=page.limit, offset=page.offset)
+    if not found.datasets and page.offset == 0:
+        raise NotFound(_NO_SERIES)
+    return found
+
+
+def listed(app: APIGatewayRestResolver, found: SearchResult, page: Page) -> Response[Any]:
+    """Answer with rows, and with a link to the next ones where there are more (RFC 8288)."""
+    rows = [simplify(dataset) for dataset in found.datasets] if page.simple else found.datasets
+    headers = {"Link": f'<{_next_url(app, page)}>; rel="next"'} if found.more else {}
+    return answer(rows, headers=headers)
+
+
+def _next_url(app: APIGatewayRestResolver, page: Page) -> str:
+    from urllib.parse import urlencode
+
+    event = app.current_event.raw_event
+    given = event.get("queryStringParameters") or {}
+    kept = {name: value for name, value in given.items() if name.lower() not in ("limit", "offset")}
+    query = urlencode({**kept, "limit": page.limit, "offset": page.offset + page.limit})
+    return f"{base_url(app)}{event['path']}?{query}"

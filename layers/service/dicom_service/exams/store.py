@@ -1,0 +1,116 @@
+"""Brings the files of one request to the PACS: all are checked first, then all are sent, and each result is told."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dicomweb.client import DicomwebClient
+from dicomweb.stow import StorePart, StoreResult
+
+from dicom_service.element_walk import NotDicom
+from dicom_service.errors import Conflict, UnprocessableContent
+from dicom_service.exams.registry import Arrived
+from dicom_service.exams.request_files import UploadedFile
+from dicom_service.pacs import pacs_errors
+from dicom_service.part10 import PREAMBLE_LENGTH, BytesSource, Header, read_header
+
+_ZEROED = bytes(PREAMBLE_LENGTH)
+
+
+class Registry(Protocol):
+    """Remembers what arrived."""
+
+    def record(self, arrived: Sequence[Arrived], *, source: str, session: str | None) -> int:
+        """Remember instances; give how many are new."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What became of a request's files.
+
+    Parameters
+    ----------
+    dataset
+        The STOW-RS response dataset, DICOM JSON Model (PS3.18 §10.5.3).
+    complete
+        Whether the PACS took all of them.
+    """
+
+    dataset: dict[str, Any]
+    complete: bool
+
+
+def store_files(files: Sequence[UploadedFile], client: DicomwebClient, registry: Registry) -> Stored:
+    """Store DICOM files in the PACS and remember what arrived.
+
+    Parameters
+    ----------
+    files
+        The files; the same instance given twice is stored once.
+
+    Raises
+    ------
+    UnprocessableContent
+        A file is not DICOM; each bad one is named and nothing is stored.
+    Conflict
+        The PACS stored none; the dataset tells each reason.
+    PacsTrouble
+        The PACS cannot be asked; the request may be sent again whole.
+    """
+    headers = _read_headers(files)
+    parts = {header.sop_instance_uid: _part(header, file) for header, file in zip(headers, files, strict=True)}
+    with pacs_errors():
+        result = client.store_instances(list(parts.values()))
+    stored = {instance.sop_instance_uid for instance in result.instances if instance.stored}
+    arrived = {h.sop_instance_uid: _arrived(h) for h in headers if h.sop_instance_uid in stored}
+    if arrived:
+        registry.record(list(arrived.values()), source="upload", session=None)
+        return Stored(result.to_dataset(), complete=len(stored) == len(parts))
+    raise Conflict("The PACS stored none of the files.", code="PACS_STORED_NONE", result=[_told(result)])
+
+
+def _read_headers(files: Sequence[UploadedFile]) -> list[Header]:
+    headers, bad = [], []
+    for file in files:
+        try:
+            headers.append(read_header(BytesSource(file.content)))
+        except NotDicom as error:
+            bad.append({"file": file.name, "reason": error.reason, "problem": error.detail})
+    if bad:
+        names = ", ".join(entry["file"] for entry in bad[:10])
+        raise UnprocessableContent(
+            f"{len(bad)} of {len(files)} files cannot be stored, so none was: {names}.", code="NOT_DICOM", errors=bad
+        )
+    return headers
+
+
+def _part(header: Header, file: UploadedFile) -> StorePart:
+    def content() -> Iterator[bytes]:
+        # The preamble may hold an executable (CVE-2019-11687); nobody needs it, so it does not reach the PACS.
+        yield _ZEROED
+        yield memoryview(file.content)[PREAMBLE_LENGTH:]  # type: ignore[misc]
+
+    return StorePart(
+        sop_class_uid=header.sop_class_uid,
+        sop_instance_uid=header.sop_instance_uid,
+        study_instance_uid=header.study_instance_uid,
+        series_instance_uid=header.series_instance_uid,
+        size=len(file.content),
+        open=content,
+    )
+
+
+def _arrived(header: Header) -> Arrived:
+    return Arrived(
+        study_instance_uid=header.study_instance_uid,
+        series_instance_uid=header.series_instance_uid,
+        sop_instance_uid=header.sop_instance_uid,
+        sop_class_uid=header.sop_class_uid,
+        modality=header.modality,
+        patient_id=header.patient_id,
+        accession_number=header.accession_number,
+    )
+
+
+def _told(result: StoreResult) -> dict[str, Any]:
+    return result.to_dataset()

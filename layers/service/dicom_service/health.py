@@ -1,0 +1,74 @@
+"""Tells whether what the service stands on answers: the PACS and the tables."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws, log
+from dicom_service.errors import ServiceError
+from dicom_service.pacs import connect, pacs_errors
+from dicom_service.settings import PacsSettings, setting
+
+logger = log.get_logger()
+
+# Whoever asks wants to know now: a PACS that takes longer is as good as down.
+PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class HealthSettings:
+    """What is looked at besides the PACS."""
+
+    uids_table: str = setting("UIDS_TABLE")
+    exams_table: str = setting("EXAMS_TABLE")
+
+
+def check_all(settings: HealthSettings, pacs: PacsSettings) -> dict[str, Any]:
+    """Ask everything at the same time.
+
+    Returns
+    -------
+    dict
+        ``{"status": "up" | "down", "checks": {name: {"status": …, "code": …}}}``; only codes, no internals, since
+        this route is open to all.
+    """
+    checks: dict[str, Callable[[], None]] = {
+        "pacs": lambda: _ask_pacs(pacs),
+        "uids": lambda: _ask_table(settings.uids_table, {"prefix": {"S": "health"}}),
+        "exams": lambda: _ask_table(
+            settings.exams_table, {"StudyInstanceUID": {"S": "health"}, "SOPInstanceUID": {"S": "health"}}
+        ),
+    }
+    with ThreadPoolExecutor(len(checks)) as pool:
+        results = dict(zip(checks, pool.map(_outcome, checks.values()), strict=True))
+    all_up = all(result["status"] == "up" for result in results.values())
+    return {"status": "up" if all_up else "down", "checks": results}
+
+
+def _outcome(check: Callable[[], None]) -> dict[str, str]:
+    try:
+        check()
+    except ServiceError as error:
+        return {"status": "down", "code": error.code}
+    except (ClientError, BotoCoreError) as error:
+        logger.error("table not readable", extra=log.describe(error))
+        return {"status": "down", "code": "TABLE_UNAVAILABLE"}
+    return {"status": "up"}
+
+
+def _ask_pacs(settings: PacsSettings) -> None:
+    quick = replace(
+        settings,
+        connect_timeout=min(settings.connect_timeout, PATIENCE),
+        read_timeout=min(settings.read_timeout, PATIENCE),
+        total_timeout=min(settings.total_timeout, PATIENCE),
+    )
+    with pacs_errors():
+        connect(quick).ping()
+
+
+def _ask_table(table: str, key: dict[str, Any]) -> None:
+    aws.dynamodb().get_item(TableName=table, Key=key)
