@@ -31,7 +31,7 @@ def thumbnailer() -> Thumbnailer:
 # The reference spells it `instance`, the standard `instances`.
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instance/<instanceUID>")
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances/<instanceUID>")
-def get_instance(studyUID: str, seriesUID: str, instanceUID: str) -> Response[Any]:  # noqa: N803
+def get_instance(studyUID: str, seriesUID: str, instanceUID: str) -> Response[Any]:
     query = Query(app, "fileType", "size")
     file_type = read_file_type(query)
     name = InstanceName(

@@ -35,7 +35,7 @@ def pictures() -> PictureCache:
 
 
 @app.get("/exams/studies/<studyUID>/thumbnail")
-def study_thumbnail(studyUID: str) -> Response[Any]:  # noqa: N803 - the contract's name
+def study_thumbnail(studyUID: str) -> Response[Any]:
     query = Query(app, "fileType", "size")
     wanted = read_wanted(query)
     query.check()
@@ -44,7 +44,7 @@ def study_thumbnail(studyUID: str) -> Response[Any]:  # noqa: N803 - the contrac
 
 
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/thumbnail")
-def series_thumbnail(studyUID: str, seriesUID: str) -> Response[Any]:  # noqa: N803
+def series_thumbnail(studyUID: str, seriesUID: str) -> Response[Any]:
     query = Query(app, "fileType", "size")
     wanted = read_wanted(query)
     query.check()

@@ -31,7 +31,7 @@ def list_studies() -> Response[Any]:
 
 
 @app.get("/exams/studies/<studyUID>/series")
-def list_series(studyUID: str) -> Response[Any]:  # noqa: N803 - the contract's name
+def list_series(studyUID: str) -> Response[Any]:
     query = Query(app, *search.PAGE)
     page = search.read_page(query)
     query.check()
@@ -40,7 +40,7 @@ def list_series(studyUID: str) -> Response[Any]:  # noqa: N803 - the contract's 
 
 
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances")
-def list_instances(studyUID: str, seriesUID: str) -> Response[Any]:  # noqa: N803
+def list_instances(studyUID: str, seriesUID: str) -> Response[Any]:
     query = Query(app, *search.PAGE)
     page = search.read_page(query)
     query.check()

@@ -8,7 +8,7 @@ from dicomweb.client import DicomwebClient
 
 from dicom_service.edge import answer, body_bytes, create_app, serve
 from dicom_service.errors import PayloadTooLarge
-from dicom_service.exams.registry import ExamRegistry, RegistrySettings
+from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.exams.request_files import read_files
 from dicom_service.exams.store import store_files
 from dicom_service.pacs import connect
@@ -27,7 +27,7 @@ def client() -> DicomwebClient:
 
 @cache
 def registry() -> ExamRegistry:
-    return ExamRegistry(load(RegistrySettings))
+    return ExamRegistry(load(ExamSettings))
 
 
 @app.post("/exams")

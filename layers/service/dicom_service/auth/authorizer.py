@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from dicom_service.auth.oidc import OidcVerifier
 from dicom_service.auth.principal import Principal
-from dicom_service.auth.service_keys import ServiceKeys
+from dicom_service.auth.service_keys import CallbackKey, ServiceKeys
 from dicom_service.aws import Secret
 from dicom_service.errors import Unauthorized
 from dicom_service.settings import setting
@@ -19,6 +19,7 @@ class AuthSettings:
     """Which credentials are known."""
 
     service_keys_secret: str = setting("SERVICE_KEYS_SECRET_ARN")
+    callback_secret: str = setting("CALLBACK_SECRET_ARN")
     oidc_issuer: str | None = setting("OIDC_ISSUER", default=None)
     oidc_audience: str | None = setting("OIDC_AUDIENCE", default=None)
 
@@ -45,7 +46,10 @@ class Authorizer:
     @classmethod
     def from_settings(cls, settings: AuthSettings) -> "Authorizer":
         """Make the authorizer of a deployment."""
-        kinds: list[CredentialKind] = [ServiceKeys(Secret(settings.service_keys_secret))]
+        kinds: list[CredentialKind] = [
+            ServiceKeys(Secret(settings.service_keys_secret)),
+            CallbackKey(Secret(settings.callback_secret)),
+        ]
         if settings.oidc_issuer and settings.oidc_audience:
             kinds.append(OidcVerifier(settings.oidc_issuer, settings.oidc_audience))
         return cls(kinds)

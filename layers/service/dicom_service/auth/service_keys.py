@@ -32,3 +32,23 @@ class ServiceKeys:
             if hmac.compare_digest(str(entry.get("sha256", "")).lower(), digest) and role in ROLES:
                 found = Principal(name=str(entry.get("name", "unnamed")), role=role)
         return found
+
+
+class CallbackKey:
+    """Knows the key that the PACS reports new exams with, and nothing else (security.md, "Webhooks and callbacks").
+
+    Parameters
+    ----------
+    secret
+        JSON ``{"secret": …}``; an ``old_secret`` is accepted too while the PACS is being changed over.
+    """
+
+    def __init__(self, secret: Secret) -> None:
+        self._secret = secret
+
+    def find(self, token: str) -> Principal | None:
+        """Give the PACS when `token` is its key, or None."""
+        value = self._secret.value()
+        known = [str(value[name]) for name in ("secret", "old_secret") if value.get(name)]
+        matches = [hmac.compare_digest(token.encode(), key.encode()) for key in known]
+        return Principal(name="pacs", role="callback") if any(matches) else None

@@ -11,7 +11,9 @@ from dicom_service.exams.search import Page, search_instances, search_series
 from dicom_service.pacs import pacs_errors
 
 # Series that hold no pictures of the patient; chosen only when there is nothing else (PS3.3 C.7.3.1.1.1).
-_NO_PICTURES = frozenset({"SR", "KO", "PR", "DOC", "AU", "ECG", "EPS", "HD", "PLAN", "RTPLAN", "RTSTRUCT", "REG", "FID"})
+_NO_PICTURES = frozenset(
+    {"SR", "KO", "PR", "DOC", "AU", "ECG", "EPS", "HD", "PLAN", "RTPLAN", "RTSTRUCT", "REG", "FID"}
+)
 _MOST_ROWS = 500
 
 

@@ -1,7 +1,6 @@
-"""Gives an instance back as the file it is: in the answer where it fits, else by a short-lived link to the cache bucket."""
+"""Gives an instance back as the file it is: in the answer where it fits, else by a link to the cache bucket."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,15 +64,12 @@ def retrieve_file(client: DicomwebClient, name: InstanceName, cache: CacheSettin
     """
     with pacs_errors(_NO_INSTANCE), client.retrieve_instance(*_uids(name)) as stream:
         pieces = _pieces(stream.iter_bytes())
-        with closing(pieces):
-            head = next(pieces, b"")
-            if len(head) <= LARGEST_ANSWER:
-                rest = next(pieces, None)
-                if rest is None:
-                    return Retrieved(head)
-                head += rest
-            key = f"instances/{name.study_uid}/{name.series_uid}/{name.file_name}"
-            _stream_to_cache(cache.bucket, key, head, pieces)
+        head = next(pieces, b"")
+        # Only the last piece is shorter than a part, so a short first one is the whole file.
+        if len(head) <= LARGEST_ANSWER:
+            return Retrieved(head)
+        key = f"instances/{name.study_uid}/{name.series_uid}/{name.file_name}"
+        _stream_to_cache(cache.bucket, key, head, pieces)
     return Retrieved(None, _link(cache.bucket, key, name.file_name))
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dicomweb.client import DicomwebClient
-from dicomweb.stow import StorePart, StoreResult
+from dicomweb.stow import StorePart
 
 from dicom_service.element_walk import NotDicom
 from dicom_service.errors import Conflict, UnprocessableContent
-from dicom_service.exams.registry import Arrived
+from dicom_service.exams.registry import Arrived, Source
 from dicom_service.exams.request_files import UploadedFile
 from dicom_service.pacs import pacs_errors
 from dicom_service.part10 import PREAMBLE_LENGTH, BytesSource, Header, read_header
@@ -20,7 +20,7 @@ _ZEROED = bytes(PREAMBLE_LENGTH)
 class Registry(Protocol):
     """Remembers what arrived."""
 
-    def record(self, arrived: Sequence[Arrived], *, source: str, session: str | None) -> int:
+    def record(self, arrived: Sequence[Arrived], *, source: Source, session: str | None) -> int:
         """Remember instances; give how many are new."""
 
 
@@ -63,17 +63,21 @@ def store_files(files: Sequence[UploadedFile], client: DicomwebClient, registry:
         result = client.store_instances(list(parts.values()))
     stored = {instance.sop_instance_uid for instance in result.instances if instance.stored}
     arrived = {h.sop_instance_uid: _arrived(h) for h in headers if h.sop_instance_uid in stored}
-    if arrived:
-        registry.record(list(arrived.values()), source="upload", session=None)
-        return Stored(result.to_dataset(), complete=len(stored) == len(parts))
-    raise Conflict("The PACS stored none of the files.", code="PACS_STORED_NONE", result=[_told(result)])
+    if not arrived:
+        raise Conflict("The PACS stored none of the files.", code="PACS_STORED_NONE", result=[result.to_dataset()])
+    registry.record(list(arrived.values()), source="upload", session=None)
+    return Stored(result.to_dataset(), complete=len(stored) == len(parts))
 
 
 def _read_headers(files: Sequence[UploadedFile]) -> list[Header]:
     headers, bad = [], []
+    seen: dict[str, bytes] = {}
     for file in files:
         try:
-            headers.append(read_header(BytesSource(file.content)))
+            header = read_header(BytesSource(file.content))
+            if seen.setdefault(header.sop_instance_uid, file.content) != file.content:
+                raise NotDicom("CONFLICTING_COPY", "Another file of this request has the same SOPInstanceUID.")
+            headers.append(header)
         except NotDicom as error:
             bad.append({"file": file.name, "reason": error.reason, "problem": error.detail})
     if bad:
@@ -110,7 +114,3 @@ def _arrived(header: Header) -> Arrived:
         patient_id=header.patient_id,
         accession_number=header.accession_number,
     )
-
-
-def _told(result: StoreResult) -> dict[str, Any]:
-    return result.to_dataset()
