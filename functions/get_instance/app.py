@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
-from dicomweb.client import DicomwebClient
 
 from dicom_service.edge import answer, check_uid, create_app, empty, serve
 from dicom_service.exams.capabilities import Capabilities
@@ -14,6 +13,7 @@ from dicom_service.exams.thumbnails import Thumbnailer
 from dicom_service.pacs import connect
 from dicom_service.query import Query
 from dicom_service.settings import PacsSettings, load
+from dicomweb.client import DicomwebClient
 
 app = create_app()
 

@@ -4,13 +4,13 @@ from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
-from dicomweb.client import DicomwebClient
 
 from dicom_service.edge import check_uid, create_app, serve
 from dicom_service.exams import search
 from dicom_service.pacs import connect
 from dicom_service.query import Query
 from dicom_service.settings import PacsSettings, load
+from dicomweb.client import DicomwebClient
 
 FILTERS = ("patientID", "patientName", "from", "to", "modality", "accessionNumber", "studyUID")
 

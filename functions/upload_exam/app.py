@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
-from dicomweb.client import DicomwebClient
 
 from dicom_service.edge import answer, body_bytes, create_app, serve
 from dicom_service.errors import PayloadTooLarge
@@ -13,6 +12,7 @@ from dicom_service.exams.request_files import read_files
 from dicom_service.exams.store import store_files
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings, load
+from dicomweb.client import DicomwebClient
 
 # API Gateway hands the body over in base64 and Lambda takes 6 MB of that.
 LARGEST_BODY = 4_500_000

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dicomweb.client import DicomwebClient
-
 from dicom_service.errors import NotFound
 from dicom_service.exams.retrieve import InstanceName
 from dicom_service.exams.search import Page, search_instances, search_series
 from dicom_service.pacs import pacs_errors
+from dicomweb.client import DicomwebClient
 
 # Series that hold no pictures of the patient; chosen only when there is nothing else (PS3.3 C.7.3.1.1.1).
 _NO_PICTURES = frozenset(

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from dicomweb.client import DicomwebClient
 
 from dicom_service import aws
 from dicom_service.errors import Unavailable
 from dicom_service.pacs import pacs_errors
 from dicom_service.settings import setting
+from dicomweb.client import DicomwebClient
 
 # Lambda answers with 6 MB at most, and base64 makes four bytes of three.
 LARGEST_ANSWER = 4_500_000

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-from dicomweb.client import DicomwebClient
-from dicomweb.qido import SearchResult
 
 from dicom_service.edge import answer, base_url
 from dicom_service.errors import NotFound
 from dicom_service.exams.simple import simplify
 from dicom_service.pacs import pacs_errors
 from dicom_service.query import Query
+from dicomweb.client import DicomwebClient
+from dicomweb.qido import SearchResult
 
 PAGE = ("limit", "offset", "format")
 DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 100, 1000, 1_000_000

@@ -4,15 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dicomweb.client import DicomwebClient
-from dicomweb.stow import StorePart
-
 from dicom_service.element_walk import NotDicom
 from dicom_service.errors import Conflict, UnprocessableContent
 from dicom_service.exams.registry import Arrived, Source
 from dicom_service.exams.request_files import UploadedFile
 from dicom_service.pacs import pacs_errors
 from dicom_service.part10 import PREAMBLE_LENGTH, BytesSource, Header, read_header
+from dicomweb.client import DicomwebClient
+from dicomweb.stow import StorePart
 
 _ZEROED = bytes(PREAMBLE_LENGTH)
 

@@ -14,13 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dicomweb.client import DicomwebClient
-
 import imaging
 from dicom_service import log
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.retrieve import InstanceName
 from dicom_service.pacs import pacs_errors
+from dicomweb.client import DicomwebClient
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRefused
 from imaging.header import number_of_frames, pixel_height_to_width, values
 from imaging.picture import target_size

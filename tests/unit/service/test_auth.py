@@ -1,0 +1,177 @@
+"""Who may call what."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from dicom_service.auth.authorizer import Authorizer, bearer_token
+from dicom_service.auth.oidc import OidcVerifier
+from dicom_service.auth.principal import Principal
+from dicom_service.auth.service_keys import CallbackKey, ServiceKeys
+from dicom_service.aws import Secret
+from dicom_service.errors import Unauthorized
+
+ISSUER, AUDIENCE = "https://id.example.org/realm", "dicom-service"
+KEY = rsa.generate_private_key(65537, 2048)
+STUDY = "/exams/studies/{studyUID}"
+
+
+class FixedSecret(Secret):
+    def __init__(self, value: dict[str, Any]) -> None:
+        super().__init__("arn")
+        self.fixed = value
+
+    def value(self) -> dict[str, Any]:
+        return self.fixed
+
+
+def event(method: str, resource: str, token: str = "", **path_parameters: str) -> dict[str, Any]:
+    return {
+        "httpMethod": method,
+        "resource": resource,
+        "pathParameters": path_parameters or None,
+        "headers": {"authorization": f"Bearer {token}"} if token else {},
+        "methodArn": "arn:aws:execute-api:eu-south-1:1:api/v1/GET/whatever",
+    }
+
+
+def keys() -> ServiceKeys:
+    entries = [
+        {"name": "clinic", "role": "service", "sha256": hashlib.sha256(b"good").hexdigest()},
+        {"name": "screen", "role": "reader", "sha256": hashlib.sha256(b"look").hexdigest()},
+        {"name": "odd", "role": "emperor", "sha256": hashlib.sha256(b"odd").hexdigest()},
+    ]
+    return ServiceKeys(FixedSecret({"keys": entries}))
+
+
+def effect(policy: Mapping[str, Any]) -> str:
+    return str(policy["policyDocument"]["Statement"][0]["Effect"])
+
+
+def test_each_role_reaches_its_routes_and_no_others() -> None:
+    callback = Principal("pacs", "callback")
+    service, reader = Principal("clinic", "service"), Principal("screen", "reader")
+    exam = Principal("otp", "exam", study_uid="1.2.3")
+    table = [
+        # method, resource, studyUID, service, reader, callback, exam
+        ("GET", "/exams/studies", None, True, True, False, False),
+        ("POST", "/exams", None, True, False, False, False),
+        ("GET", f"{STUDY}/series", "1.2.3", True, True, False, True),
+        ("GET", f"{STUDY}/series", "1.2.4", True, True, False, False),
+        ("DELETE", f"{STUDY}/series", "1.2.3", True, False, False, False),
+        ("GET", "/exams/studies/{studyUID}x", "1.2.3", True, True, False, False),
+        ("GET", "/token", None, True, False, False, False),
+        ("GET", "/uid", None, True, False, False, False),
+        ("POST", "/new-exam-callback", None, False, False, True, False),
+        ("GET", "/new-exam-callback", None, False, False, False, False),
+    ]
+    for method, resource, study, *expected in table:
+        parameters = {"studyUID": study} if study else {}
+        reached = [who.reaches(method, resource, parameters) for who in (service, reader, callback, exam)]
+        assert reached == expected, (method, resource, study)
+
+
+def test_an_exam_credential_without_a_study_reaches_nothing() -> None:
+    assert not Principal("otp", "exam").reaches("GET", f"{STUDY}/series", {})
+
+
+def test_a_known_key_gets_a_policy_for_this_request_alone() -> None:
+    policy = Authorizer([keys()]).decide(event("POST", "/exams", "good"))
+    assert effect(policy) == "Allow"
+    assert policy["policyDocument"]["Statement"][0]["Resource"].endswith("/GET/whatever")
+    assert policy["context"] == {"principal": "clinic", "role": "service"}
+
+
+def test_a_key_that_does_not_reach_is_denied_and_an_unknown_one_is_unauthorized() -> None:
+    assert effect(Authorizer([keys()]).decide(event("POST", "/exams", "look"))) == "Deny"
+    for token in ("bad", "odd", hashlib.sha256(b"good").hexdigest()):
+        with pytest.raises(Unauthorized):
+            Authorizer([keys()]).decide(event("POST", "/exams", token))
+
+
+def test_the_callback_key_opens_the_callback_only() -> None:
+    authorizer = Authorizer([keys(), CallbackKey(FixedSecret({"secret": "new", "old_secret": "old"}))])
+    for token in ("new", "old"):
+        assert effect(authorizer.decide(event("POST", "/new-exam-callback", token))) == "Allow"
+        assert effect(authorizer.decide(event("GET", "/exams/studies", token))) == "Deny"
+    assert effect(authorizer.decide(event("POST", "/new-exam-callback", "good"))) == "Deny"
+
+
+def test_an_empty_callback_secret_lets_nobody_in() -> None:
+    assert CallbackKey(FixedSecret({"secret": ""})).find("") is None
+
+
+@pytest.mark.parametrize("header", ["", "Basic Z29vZA==", "Bearer", "Bearer  ", "Bearer ü", "Bearer " + "x" * 9000])
+def test_what_is_no_bearer_credential_is_unauthorized(header: str) -> None:
+    with pytest.raises(Unauthorized):
+        bearer_token({"Authorization": header})
+
+
+class Issuer:
+    """An identity provider's two documents, and how often they were asked for."""
+
+    def __init__(self) -> None:
+        self.key: Any = KEY
+        self.kid = "k1"
+        self.asked = 0
+
+    def fetch(self, url: str) -> Mapping[str, Any]:
+        if url == f"{ISSUER}/.well-known/openid-configuration":
+            return {"jwks_uri": f"{ISSUER}/keys"}
+        assert url == f"{ISSUER}/keys"
+        self.asked += 1
+        public = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        secret = {"kty": "oct", "kid": "shared", "k": "c2VjcmV0"}
+        return {"keys": [{**public, "kid": self.kid, "alg": "RS256"}, secret, {"kty": "new", "kid": "k9"}]}
+
+
+def token(key: Any = KEY, *, algorithm: str = "RS256", kid: str = "k1", **changes: Any) -> str:
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "dr", "exp": time.time() + 300, **changes}
+    kept = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(kept, key, algorithm=algorithm, headers={"kid": kid})
+
+
+def test_a_valid_token_speaks_for_its_subject() -> None:
+    found = OidcVerifier(ISSUER, AUDIENCE, fetch=Issuer().fetch).find(token())
+    assert found == Principal("oidc:dr", "service")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        token(exp=time.time() - 3600),
+        token(exp=None),
+        token(nbf=time.time() + 3600),
+        token(iss="https://evil.example.org"),
+        token(aud="another"),
+        token(rsa.generate_private_key(65537, 2048)),
+        token(ec.generate_private_key(ec.SECP256R1()), algorithm="ES256"),
+        token("c" * 64, algorithm="HS256", kid="shared"),
+        token(None, algorithm="none"),
+        token(kid="unknown"),
+        token()[:-4] + "AAAA",
+        "not.a.token",
+    ],
+    ids=range(12),
+)
+def test_any_other_token_speaks_for_nobody(bad: str) -> None:
+    assert OidcVerifier(ISSUER, AUDIENCE, fetch=Issuer().fetch).find(bad) is None
+
+
+def test_new_keys_are_found_and_unknown_key_ids_do_not_flood_the_issuer() -> None:
+    issuer, now = Issuer(), [0.0]
+    verifier = OidcVerifier(ISSUER, AUDIENCE, fetch=issuer.fetch, clock=lambda: now[0])
+    assert verifier.find(token())
+    for _ in range(50):
+        verifier.find(token(kid="stranger"))
+    assert issuer.asked == 1
+    # WHEN the issuer changes its key
+    issuer.key, issuer.kid = rsa.generate_private_key(65537, 2048), "k2"
+    now[0] += 31
+    assert verifier.find(token(issuer.key, kid="k2"))
+    assert issuer.asked == 2

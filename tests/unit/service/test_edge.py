@@ -1,0 +1,137 @@
+"""The edge: parameters without case, all errors at once, problems for every failure, nothing of a patient in a log."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.event_handler import Response
+
+from dicom_service.edge import answer, base_url, body_bytes, check_uid, create_app, json_body, serve
+from dicom_service.errors import BadRequest, PacsTrouble, PayloadTooLarge
+from dicom_service.query import Query
+
+
+def event(path: str = "/things", **changes: Any) -> dict[str, Any]:
+    return {
+        "httpMethod": "GET",
+        "path": path,
+        "resource": path,
+        "headers": {"host": "api.example.org"},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "requestContext": {"requestId": "req-1", "path": f"/v1{path}"},
+        "body": None,
+        "isBase64Encoded": False,
+        **changes,
+    }
+
+
+def run(handle: Any, given: dict[str, Any], *, method: str = "GET", route: str = "/things") -> dict[str, Any]:
+    app = create_app()
+    app.route(route, method=method)(lambda **parameters: handle(app, **parameters))
+    return serve(app)({**given, "httpMethod": method}, None)
+
+
+def query_event(**parameters: str) -> dict[str, Any]:
+    return event(
+        queryStringParameters=parameters, multiValueQueryStringParameters={k: [v] for k, v in parameters.items()}
+    )
+
+
+@pytest.mark.parametrize("spelling", ["patientID", "patientId", "PatientID", "PATIENTID"])
+def test_parameter_names_are_compared_without_case(spelling: str) -> None:
+    def handle(app: Any) -> Response[Any]:
+        query = Query(app, "patientID")
+        query.check()
+        return answer(query.text("patientID"))
+
+    assert json.loads(run(handle, query_event(**{spelling: "P 1"}))["body"]) == "P 1"
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    def handle(app: Any) -> Response[Any]:
+        query = Query(app, "limit", "from", "studyUID", "format")
+        query.integer("limit", default=1, minimum=1, maximum=10)
+        query.date("from")
+        query.uid("studyUID")
+        query.choice("format", ("dicom", "simple"))
+        query.check()
+        return answer({})
+
+    given = query_event(limit="11", **{"from": "2024-02-30"}, studyUID="1.2/../3", format="xml", patientd="x")
+    response = run(handle, given)
+    problem = json.loads(response["body"])
+    assert response["statusCode"] == 400
+    assert {error["field"] for error in problem["errors"]} == {"limit", "from", "studyUID", "format", "patientd"}
+    assert response["multiValueHeaders"]["Content-Type"] == ["application/problem+json"]
+
+
+def test_a_parameter_given_twice_is_refused() -> None:
+    def handle(app: Any) -> Response[Any]:
+        Query(app, "patientID").check()
+        return answer({})
+
+    given = event(multiValueQueryStringParameters={"patientID": ["1", "2"]}, queryStringParameters={"patientID": "2"})
+    assert run(handle, given)["statusCode"] == 400
+
+
+def test_dates_are_given_as_dicom_has_them() -> None:
+    def handle(app: Any) -> Response[Any]:
+        return answer([Query(app, "from", "to").date("from"), Query(app, "from", "to").date("to")])
+
+    body = run(handle, query_event(**{"from": "2024-02-29"}, to="20240301"))["body"]
+    assert json.loads(body) == ["20240229", "20240301"]
+
+
+def test_an_unexpected_error_says_nothing_of_a_patient(caplog: pytest.LogCaptureFixture) -> None:
+    def handle(app: Any) -> Response[Any]:
+        raise KeyError("ROSSI^MARIO")
+
+    response = run(handle, event())
+    logged = " ".join(str(vars(record)) for record in caplog.records)
+    assert response["statusCode"] == 500
+    assert json.loads(response["body"])["requestId"] == "req-1"
+    assert "ROSSI" not in response["body"] + logged
+    assert "KeyError" in logged
+
+
+def test_pacs_trouble_keeps_its_status_and_headers() -> None:
+    def handle(app: Any) -> Response[Any]:
+        raise PacsTrouble("busy", status=503, code="PACS_BUSY", headers={"Retry-After": "7"})
+
+    response = run(handle, event())
+    assert (response["statusCode"], response["multiValueHeaders"]["Retry-After"]) == (503, ["7"])
+    assert json.loads(response["body"])["code"] == "PACS_BUSY"
+
+
+@pytest.mark.parametrize("value", ["../1", "1..2", "1.2.", "", "1" * 65, "1.2%2f", "a.b", "1.2\n"])
+def test_what_is_no_uid_is_refused_before_it_is_used(value: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        check_uid("studyUID", value)
+    assert caught.value.code == "INVALID_UID"
+
+
+def test_a_path_that_no_route_can_hold_is_a_bad_uid() -> None:
+    given = event('/things/a"b', pathParameters={"studyUID": 'a"b'}, resource="/things/{studyUID}")
+    response = run(lambda app, **_: answer({}), given, route="/things/<studyUID>")
+    assert (response["statusCode"], json.loads(response["body"])["code"]) == (400, "INVALID_UID")
+
+
+def test_bodies_come_out_as_they_were_sent_and_too_long_ones_do_not() -> None:
+    sent = bytes(range(256))
+    given = event(body=base64.b64encode(sent).decode(), isBase64Encoded=True)
+    assert run(lambda app: answer(len(body_bytes(app, 256))), given)["body"] == "256"
+    assert run(lambda app: answer(len(body_bytes(app, 255))), given)["statusCode"] == PayloadTooLarge.status
+
+
+@pytest.mark.parametrize("body", ["", "[1]", "{", "nonsense", "[" * 100_000])
+def test_what_is_no_json_object_is_refused(body: str) -> None:
+    response = run(lambda app: answer(json_body(app)), event(body=body), method="POST")
+    assert (response["statusCode"], json.loads(response["body"])["code"]) == (400, "NOT_JSON")
+
+
+def test_the_base_url_is_the_stage_as_the_caller_sees_it() -> None:
+    given = event(headers={"Host": "api.example.org", "X-Forwarded-Proto": "https"})
+    assert json.loads(run(lambda app: answer(base_url(app)), given)["body"]) == "https://api.example.org/v1"

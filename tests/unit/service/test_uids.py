@@ -1,0 +1,83 @@
+"""UIDs: valid, unique, registered before they are given, one write a call."""
+
+from collections.abc import Iterator
+from unittest import mock
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from dicom_service import aws
+from dicom_service.errors import SettingsError, Unavailable
+from dicom_service.settings import load
+from dicom_service.uid import is_uid
+from dicom_service.uids import LONGEST_ROOT, UidRegistry, UidSettings, uid_root
+
+ENVIRONMENT = {"UIDS_TABLE": "uids"}
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "eu-south-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        boto3.client("dynamodb").create_table(
+            TableName="uids",
+            KeySchema=[{"AttributeName": "prefix", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "prefix", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        aws.forget_clients()
+        yield "uids"
+    aws.forget_clients()
+
+
+@pytest.mark.parametrize("root", [None, "1.2.840.99999", "2.16.840.1.113883.3.1", "1." + "9" * (LONGEST_ROOT - 2)])
+def test_ten_thousand_uids_are_valid_and_cost_one_write(table: str, root: str | None) -> None:
+    registry = UidRegistry(UidSettings(table, root))
+    with mock.patch.object(aws.dynamodb(), "put_item", wraps=aws.dynamodb().put_item) as put:
+        uids = registry.take(10_000)
+    assert put.call_count == 1
+    assert len(set(uids)) == 10_000
+    for uid in uids:
+        assert is_uid(uid)
+        assert all(part == "0" or not part.startswith("0") for part in uid.split("."))
+        assert uid.startswith(root or "2.25.")
+
+
+def test_a_block_that_was_taken_is_not_given_again(table: str) -> None:
+    # GIVEN randomness that draws the same number twice before another
+    draws = iter([7, 7, 8])
+    registry = UidRegistry(UidSettings(table, None), random_below=lambda _: next(draws))
+    assert registry.take(1) != registry.take(1)
+
+
+def test_randomness_that_never_moves_gives_no_uid(table: str) -> None:
+    registry = UidRegistry(UidSettings(table, None), random_below=lambda _: 7)
+    registry.take(1)
+    with pytest.raises(Unavailable):
+        registry.take(1)
+
+
+def test_without_registration_no_uid_is_given(table: str) -> None:
+    with pytest.raises(Unavailable):
+        UidRegistry(UidSettings("no-such-table", None)).take(1)
+
+
+@pytest.mark.parametrize("root", ["3.1", "1", "1.40", "1.02.3", "1..2", "1.2.", "a.b", "1." + "9" * LONGEST_ROOT])
+def test_a_root_that_is_none_is_refused_at_the_start(root: str) -> None:
+    with pytest.raises(SettingsError, match="DICOM_UID_ROOT"):
+        load(UidSettings, {**ENVIRONMENT, "DICOM_UID_ROOT": root})
+
+
+def test_a_missing_table_is_named() -> None:
+    with pytest.raises(SettingsError, match="UIDS_TABLE"):
+        load(UidSettings, {})
+
+
+def test_an_organisations_root_is_kept() -> None:
+    assert uid_root("2.16.840.1.113883.3.9999") == "2.16.840.1.113883.3.9999"
