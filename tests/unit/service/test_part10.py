@@ -41,7 +41,7 @@ def sample(name: str) -> bytes:
         "emri_small_jpeg_2k_lossless.dcm",
         "rtplan.dcm",
         "reportsi.dcm",
-        "chrH31.dcm",
+        "JPEG2000.dcm",
         "UN_sequence.dcm",
     ],
 )
