@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):$(CURDIR)/local/.state/tools/bin
 EXPORT = uv export --quiet --frozen --no-emit-workspace --no-header --no-annotate --package
 # What a lower layer carries is left out of the upper one.
 REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
-REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests
+REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests --prune urllib3
 REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
 .PHONY: help up down reset bootstrap test check lint lock lock-check

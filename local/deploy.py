@@ -114,6 +114,7 @@ class Deployment:
             "LocalMode": "true",
             "PacsUrl": pacs.url,
             "PacsAuth": pacs.auth,
+            "PacsQuirks": pacs.quirks,
             **self._settings.parameters,
         }
 

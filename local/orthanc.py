@@ -11,6 +11,8 @@ from local.processes import Server, http_status, require_free
 from local.settings import LocalStackError, Pacs, Settings, write_private
 
 USER = "dicom-service"
+# The Orthanc of Debian and Ubuntu does not decode query values.
+QUIRKS = "raw-query"
 _PROGRAMS = ("/usr/sbin/Orthanc", "/usr/local/sbin/Orthanc")
 _PLUGIN_FOLDERS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc", "/usr/local/share/orthanc/plugins")
 # The GDCM plugin is left out on purpose: the one of Debian 12 crashes Orthanc.
@@ -39,7 +41,7 @@ class Orthanc:
         return self._server.pid() is not None
 
     def pacs(self) -> Pacs:
-        return Pacs(f"{self.url}/dicom-web", USER, self._password())
+        return Pacs(f"{self.url}/dicom-web", USER, self._password(), QUIRKS)
 
     def start(self) -> bool:
         """Start it and wait until it answers; False when it was running already."""

@@ -57,6 +57,8 @@ class Pacs:
     url: str
     user: str = ""
     password: str = field(default="", repr=False)
+    # PACS_QUIRKS of the service: what this PACS does its own way.
+    quirks: str = ""
 
     @property
     def auth(self) -> str:
@@ -79,7 +81,8 @@ class Settings:
         url = environ.get("PACS_URL", "")
         external = None
         if url:
-            external = Pacs(url.rstrip("/"), environ.get("PACS_USER", ""), environ.get("PACS_PASSWORD", ""))
+            user, password = environ.get("PACS_USER", ""), environ.get("PACS_PASSWORD", "")
+            external = Pacs(url.rstrip("/"), user, password, environ.get("PACS_QUIRKS", ""))
         return cls(state, Ports.choose(environ, state / "ports.json"), external)
 
     @property

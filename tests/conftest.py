@@ -1,5 +1,5 @@
 """Fixtures of all tests."""
 
-from tests.stack import orthanc, stack
+from tests.stack import stack
 
-__all__ = ["orthanc", "stack"]
+__all__ = ["stack"]

@@ -1,4 +1,4 @@
-"""The servers that tests talk to: a real Orthanc, and the whole service deployed between it and MiniStack.
+"""The whole service as tests see it from outside: deployed on MiniStack, in front of a real Orthanc.
 
 With ``STACK_ENV=local/.state/env`` the tests use the stack that ``make up`` started, which is the fast loop while
 developing. Otherwise each session starts its own on free ports and stops it in the end.
@@ -8,7 +8,6 @@ import os
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,38 +94,17 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def orthanc() -> Iterator[Orthanc]:
-    """A real PACS of this session's own, empty at the start; `orthanc.pacs()` says where and with which password."""
-    with _temporary_settings() as settings:
-        server = Orthanc(settings)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-
-
-@pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The deployed service."""
     if env_file := os.environ.get("STACK_ENV"):
         yield _running_stack(Path(env_file).resolve())
         return
-    with _temporary_settings() as settings:
-        local = LocalStack(settings)
+    with tempfile.TemporaryDirectory(prefix="dicom-service-test-") as folder:
+        local = LocalStack(Settings(Path(folder), Ports(*free_ports(3)), parameters=TEST_PARAMETERS))
         try:
             yield Stack(local, local.up())
         finally:
             local.down()
-
-
-@contextmanager
-def _temporary_settings() -> Iterator[Settings]:
-    """A stack's settings with free ports and a folder that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="dicom-service-test-") as folder:
-        settings = Settings(Path(folder), Ports(*free_ports(3)), parameters=TEST_PARAMETERS)
-        settings.prepare()
-        yield settings
 
 
 def _running_stack(env_file: Path) -> Stack:
