@@ -39,6 +39,7 @@ Answer = Callable[["Handler", Received], None]
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: FakePacs
 
     def log_message(self, format: str, *args: object) -> None:
