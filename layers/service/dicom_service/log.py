@@ -23,14 +23,20 @@ def describe(error: BaseException) -> dict[str, Any]:
 
     The message is left out on purpose: a KeyError or a ValueError quotes the value, and that may be a patient's name.
     """
-    return {"error": type(error).__name__, "at": _places(error.__traceback__), "cause": _cause(error)}
+    cause = error.__cause__ or error.__context__
+    told: dict[str, Any] = {"error": type(error).__name__, "at": _places(error.__traceback__)}
+    if cause is not None:
+        told["cause"] = type(cause).__name__
+    for one in (error, cause):
+        # AWS names its refusals by codes; its messages may quote an item.
+        response = getattr(one, "response", None)
+        if isinstance(response, dict):
+            told["awsCode"] = response.get("Error", {}).get("Code")
+            told["awsOperation"] = getattr(one, "operation_name", None)
+    return told
 
 
 def _places(trace: TracebackType | None) -> list[str]:
     frames = traceback.extract_tb(trace)[-6:]
     return [f"{frame.filename.rsplit('/', 2)[-1]}:{frame.lineno} {frame.name}" for frame in frames]
 
-
-def _cause(error: BaseException) -> str | None:
-    cause = error.__cause__ or error.__context__
-    return type(cause).__name__ if cause else None
