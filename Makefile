@@ -8,7 +8,7 @@ REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
 REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests --prune urllib3
 REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
-.PHONY: help up down reset bootstrap test check lint lock lock-check
+.PHONY: help up down reset bootstrap test bench check lint lock lock-check
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ bootstrap:
 
 test: bootstrap check ## all checks and all tests
 	pytest -n 2 --dist loadgroup
+
+bench: bootstrap ## what the service costs, against what it stands in front of
+	python -m benchmarks $(BENCH)
 
 check: lint lock-check ## all checks that run nothing
 
