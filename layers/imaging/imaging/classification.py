@@ -120,7 +120,7 @@ def classify(
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     kind = _kind(header)
     if kind is not None:

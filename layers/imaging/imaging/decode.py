@@ -11,6 +11,7 @@ from pydicom.pixels.processing import convert_color_space
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import UID
 
+from imaging import gdcm_plugin
 from imaging.codestream import FrameHeader, read_frame_header
 from imaging.errors import CannotDecode, TooLarge
 from imaging.failures import broken_input_is_cannot_decode
@@ -20,13 +21,17 @@ from imaging.source import PixelSource
 _NATIVE = frozenset(("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"))
 _RLE = "1.2.840.10008.1.2.5"
 _JPEG_BASELINE, _JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
-# One decoder a syntax: no second one gets to try what the first found broken. GDCM, which is the least sturdy on
-# broken input, is used where nothing else without the GPL decodes.
+_JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
+# Padding may follow the marker
+_END_OF_IMAGE, _END_WITHIN = b"\xff\xd9", 16
+# One decoder a syntax: no second one gets to try what the first found broken. GDCM, which aborts on some broken
+# frames, runs apart, and only where nothing else without the GPL decodes. pylibjpeg-rle is twice as fast as pydicom's
+# own RLE decoder (70 against 130 ms for 5 megapixels), but panics past all `except` clauses on overlong segments.
 _PLUGINS = {
     _JPEG_BASELINE: "pillow",
     _JPEG_EXTENDED: "pillow",
-    "1.2.840.10008.1.2.4.57": "gdcm",
-    "1.2.840.10008.1.2.4.70": "gdcm",
+    "1.2.840.10008.1.2.4.57": gdcm_plugin.LABEL,
+    "1.2.840.10008.1.2.4.70": gdcm_plugin.LABEL,
     "1.2.840.10008.1.2.4.80": "pyjpegls",
     "1.2.840.10008.1.2.4.81": "pyjpegls",
     "1.2.840.10008.1.2.4.90": "pylibjpeg",
@@ -34,7 +39,7 @@ _PLUGINS = {
     "1.2.840.10008.1.2.4.201": "pylibjpeg",
     "1.2.840.10008.1.2.4.202": "pylibjpeg",
     "1.2.840.10008.1.2.4.203": "pylibjpeg",
-    _RLE: "pylibjpeg",
+    _RLE: "pydicom",
 }
 
 
@@ -72,9 +77,9 @@ def decode_frame(source: PixelSource, index: int, *, max_frame_bytes: int) -> De
     syntax = str(source.transfer_syntax)
     if syntax not in _NATIVE and syntax not in _PLUGINS:
         raise CannotDecode(f"no decoder for transfer syntax {syntax}")
-    if frame_bytes(source.header) > max_frame_bytes:
-        raise TooLarge(f"one frame takes more than {max_frame_bytes} bytes")
     with broken_input_is_cannot_decode(f"decoding transfer syntax {syntax}"):
+        if frame_bytes(source.header) > max_frame_bytes:
+            raise TooLarge(f"one frame takes more than {max_frame_bytes} bytes")
         options = _options(source)
         if source.is_one_frame:
             index = 0
@@ -144,6 +149,9 @@ def _decode_encapsulated(frame: bytes, syntax: UID, options: dict[str, Any]) -> 
         _check_claims(stated, options)
         if syntax in (_JPEG_BASELINE, _JPEG_EXTENDED) and stated.precision != 8:
             raise CannotDecode(f"JPEG of {stated.precision} bits a sample")
+    if syntax in _JPEG_LS and _END_OF_IMAGE not in frame[-_END_WITHIN:]:
+        # CharLS searches a stream that was cut short for 5 to 16 s; with an end it refuses it at once
+        frame += _END_OF_IMAGE
     options["number_of_frames"] = 1
     pixels, properties = get_decoder(syntax).as_array(
         encapsulate([frame], has_bot=False), index=0, raw=True, decoding_plugin=_PLUGINS[syntax], **options

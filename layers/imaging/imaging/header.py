@@ -4,6 +4,7 @@ Nothing here imports pydicom or numpy: a caller can decide what to do with an in
 """
 
 import math
+import struct
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,19 +47,32 @@ def values(header: "Dataset | Mapping[str, Any]", tag: str) -> list[Any]:
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
-    element: Any = header.get(tag) if isinstance(header, Mapping) else header.get(int(tag, 16))
-    if element is None:
-        return []
-    if isinstance(header, Mapping) and not isinstance(element, Mapping):
-        raise CannotDecode(f"({tag[:4]},{tag[4:]}) is not an element of the DICOM JSON Model")
-    value = element.get("Value") if isinstance(element, Mapping) else element.value
+    value = _json_value(header, tag) if isinstance(header, Mapping) else _dataset_value(header, tag)
     if value is None or value == "":
         return []
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         return [value]
     return [each for each in value if each is not None]
+
+
+def _json_value(header: Mapping[str, Any], tag: str) -> Any:
+    element = header.get(tag)
+    if element is None:
+        return None
+    if not isinstance(element, Mapping):
+        raise CannotDecode(f"({tag[:4]},{tag[4:]}) is not an element of the DICOM JSON Model")
+    return element.get("Value")
+
+
+def _dataset_value(header: "Dataset", tag: str) -> Any:
+    # pydicom converts a value when it is first asked for, and only then finds it malformed
+    try:
+        element = header.get(int(tag, 16))
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, struct.error) as error:
+        raise CannotDecode(f"({tag[:4]},{tag[4:]}) is malformed") from error
+    return None if element is None else element.value
 
 
 def first(header: "Dataset | Mapping[str, Any]", tag: str) -> Any:
@@ -67,7 +81,7 @@ def first(header: "Dataset | Mapping[str, Any]", tag: str) -> Any:
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     found = values(header, tag)
     return found[0] if found else None
@@ -79,7 +93,7 @@ def text(header: "Dataset | Mapping[str, Any]", tag: str) -> str:
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     return str(first(header, tag) or "").strip(" \0").upper()
 
@@ -90,7 +104,7 @@ def number(header: "Dataset | Mapping[str, Any]", tag: str) -> float | None:
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     found = _numbers(values(header, tag)[:1])
     return found[0] if found else None
@@ -114,7 +128,7 @@ def number_of_frames(header: "Dataset | Mapping[str, Any]") -> int:
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     return max(1, int(number(header, NUMBER_OF_FRAMES) or 1))
 
@@ -127,7 +141,7 @@ def representative_frame(header: "Dataset | Mapping[str, Any]") -> int:
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     frames = number_of_frames(header)
     named = int(number(header, _REPRESENTATIVE_FRAME_NUMBER) or 0)
@@ -140,7 +154,7 @@ def choose_frame(header: "Dataset | Mapping[str, Any]", frame: int | None) -> in
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     FrameNotFound
         The image has no such frame.
     """
@@ -166,7 +180,7 @@ def functional_group(header: "Dataset | Mapping[str, Any]", tag: str, frame: int
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     per_frame = values(header, _PER_FRAME_GROUPS)[frame - 1 : frame]
     for groups in per_frame + values(header, _SHARED_GROUPS)[:1]:
@@ -192,7 +206,7 @@ def window_of(header: "Dataset | Mapping[str, Any]", frame: int | None = None) -
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     chosen = representative_frame(header) if frame is None else frame
     for source in (functional_group(header, FRAME_VOI_LUT, chosen), header):
@@ -225,7 +239,7 @@ def pixel_height_to_width(header: "Dataset | Mapping[str, Any]", frame: int) -> 
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     measures = functional_group(header, PIXEL_MEASURES, frame)
     candidates = [] if measures is None else [values(measures, _SPACINGS[0])]
@@ -243,7 +257,7 @@ def frame_bytes(header: "Dataset | Mapping[str, Any]") -> int:
     Raises
     ------
     CannotDecode
-        The header does not follow the DICOM JSON Model.
+        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     rows, columns = number(header, ROWS) or 0, number(header, COLUMNS) or 0
     samples = number(header, SAMPLES_PER_PIXEL) or 1
