@@ -1,0 +1,81 @@
+"""Audit lines: who did what to which exam, in the codes of DICOM's audit messages (PS3.15 A.5, PS3.16 CID 400, 403).
+
+==========  ============================  ==========================================  =======
+what        EventID                       EventTypeCode                               outcome
+==========  ============================  ==========================================  =======
+issued      110113 Security Alert         110137 User Security Attributes Changed     0
+redeemed    110114 User Authentication    110122 Login                                0
+rejected    110114 User Authentication    110122 Login                                4
+locked      110113 Security Alert         110132 Use of Restricted Function           4
+revoked     110113 Security Alert         110137 User Security Attributes Changed     0
+==========  ============================  ==========================================  =======
+
+A line names the exam by a hash and the code by its otpId; code, token, patient and the issuer's ``user`` are never
+in it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dicom_service import log
+
+Happening = Literal["issued", "redeemed", "rejected", "locked", "revoked"]
+
+_ALERT = ("110113", "Security Alert")
+_AUTHENTICATION = ("110114", "User Authentication")
+_CHANGED = ("110137", "User Security Attributes Changed")
+_LOGIN = ("110122", "Login")
+_RESTRICTED = ("110132", "Use of Restricted Function")
+
+# EventID, EventTypeCode, EventOutcomeIndicator (PS3.15 A.5.3.11, A.5.3.12).
+_CODES: dict[Happening, tuple[tuple[str, str], tuple[str, str], int]] = {
+    "issued": (_ALERT, _CHANGED, 0),
+    "redeemed": (_AUTHENTICATION, _LOGIN, 0),
+    "rejected": (_AUTHENTICATION, _LOGIN, 4),
+    "locked": (_ALERT, _RESTRICTED, 4),
+    "revoked": (_ALERT, _CHANGED, 0),
+}
+
+logger = log.get_logger()
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who is at the other end.
+
+    Parameters
+    ----------
+    name
+        Principal of the credential, or ``bearer of <otpId>`` for whoever redeems.
+    address
+        Network address, as the gateway saw it.
+    """
+
+    name: str
+    address: str = ""
+
+
+def audit(happening: Happening, actor: Actor, *, otp_id: str, study_uid: str | None, reason: str | None = None) -> None:
+    """Write one audit line.
+
+    Parameters
+    ----------
+    reason
+        Why a redemption was rejected: for the operator, the caller is never told.
+    """
+    event_id, event_type, outcome = _CODES[happening]
+    line: dict[str, Any] = {
+        "EventID": _dcm(event_id),
+        "EventTypeCode": _dcm(event_type),
+        "EventActionCode": "E",
+        "EventOutcomeIndicator": outcome,
+        "ActiveParticipant": {"UserID": actor.name, "UserIsRequestor": True, "NetworkAccessPointID": actor.address},
+        "ParticipantObject": {"otpId": otp_id, "studyHash": log.hashed(study_uid) if study_uid else None},
+    }
+    if reason:
+        line["EventOutcomeDescription"] = reason
+    logger.info(f"one-time password {happening}", extra={"audit": line})
+
+
+def _dcm(code: tuple[str, str]) -> dict[str, str]:
+    return {"csd-code": code[0], "codeSystemName": "DCM", "originalText": code[1]}

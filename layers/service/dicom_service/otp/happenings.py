@@ -1,0 +1,24 @@
+"""The events of one-time passwords (api.md, "Notifications")."""
+
+from typing import Literal
+
+from dicom_service.otp.model import Otp, iso
+from dicom_service.outbox import Event
+
+
+def event(
+    detail_type: Literal["OTP Issued", "OTP Redeemed", "OTP Locked", "OTP Revoked"],
+    otp: Otp,
+    *,
+    uses: int | None = None,
+) -> Event:
+    """Make an event: which code, which exam, how often used; never code, token, patient or user."""
+    detail = {
+        "otpId": otp.otp_id,
+        "studyUID": otp.study_uid,
+        "role": otp.role,
+        "uses": otp.uses if uses is None else uses,
+        "maxUses": otp.max_uses,
+        "expiresAt": iso(otp.expires_at),
+    }
+    return Event(detail_type, detail)

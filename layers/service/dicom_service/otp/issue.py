@@ -1,0 +1,129 @@
+"""Issuing: one exam, for so long and so many uses, after the PACS has said whose it is."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dicom_service.errors import Conflict
+from dicom_service.otp import codes, viewer
+from dicom_service.otp.audit import Actor, audit
+from dicom_service.otp.exam import Search, find_exam
+from dicom_service.otp.happenings import event
+from dicom_service.otp.keyring import Keyring
+from dicom_service.otp.model import MAX_ATTEMPTS, Otp, iso
+from dicom_service.otp.store import OtpStore
+from dicom_service.otp.viewer import ViewerSettings
+
+_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class IssueRequest:
+    """What an issuer asks for; `expires_in` in seconds."""
+
+    study_uid: str
+    patient_id: str | None = None
+    user: str | None = None
+    role: str = "patient"
+    expires_in: int = 600
+    max_uses: int = 1
+    require_birth_date: bool = False
+
+
+class Issuer:
+    """Issues one-time passwords.
+
+    Parameters
+    ----------
+    connect
+        Gives the PACS; called when the first exam is looked up.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        store: OtpStore,
+        keyring: Keyring,
+        connect: Callable[[], Search],
+        viewer_settings: ViewerSettings,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._connect = connect
+        self._viewer = viewer_settings
+        self._clock = clock
+
+    def issue(self, request: IssueRequest, actor: Actor) -> dict[str, Any]:
+        """Issue a one-time password: one search in the PACS, one write.
+
+        Raises
+        ------
+        NotFound
+            The PACS has no such exam.
+        Conflict
+            The exam is not this patient's, or the birth date is asked for and the PACS has none.
+        PacsTrouble
+            The PACS does not answer.
+        Unavailable
+            The table does not take it.
+        """
+        exam = find_exam(self._connect(), request.study_uid, request.patient_id)
+        if request.require_birth_date and exam.birth_date is None:
+            raise Conflict("The PACS has no birth date for this exam's patient.", code="NO_BIRTH_DATE")
+        key_id, master = self._keyring.current()
+        now = int(self._clock())
+        otp = Otp(
+            otp_id=codes.new_id(),
+            key_id=key_id,
+            form=codes.form_for(request.expires_in),
+            study_uid=request.study_uid,
+            role=request.role,
+            issuer=actor.name,
+            user=request.user,
+            created_at=now,
+            expires_at=now + request.expires_in,
+            tidy_at=now + request.expires_in + _DAY,
+            max_uses=request.max_uses,
+        )
+        if request.require_birth_date and exam.birth_date is not None:
+            otp = replace(otp, birth_date_tag=codes.birth_date_tag(master, otp.otp_id, exam.birth_date))
+        self._store.create(otp, event("OTP Issued", otp))
+        audit("issued", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
+        return self._answer(otp, codes.code(master, otp.otp_id, otp.form))
+
+    def token(self, request: IssueRequest, actor: Actor) -> dict[str, str]:
+        """Give what the reference's ``GET /token`` gives: a token of ours, or of the viewer that makes its own.
+
+        Raises
+        ------
+        NotFound, Conflict, PacsTrouble, Unavailable
+            As `issue`.
+        ViewerTrouble
+            The viewer gave no token.
+        """
+        if self._viewer.token_url is None:
+            return {"token": self.issue(request, actor)["token"]}
+        find_exam(self._connect(), request.study_uid, request.patient_id)
+        parameters = {
+            "studyUID": request.study_uid,
+            "patientID": request.patient_id,
+            "user": request.user,
+            "role": request.role,
+        }
+        return {"token": viewer.ask_for_token(self._viewer.token_url, parameters)}
+
+    def _answer(self, otp: Otp, code: str) -> dict[str, Any]:
+        token = f"{otp.otp_id}.{code}"
+        values = {"studyUID": otp.study_uid, "token": token, "role": otp.role}
+        return {
+            "otpId": otp.otp_id,
+            "otp": code,
+            "token": token,
+            "link": viewer.link(self._viewer.link, values),
+            "expiresAt": iso(otp.expires_at),
+            "attemptsLeft": MAX_ATTEMPTS,
+        }

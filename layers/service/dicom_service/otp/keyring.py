@@ -1,0 +1,63 @@
+"""The master secrets by key id: a new one is brought in while codes made under the old one go on working.
+
+The secret is a flat JSON object, ``{"current": "k2", "k1": "…", "k2": "…"}``. A code remembers the id of the key it was
+made under. docs/otp.md says how to rotate.
+"""
+
+from collections.abc import Callable
+
+from dicom_service.aws import Secret
+from dicom_service.errors import SettingsError
+
+SHORTEST_KEY = 32
+
+
+class Keyring:
+    """Finds master secrets by key id.
+
+    Parameters
+    ----------
+    open_secret
+        Opens the secret; called anew when a code names a key that the copy in memory does not have.
+    """
+
+    def __init__(self, open_secret: Callable[[], Secret]) -> None:
+        self._open = open_secret
+        self._secret = open_secret()
+
+    @classmethod
+    def of(cls, arn: str) -> "Keyring":
+        """Give the keyring kept under `arn` in Secrets Manager."""
+        return cls(lambda: Secret(arn))
+
+    def current(self) -> tuple[str, bytes]:
+        """Give id and master secret that new codes are made under.
+
+        Raises
+        ------
+        SettingsError
+            The secret names no current key, or the key is too short.
+        """
+        key_id = self._secret.value().get("current")
+        key = self.find(key_id) if isinstance(key_id, str) else None
+        if not isinstance(key_id, str) or key is None:
+            raise SettingsError("The master secret of the one-time passwords has no current key.")
+        return key_id, key
+
+    def find(self, key_id: str) -> bytes | None:
+        """Give the master secret with this id, or None when there is none any more.
+
+        Raises
+        ------
+        SettingsError
+            It is shorter than 32 characters.
+        """
+        if key_id not in self._secret.value():
+            # Brought in after this copy was read: another function has already made codes under it.
+            self._secret = self._open()
+        text = self._secret.value().get(key_id)
+        if not isinstance(text, str) or key_id == "current":
+            return None
+        if len(text) < SHORTEST_KEY:
+            raise SettingsError("A master secret of the one-time passwords is shorter than 32 characters.")
+        return text.encode()

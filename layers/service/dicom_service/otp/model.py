@@ -1,0 +1,123 @@
+"""A one-time password as it is kept: what it opens, how often, until when; never the code."""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dicom_service.otp.codes import Form
+
+MAX_ATTEMPTS = 5
+ROLES = ("patient", "diagnostic")
+
+
+@dataclass(frozen=True)
+class Redemption:
+    """One use of a code; times are seconds since the epoch."""
+
+    at: int
+    token_hash: str
+    token_expires_at: int
+
+
+@dataclass(frozen=True)
+class Otp:
+    """One row of the Otps table; times are seconds since the epoch.
+
+    Parameters
+    ----------
+    key_id
+        Which master secret the code is derived from.
+    issuer
+        The principal that asked for it.
+    user
+        Whom it is for, as the issuer wrote it; shown to issuers, never logged.
+    attempts
+        Attempts charged and not given back: misses, and redemptions under way.
+    state
+        ``ACTIVE``, ``LOCKED`` or ``REVOKED``; used up and expired follow from the rest.
+    birth_date_tag
+        Keyed hash of the birth date that redeeming needs, if it needs one.
+    redemptions
+        Uses by the hash of their nonce.
+    tidy_at
+        When DynamoDB may delete the row; nothing is decided by it.
+    """
+
+    otp_id: str
+    key_id: str
+    form: Form
+    study_uid: str
+    role: str
+    issuer: str
+    created_at: int
+    expires_at: int
+    tidy_at: int
+    max_uses: int = 1
+    user: str | None = None
+    uses: int = 0
+    attempts: int = 0
+    state: str = "ACTIVE"
+    birth_date_tag: str | None = None
+    last_attempt_at: int | None = None
+    redemptions: Mapping[str, Redemption] = field(default_factory=dict)
+
+    def state_at(self, now: float) -> str:
+        """Give the state an issuer sees at `now`."""
+        if self.state != "ACTIVE":
+            return self.state
+        if self.uses >= self.max_uses:
+            return "USED"
+        if self.expires_at <= now:
+            return "EXPIRED"
+        return "LOCKED" if self.attempts >= MAX_ATTEMPTS else "ACTIVE"
+
+    def to_row(self) -> dict[str, Any]:
+        """Give the attributes of the row."""
+        return {
+            "otpId": self.otp_id,
+            "keyId": self.key_id,
+            "form": self.form,
+            "studyUID": self.study_uid,
+            "role": self.role,
+            "issuer": self.issuer,
+            "user": self.user,
+            "createdAt": self.created_at,
+            "expiresAt": self.expires_at,
+            "tidyAt": self.tidy_at,
+            "maxUses": self.max_uses,
+            "uses": self.uses,
+            "attempts": self.attempts,
+            "state": self.state,
+            "birthDateTag": self.birth_date_tag,
+            "redemptions": {tag: vars(redemption) for tag, redemption in self.redemptions.items()},
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Otp":
+        """Read the attributes of a row."""
+        return cls(
+            otp_id=row["otpId"],
+            key_id=row["keyId"],
+            form=row["form"],
+            study_uid=row["studyUID"],
+            role=row["role"],
+            issuer=row["issuer"],
+            user=row.get("user"),
+            created_at=row["createdAt"],
+            expires_at=row["expiresAt"],
+            tidy_at=row["tidyAt"],
+            max_uses=row["maxUses"],
+            uses=row["uses"],
+            attempts=row["attempts"],
+            state=row["state"],
+            birth_date_tag=row.get("birthDateTag"),
+            last_attempt_at=row.get("lastAttemptAt"),
+            redemptions={tag: Redemption(**entry) for tag, entry in row["redemptions"].items()},
+        )
+
+
+def iso(seconds: float) -> str:
+    """Give a time as the API shows it, such as ``2026-11-22T12:00:00Z``."""
+    moment = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
+    return moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,40 @@
+"""DynamoDB and Secrets Manager in process (moto); concurrency is proved on the deployed stack instead."""
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+from moto import mock_aws
+
+from dicom_service import aws
+from dicom_service.otp.store import OtpTables
+from tests.otp_world import World, create_table, keyring, master_secret
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    values = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-south-1"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    aws.forget_clients()
+    with mock_aws():
+        tables = OtpTables(
+            create_table("OtpsTable"), create_table("AccessTokensTable"), create_table("ExamEventsTable")
+        )
+        yield World(tables, keyring(master_secret("master")))
+    aws.forget_clients()
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Everything that is logged, as it leaves the process."""
+    text = io.StringIO()
+    handlers = [
+        entry for entry in logging.getLogger("dicom-service").handlers if isinstance(entry, logging.StreamHandler)
+    ]
+    before = [handler.setStream(text) for handler in handlers]
+    yield text
+    for handler, stream in zip(handlers, before, strict=True):
+        handler.setStream(stream)

@@ -1,0 +1,183 @@
+"""Issuing: the exam must be there and the patient's, and nothing that is kept or said gives the code away."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from dicom_service import aws
+from dicom_service.errors import Conflict, NotFound
+from dicom_service.otp.issue import IssueRequest
+from dicom_service.otp.viewer import ViewerSettings
+from tests.otp_world import BIRTH_DATE, PATIENT, PORTAL, STUDY, FakePacs, World, events_of, study, wrong
+
+OTHER_STUDY = "1.2.826.0.1.3680043.8.498.2"
+
+
+def test_what_the_issuer_gets(world: World) -> None:
+    issued = world.issue(expires_in=600)
+
+    assert issued["token"] == f"{issued['otpId']}.{issued['otp']}"
+    assert issued["expiresAt"] == "2027-01-15T08:10:00Z"
+    assert issued["attemptsLeft"] == 5
+    assert issued["link"] is None
+    assert len(issued["otp"]) == 8
+    assert len(world.issue(expires_in=601)["otp"]) == 13
+
+
+def test_an_exam_that_is_not_there_is_not_found(world: World) -> None:
+    with pytest.raises(NotFound):
+        world.issue(study_uid=OTHER_STUDY)
+
+
+def test_a_pacs_that_ignores_the_filter_opens_nothing_else(world: World) -> None:
+    world.pacs = FakePacs(study(), ignores_filters=True)
+
+    with pytest.raises(NotFound):
+        world.issue(study_uid=OTHER_STUDY)
+
+
+def test_another_patients_exam_is_a_conflict(world: World) -> None:
+    with pytest.raises(Conflict) as caught:
+        world.issue(patient_id="SOMEBODY-ELSE")
+    assert caught.value.code == "PATIENT_MISMATCH"
+
+
+def test_without_a_patient_the_exam_alone_decides(world: World) -> None:
+    assert world.issue(patient_id=None)["otpId"]
+
+
+@pytest.mark.parametrize("patient", [PATIENT, None])
+def test_an_exam_of_two_patients_is_shared_with_neither(world: World, patient: str | None) -> None:
+    world.pacs = FakePacs(study(), study(patient="SECOND"))
+
+    with pytest.raises(Conflict) as caught:
+        world.issue(patient_id=patient)
+    assert caught.value.code == "SEVERAL_PATIENTS"
+
+
+def test_a_birth_date_the_pacs_lacks_cannot_be_asked_for(world: World) -> None:
+    world.pacs = FakePacs(study(birth_date=None))
+
+    with pytest.raises(Conflict) as caught:
+        world.issue(require_birth_date=True)
+    assert caught.value.code == "NO_BIRTH_DATE"
+
+
+def test_nothing_issued_when_it_is_refused(world: World) -> None:
+    with pytest.raises(Conflict):
+        world.issue(patient_id="SOMEBODY-ELSE")
+
+    assert aws.dynamodb().scan(TableName=world.tables.otps)["Count"] == 0
+
+
+def test_codes_tokens_and_patients_are_in_no_table_and_no_log_line(world: World, log: io.StringIO) -> None:
+    """GIVEN every way a code can go WHEN all tables and lines are searched THEN no secret and no patient is there."""
+    long, dated = world.issue(expires_in=90_000, user="CANARY-USER"), world.issue(require_birth_date=True)
+    tokens = [
+        world.redeem(long)["accessToken"],
+        world.redeem(dated, birth_date=BIRTH_DATE, nonce="n" * 20)["accessToken"],
+    ]
+    burnt = world.issue()
+    for _ in range(6):
+        with pytest.raises(Exception, match="not accepted"):
+            world.redeem(burnt, code=wrong(burnt["otp"]))
+    world.manager.revoke(long["otpId"], PORTAL)
+    lines = log.getvalue()
+    tables = [aws.dynamodb().scan(TableName=name)["Items"] for name in vars(world.tables).values()]
+    kept = json.dumps(tables)
+
+    for secret in (long["otp"], dated["otp"], burnt["otp"], *tokens, "n" * 20, BIRTH_DATE, "CANARY-PAT", "CANARY^"):
+        assert secret not in kept
+        assert secret not in lines
+    assert "CANARY-USER" not in lines
+    assert STUDY not in lines
+    # The search does find what is there.
+    assert long["otpId"] in kept
+    assert long["otpId"] in lines
+
+
+def audit_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line)["audit"] for line in text.splitlines() if '"audit"' in line]
+
+
+def test_every_happening_leaves_an_audit_line_with_dicoms_codes(world: World, log: io.StringIO) -> None:
+    issued, burnt = world.issue(), world.issue()
+    world.redeem(issued)
+    for _ in range(5):
+        with pytest.raises(Exception, match="not accepted"):
+            world.redeem(burnt, code=wrong(burnt["otp"]))
+    world.manager.revoke(issued["otpId"], PORTAL)
+
+    lines = audit_lines(log.getvalue())
+    seen = [
+        (line["EventID"]["csd-code"], line["EventTypeCode"]["csd-code"], line["EventOutcomeIndicator"])
+        for line in lines
+    ]
+    rejected, alert = ("110114", "110122", 4), ("110113", "110137", 0)
+    assert seen == [
+        alert,
+        alert,
+        ("110114", "110122", 0),
+        *[rejected] * 4,
+        ("110113", "110132", 4),
+        rejected,
+        alert,
+    ]
+    assert lines[0]["ActiveParticipant"]["UserID"] == "portal"
+    assert lines[2]["ActiveParticipant"]["NetworkAccessPointID"] == "198.51.100.9"
+    assert lines[3]["EventOutcomeDescription"] == "wrong"
+    assert all(line["ParticipantObject"]["studyHash"] for line in lines)
+
+
+def test_a_link_is_made_from_the_template(world: World) -> None:
+    world.viewer = ViewerSettings(link="https://viewer.example/#/{studyUID}?t={token}&role={role}")
+
+    issued = world.issue(role="diagnostic")
+
+    assert issued["link"] == f"https://viewer.example/#/{STUDY}?t={issued['token']}&role=diagnostic"
+
+
+def test_token_gives_the_same_as_otps_in_the_references_form(world: World) -> None:
+    answer = world.issuer.token(IssueRequest(STUDY, PATIENT), PORTAL)
+
+    otp_id, _, code = answer["token"].partition(".")
+    assert world.redeem({"otpId": otp_id, "otp": code})["role"] == "patient"
+
+
+def test_the_issuer_sees_uses_attempts_and_requests(world: World) -> None:
+    issued = world.issue(max_uses=2, user="Dr Rossi")
+    token = world.redeem(issued)["accessToken"]
+    world.clock.now += 30
+    for _ in range(3):
+        assert world.access_tokens.find(token)
+    shown = world.manager.get(issued["otpId"])
+
+    assert shown["state"] == "ACTIVE"
+    assert shown["user"] == "Dr Rossi"
+    assert (shown["uses"], shown["maxUses"], shown["attempts"], shown["attemptsLeft"]) == (1, 2, 0, 5)
+    assert shown["lastUse"] == "2027-01-15T08:00:00Z"
+    assert shown["redemptions"] == [
+        {
+            "at": "2027-01-15T08:00:00Z",
+            "accessTokenExpiresAt": "2027-01-15T09:00:00Z",
+            "requests": 3,
+            "lastRequestAt": "2027-01-15T08:00:30Z",
+        }
+    ]
+
+
+def test_what_was_never_issued_is_neither_shown_nor_revoked(world: World) -> None:
+    with pytest.raises(NotFound):
+        world.manager.get("A" * 16)
+    with pytest.raises(NotFound):
+        world.manager.revoke("../", PORTAL)
+
+
+def test_revoking_twice_says_it_once(world: World) -> None:
+    issued = world.issue()
+    world.manager.revoke(issued["otpId"], PORTAL)
+    world.manager.revoke(issued["otpId"], PORTAL)
+
+    assert events_of(world.tables) == ["OTP Issued", "OTP Revoked"]
