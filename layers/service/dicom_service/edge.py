@@ -22,8 +22,10 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 from dicom_service import log
+from dicom_service.auth.scope import keep_to_exam
 from dicom_service.errors import BadRequest, NotFound, PayloadTooLarge, ServiceError
 from dicom_service.uid import is_uid
 
@@ -38,6 +40,7 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 def create_app() -> APIGatewayRestResolver:
     """Give a resolver whose errors are problem bodies (RFC 9457), whatever goes wrong."""
     app = APIGatewayRestResolver(serializer=to_json)
+    app.use(middlewares=[_keep_to_exam])
 
     @app.exception_handler(ServiceError)  # type: ignore[untyped-decorator]
     def expected(error: ServiceError) -> Response[str]:
@@ -59,6 +62,11 @@ def create_app() -> APIGatewayRestResolver:
         return _problem(app, NotFound("There is no such route.", code="NO_SUCH_ROUTE"))
 
     return app
+
+
+def _keep_to_exam(app: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Any:
+    keep_to_exam(app.current_event.raw_event)
+    return next_middleware(app)
 
 
 def serve(app: APIGatewayRestResolver) -> Handler:

@@ -6,12 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dicomweb.client import DicomwebClient, Endpoints, Quirks, Timeouts
-
 from dicom_service import errors
 from dicom_service.aws import Secret
 from dicom_service.settings import PacsSettings
 from dicomweb.auth import make_auth
+from dicomweb.client import DicomwebClient, Endpoints, Quirks, Timeouts
 from dicomweb.errors import (
     DicomwebError,
     InvalidUid,

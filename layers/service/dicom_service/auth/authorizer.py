@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dicom_service.auth.access_tokens import AccessTokens
 from dicom_service.auth.oidc import OidcVerifier
 from dicom_service.auth.principal import Principal
 from dicom_service.auth.service_keys import CallbackKey, ServiceKeys
@@ -20,6 +21,8 @@ class AuthSettings:
 
     service_keys_secret: str = setting("SERVICE_KEYS_SECRET_ARN")
     callback_secret: str = setting("CALLBACK_SECRET_ARN")
+    access_tokens_table: str = setting("ACCESS_TOKENS_TABLE")
+    otps_table: str = setting("OTPS_TABLE")
     oidc_issuer: str | None = setting("OIDC_ISSUER", default=None)
     oidc_audience: str | None = setting("OIDC_AUDIENCE", default=None)
 
@@ -47,6 +50,7 @@ class Authorizer:
     def from_settings(cls, settings: AuthSettings) -> "Authorizer":
         """Make the authorizer of a deployment."""
         kinds: list[CredentialKind] = [
+            AccessTokens(settings.access_tokens_table, settings.otps_table),
             ServiceKeys(Secret(settings.service_keys_secret)),
             CallbackKey(Secret(settings.callback_secret)),
         ]

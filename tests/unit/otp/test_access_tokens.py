@@ -1,0 +1,157 @@
+"""Exam access tokens: one study's GET routes, while they live and their code is not revoked."""
+
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.event_handler import Response
+
+from dicom_service import aws
+from dicom_service.auth.scope import keep_to_exam
+from dicom_service.edge import answer, create_app, serve
+from dicom_service.errors import Forbidden, Unavailable
+from tests.otp_world import PORTAL, STUDY, World
+
+OTHER = "1.2.826.0.1.3680043.8.498.2"
+SERIES = "/exams/studies/{studyUID}/series"
+
+
+def effect(world: World, token: str, method: str = "GET", resource: str = SERIES, **parameters: str) -> str:
+    principal = world.access_tokens.find(token)
+    assert principal is not None
+    event = {"httpMethod": method, "resource": resource, "pathParameters": parameters, "methodArn": "arn"}
+    return str(principal.policy(event)["policyDocument"]["Statement"][0]["Effect"])
+
+
+@pytest.fixture
+def issued(world: World) -> dict[str, Any]:
+    return world.issue()
+
+
+@pytest.fixture
+def token(world: World, issued: dict[str, Any]) -> str:
+    return str(world.redeem(issued)["accessToken"])
+
+
+def test_it_says_whom_it_speaks_for(world: World, issued: dict[str, Any], token: str) -> None:
+    principal = world.access_tokens.find(token)
+
+    assert principal is not None
+    assert (principal.role, principal.study_uid) == ("exam", STUDY)
+    assert principal.context == {"otpId": issued["otpId"], "examRole": "patient"}
+    assert token not in repr(principal)
+
+
+def test_it_opens_its_own_study_and_nothing_else(world: World, token: str) -> None:
+    assert effect(world, token, studyUID=STUDY) == "Allow"
+    assert effect(world, token, studyUID=OTHER) == "Deny"
+    assert effect(world, token, studyUID=STUDY + ".1") == "Deny"
+    assert effect(world, token) == "Deny"
+    assert effect(world, token, "POST", studyUID=STUDY) == "Deny"
+    assert effect(world, token, resource="/exams/studies") == "Deny"
+    assert effect(world, token, resource="/otps/{otpId}", studyUID=STUDY) == "Deny"
+    assert effect(world, token, resource="/workitems/{studyUID}", studyUID=STUDY) == "Deny"
+
+
+def test_it_ends_with_its_life(world: World, token: str) -> None:
+    world.clock.now += 3599
+    assert world.access_tokens.find(token)
+    world.clock.now += 1
+    assert world.access_tokens.find(token) is None
+
+
+def test_it_ends_with_the_revocation_of_its_code_at_once(world: World, issued: dict[str, Any], token: str) -> None:
+    world.manager.revoke(issued["otpId"], PORTAL)
+
+    assert world.access_tokens.find(token) is None
+
+
+def test_it_outlives_the_expiry_of_its_code(world: World, token: str) -> None:
+    world.clock.now += 700
+
+    assert world.access_tokens.find(token)
+
+
+def test_it_ends_when_its_code_is_gone(world: World, issued: dict[str, Any], token: str) -> None:
+    aws.dynamodb().delete_item(TableName=world.tables.otps, Key=aws.to_item({"otpId": issued["otpId"]}))
+
+    assert world.access_tokens.find(token) is None
+
+
+def test_its_code_is_kept_as_long_as_it_lives(world: World, issued: dict[str, Any], token: str) -> None:
+    row = world.store.get(issued["otpId"])
+
+    assert row is not None
+    assert row.tidy_at > world.clock() + 3600
+
+
+def test_truncated_altered_and_foreign_tokens_are_nobodys(world: World, token: str) -> None:
+    altered = token[:-2] + ("A" if token[-2] != "A" else "B") + token[-1]
+    for bad in (token[:-1], token + "A", altered, token[5:], token.upper(), "exam_" + "A" * 43, ""):
+        assert world.access_tokens.find(bad) is None
+
+
+def test_an_outage_is_not_taken_for_a_bad_token(world: World, token: str) -> None:
+    aws.dynamodb().delete_table(TableName=world.tables.otps)
+
+    with pytest.raises(Unavailable):
+        world.access_tokens.find(token)
+
+
+def scoped(path: str, method: str = "GET", study: str | None = STUDY, named: str | None = STUDY) -> dict[str, Any]:
+    authorizer = {"role": "exam", "studyUID": study} if study else {"role": "exam"}
+    return {
+        "httpMethod": method,
+        "path": path,
+        "pathParameters": {"studyUID": named},
+        "requestContext": {"requestId": "r", "authorizer": authorizer},
+        "headers": {},
+    }
+
+
+OWN = f"/exams/studies/{STUDY}"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        scoped(f"/exams/studies/{OTHER}/series"),
+        scoped(f"/exams/studies/{OTHER}/series", named=OTHER),
+        scoped(f"{OWN}/series", named=OTHER),
+        scoped(f"{OWN}/series", "POST"),
+        scoped(f"{OWN}/series", study=None),
+        scoped(f"{OWN}/series", study=""),
+        scoped(f"{OWN}.1/series"),
+        scoped(f"{OWN}/../{OTHER}/series"),
+        scoped(f"{OWN}/%2e%2e/{OTHER}/series"),
+        scoped(f"{OWN}%2f..%2f{OTHER}/series"),
+        scoped(f"{OWN}//series"),
+        scoped(f"/{OWN}/series"),
+        scoped(f"/EXAMS/studies/{STUDY}/series"),
+        scoped("/exams/studies"),
+        scoped("/uid"),
+        scoped(""),
+    ],
+)
+def test_the_second_lock_refuses_whatever_leaves_the_study(event: dict[str, Any]) -> None:
+    with pytest.raises(Forbidden):
+        keep_to_exam(event)
+
+
+def test_the_second_lock_lets_the_study_and_other_credentials_pass() -> None:
+    keep_to_exam(scoped(f"{OWN}/series"))
+    keep_to_exam(scoped(f"{OWN}/series/1.2/instances/1.3"))
+    keep_to_exam({"path": "/uid", "requestContext": {"authorizer": {"role": "service"}}})
+    keep_to_exam({"path": "/health", "requestContext": {}})
+
+
+def test_every_function_has_the_second_lock() -> None:
+    """GIVEN an authorizer that lets a foreign study through THEN the edge of the function still refuses."""
+    app = create_app()
+
+    @app.get("/exams/studies/<studyUID>/series")
+    def series(studyUID: str) -> Response[Any]:
+        return answer({"studyUID": studyUID})
+
+    handler = serve(app)
+    assert handler(scoped(f"{OWN}/series"), None)["statusCode"] == 200
+    assert handler(scoped(f"/exams/studies/{OTHER}/series", named=OTHER), None)["statusCode"] == 403

@@ -1,0 +1,166 @@
+"""The five functions with the events that API Gateway sends them."""
+
+import base64
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicom_service.otp import factory, issuing
+from tests.otp_world import World
+
+EVENTS = Path(__file__).parents[3] / "events"
+
+
+@pytest.fixture(autouse=True)
+def parts(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give the functions the world's tables and its PACS; everything else is as deployed."""
+    values = {
+        "OTPS_TABLE": world.tables.otps,
+        "ACCESS_TOKENS_TABLE": world.tables.access_tokens,
+        "EXAM_EVENTS_TABLE": world.tables.events,
+        "OTP_MASTER_SECRET_ARN": "master",
+        "PACS_URL": "http://127.0.0.1:1",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(issuing, "connect", lambda _: world.pacs)
+    caches = (factory.redeemer, factory.manager, issuing.issuer)
+    for cached in caches:
+        cached.cache_clear()
+    yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+def sample(name: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return event
+
+
+def call(name: str, event: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    answer = importlib.import_module(f"functions.{name}.app").lambda_handler(event or sample(name), None)
+    return answer["statusCode"], json.loads(answer["body"]) if answer.get("body") else {}
+
+
+def with_body(name: str, **body: Any) -> dict[str, Any]:
+    return sample(name) | {"body": base64.b64encode(json.dumps(body).encode()).decode()}
+
+
+def with_path(name: str, otp_id: str) -> dict[str, Any]:
+    return sample(name) | {"path": f"/otps/{otp_id}", "pathParameters": {"otpId": otp_id}}
+
+
+def test_from_issue_to_revocation() -> None:
+    status, issued = call("issue_otp")
+    assert status == 201
+
+    status, granted = call("redeem_otp", with_body("redeem_otp", token=issued["token"]))
+    assert status == 200
+    assert granted["tokenType"] == "Bearer"
+
+    status, shown = call("get_otp", with_path("get_otp", issued["otpId"]))
+    assert (status, shown["uses"], shown["issuer"]) == (200, 1, "portal")
+
+    assert call("revoke_otp", with_path("revoke_otp", issued["otpId"])) == (204, {})
+    status, refused = call("redeem_otp", with_body("redeem_otp", otpId=issued["otpId"], otp=issued["otp"]))
+    assert (status, refused["code"]) == (401, "OTP_REJECTED")
+
+
+def test_location_names_the_new_one() -> None:
+    app = importlib.import_module("functions.issue_otp.app")
+    answer = app.lambda_handler(sample("issue_otp"), None)
+
+    otp_id = json.loads(answer["body"])["otpId"]
+    assert answer["multiValueHeaders"]["Location"] == [f"https://api.example.org/v1/otps/{otp_id}"]
+    assert answer["multiValueHeaders"]["Cache-Control"] == ["no-store"]
+
+
+def test_token_is_the_references_form() -> None:
+    status, answer = call("issue_token")
+
+    assert status == 200
+    assert list(answer) == ["token"]
+    assert call("redeem_otp", with_body("redeem_otp", token=answer["token"]))[1]["role"] == "diagnostic"
+
+
+def test_the_sample_code_was_never_issued() -> None:
+    assert call("redeem_otp")[0] == 401
+    assert call("get_otp")[0] == 404
+    assert call("revoke_otp")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "studyUID"),
+        ({"studyUID": "1.2/../3"}, "studyUID"),
+        ({"studyUID": 5}, "studyUID"),
+        ({"studyUID": "1.2", "patientId": "X"}, "patientId"),
+        ({"studyUID": "1.2", "role": "admin"}, "role"),
+        ({"studyUID": "1.2", "expiresIn": 59}, "expiresIn"),
+        ({"studyUID": "1.2", "expiresIn": 2_592_001}, "expiresIn"),
+        ({"studyUID": "1.2", "expiresIn": True}, "expiresIn"),
+        ({"studyUID": "1.2", "maxUses": 0}, "maxUses"),
+        ({"studyUID": "1.2", "maxUses": 1.5}, "maxUses"),
+        ({"studyUID": "1.2", "requireBirthDate": "yes"}, "requireBirthDate"),
+    ],
+)
+def test_each_bad_field_is_named(body: dict[str, Any], field: str) -> None:
+    status, answer = call("issue_otp", with_body("issue_otp", **body))
+
+    assert (status, answer["code"]) == (400, "INVALID_BODY")
+    assert [error["field"] for error in answer["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "otpId"),
+        ({"otpId": "A"}, "otp"),
+        ({"token": "a.b", "otp": "c"}, "token"),
+        ({"token": 5}, "token"),
+        ({"token": "a.b", "birthDate": "yesterday"}, "birthDate"),
+    ],
+)
+def test_a_redemption_of_the_wrong_form_is_told_so(body: dict[str, Any], field: str) -> None:
+    status, answer = call("redeem_otp", with_body("redeem_otp", **body))
+
+    assert status == 400
+    assert field in [error["field"] for error in answer["errors"]]
+
+
+@pytest.mark.parametrize("key", ["short", "x" * 129, "with a space in it, yes"])
+def test_an_idempotency_key_too_short_to_be_a_secret_is_refused(key: str) -> None:
+    event = sample("redeem_otp")
+    event["headers"]["idempotency-key"] = event["headers"].pop("Idempotency-Key") and key
+
+    status, answer = call("redeem_otp", event)
+    assert (status, answer["errors"][0]["field"]) == (400, "Idempotency-Key")
+
+
+def test_an_idempotency_key_makes_a_retry_safe() -> None:
+    _, issued = call("issue_otp")
+    event = with_body("redeem_otp", token=issued["token"])
+
+    first, second = call("redeem_otp", event), call("redeem_otp", event)
+    assert first[0] == second[0] == 200
+    assert first[1]["accessToken"] == second[1]["accessToken"]
+
+
+@pytest.mark.parametrize("token", ["7N42SGRQE0K3W9XH", "7N42SGRQE0K3W9XH.", ".", ".20735128", "x" * 200])
+def test_a_truncated_token_is_refused_like_a_wrong_one(token: str) -> None:
+    status, answer = call("redeem_otp", with_body("redeem_otp", token=token))
+
+    assert (status, answer["code"]) == (401, "OTP_REJECTED")
+
+
+def test_an_unknown_query_parameter_is_named() -> None:
+    event = sample("issue_token")
+    event["multiValueQueryStringParameters"] = {"studyUID": ["1.2"], "study": ["x"]}
+
+    status, answer = call("issue_token", event)
+    assert (status, answer["errors"][0]["field"]) == (400, "study")
