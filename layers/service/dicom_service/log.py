@@ -39,4 +39,3 @@ def describe(error: BaseException) -> dict[str, Any]:
 def _places(trace: TracebackType | None) -> list[str]:
     frames = traceback.extract_tb(trace)[-6:]
     return [f"{frame.filename.rsplit('/', 2)[-1]}:{frame.lineno} {frame.name}" for frame in frames]
-
