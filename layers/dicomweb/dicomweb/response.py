@@ -32,9 +32,8 @@ class Response:
         The body; empty when the answer is streamed.
     """
 
-    def __init__(self, raw: requests.Response, *, max_answer: int = MAX_ANSWER) -> None:
+    def __init__(self, raw: requests.Response) -> None:
         self._raw = raw
-        self._max_answer = max_answer
         self.status: int = raw.status_code
         self.headers: Mapping[str, str] = raw.headers
         self.url: str = raw.url
@@ -75,7 +74,7 @@ class Response:
         length = 0
         for piece in self.iter_bytes():
             length += len(piece)
-            if length > self._max_answer:
+            if length > MAX_ANSWER:
                 self.close()
                 raise PacsFault("the answer of the PACS is too long", status=self.status)
             pieces.append(piece)

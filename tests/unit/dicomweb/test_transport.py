@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import time
 from collections.abc import Iterator
@@ -258,6 +259,41 @@ def test_body_is_not_redirected(transport: Transport) -> None:
         response = transport.request("POST", pacs.url, body=Body.of(b"x", "text/plain"), idempotent=True)
     assert response.status == 307
     assert len(pacs.received) == 1
+
+
+def test_upload_that_is_not_taken_ends_at_the_deadline(transport: Transport) -> None:
+    """GIVEN a server that accepts and then reads nothing WHEN more is sent than buffers hold THEN it is a timeout."""
+    block = bytes(1024 * 1024)
+    body = Body("application/octet-stream", 64 * len(block), lambda: iter([block] * 64))
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        with pytest.raises(PacsTimeout):
+            transport.request("POST", f"http://127.0.0.1:{deaf.getsockname()[1]}/", body=body, idempotent=True)
+
+
+def test_answer_that_is_compressed_all_the_same_is_read(transport: Transport) -> None:
+    with FakePacs(answer(200, gzip.compress(b'[{"ok": true}]'), Content_Encoding="gzip")) as pacs:
+        assert transport.get_json(pacs.url) == [{"ok": True}]
+
+
+def test_answer_that_cannot_be_decompressed_is_a_fault(transport: Transport) -> None:
+    with FakePacs(answer(200, b"not gzip", Content_Encoding="gzip")) as pacs, pytest.raises(PacsFault):
+        transport.get_json(pacs.url)
+
+
+def test_answer_too_long_to_be_one_is_a_fault(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicomweb.response.MAX_ANSWER", 1000)
+    with FakePacs(answer(200, b" " * 1001)) as pacs, pytest.raises(PacsFault):
+        transport.get_json(pacs.url)
+
+
+def test_requests_of_one_call_share_its_time() -> None:
+    transport = Transport(timeouts=Timeouts(connect=0.3, read=0.6, total=1.0))
+    with FakePacs(drip([b" "] * 6, 0.1)) as pacs, transport.one_call(), pytest.raises(PacsTimeout):
+        for _ in range(5):
+            transport.request("GET", pacs.url)
+    assert len(pacs.received) < 4
 
 
 def test_messages_show_neither_url_nor_body(transport: Transport) -> None:
