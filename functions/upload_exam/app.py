@@ -5,8 +5,9 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from dicom_service.edge import answer, body_bytes, create_app, serve
+from dicom_service.edge import answer, base_url, body_bytes, create_app, serve
 from dicom_service.errors import PayloadTooLarge
+from dicom_service.exams.links import with_own_links
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.exams.request_files import read_files
 from dicom_service.exams.store import store_files
@@ -42,7 +43,7 @@ def upload_exam() -> Response[Any]:
         ) from error
     files = read_files(app.current_event.headers.get("content-type") or "", body)
     stored = store_files(files, client(), registry())
-    return answer([stored.dataset], 200 if stored.complete else 202)
+    return answer([with_own_links(stored.dataset, base_url(app))], 200 if stored.complete else 202)
 
 
 lambda_handler = serve(app)

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from dicom_service.edge import answer, base_url
 from dicom_service.errors import NotFound
+from dicom_service.exams.links import with_own_links
 from dicom_service.exams.simple import simplify
 from dicom_service.pacs import pacs_errors
 from dicom_service.query import Query
@@ -109,14 +111,15 @@ def search_instances(client: DicomwebClient, study_uid: str, series_uid: str, pa
 
 def listed(app: APIGatewayRestResolver, found: SearchResult, page: Page) -> Response[Any]:
     """Answer with rows, and with a link to the next ones where there are more (RFC 8288)."""
-    rows = [simplify(dataset) for dataset in found.datasets] if page.simple else found.datasets
+    base = base_url(app)
+    rows = [with_own_links(dataset, base) for dataset in found.datasets]
+    if page.simple:
+        rows = [simplify(row) for row in rows]
     headers = {"Link": f'<{_next_url(app, page)}>; rel="next"'} if found.more else {}
     return answer(rows, headers=headers)
 
 
 def _next_url(app: APIGatewayRestResolver, page: Page) -> str:
-    from urllib.parse import urlencode
-
     event = app.current_event.raw_event
     given = event.get("queryStringParameters") or {}
     kept = {name: value for name, value in given.items() if name.lower() not in ("limit", "offset")}

@@ -1,0 +1,88 @@
+"""What a function finds in Lambda: its settings, a PACS that does as it is told, and the cloud in process (moto)."""
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from dicom_service import aws
+
+ROOT = Path(__file__).parents[3]
+SETTINGS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "eu-south-1",
+    "CACHE_BUCKET": "cache",
+    "EXAMS_TABLE": "Exams",
+    "UIDS_TABLE": "Uids",
+    "PACS_CONNECT_TIMEOUT": "0.3",
+    "PACS_READ_TIMEOUT": "0.4",
+    "PACS_TOTAL_TIMEOUT": "1.2",
+}
+
+Invoke = Callable[..., "Answer"]
+
+
+class Answer:
+    """A function's answer as API Gateway would send it."""
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        import base64
+
+        self.status: int = raw["statusCode"]
+        self.headers = {name: values[-1] for name, values in raw["multiValueHeaders"].items()}
+        body = raw.get("body") or ""
+        self.body: bytes = base64.b64decode(body) if raw.get("isBase64Encoded") else body.encode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def sample_event(name: str) -> dict[str, Any]:
+    """The event that lies in `events/` for a function."""
+    found: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    return found
+
+
+@pytest.fixture(autouse=True)
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    aws.forget_clients()
+    with mock_aws():
+        boto3.client("s3").create_bucket(Bucket="cache", CreateBucketConfiguration={"LocationConstraint": "eu-south-1"})
+        monkeypatch.setenv("EXAM_CHECKS_QUEUE_URL", boto3.client("sqs").create_queue(QueueName="checks")["QueueUrl"])
+        _table("Exams", "StudyInstanceUID", "SOPInstanceUID")
+        _table("Uids", "prefix")
+        yield
+    aws.forget_clients()
+
+
+def _table(name: str, *keys: str) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        KeySchema=[{"AttributeName": key, "KeyType": "RANGE" if keys.index(key) else "HASH"} for key in keys],
+    )
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Call a function, freshly loaded, with its sample event and the changes given."""
+
+    def call(function: str, pacs_url: str = "http://127.0.0.1:1/dicom-web", **changes: Any) -> Answer:
+        monkeypatch.setenv("PACS_URL", pacs_url)
+        module = f"functions.{function}.app"
+        sys.modules.pop(module, None)
+        return Answer(importlib.import_module(module).lambda_handler({**sample_event(function), **changes}, None))
+
+    return call

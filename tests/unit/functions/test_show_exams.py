@@ -1,0 +1,266 @@
+"""Lists, files and pictures, out of a PACS whose every answer is known."""
+
+import json
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import boto3
+import pytest
+from PIL import Image
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from dicom_service.exams.capabilities import Capabilities
+from dicom_service.exams.retrieve import InstanceName
+from dicom_service.exams.thumbnails import Thumbnailer, Wanted
+from dicom_service.pacs import connect
+from dicom_service.settings import PacsSettings
+from tests.unit.dicomweb.fake_pacs import FakePacs, Handler, Received, answer, dicom_json
+from tests.unit.functions.conftest import Invoke, sample_event
+
+CT_FILE = str(get_testdata_file("CT_small.dcm"))
+CT = dcmread(CT_FILE)
+with open(CT_FILE, "rb") as _file:
+    CT_BYTES = _file.read()
+STUDY, SERIES, INSTANCE = str(CT.StudyInstanceUID), str(CT.SeriesInstanceUID), str(CT.SOPInstanceUID)
+METADATA: dict[str, Any] = {
+    tag: element for tag, element in CT.to_json_dict().items() if tag != "7FE00010" and "InlineBinary" not in element
+}
+
+Route = Callable[[Received], bool]
+
+
+def pacs(*routes: tuple[str, Any]) -> FakePacs:
+    """A PACS that answers by the end of the path; 404 to anything else."""
+
+    def give(handler: Handler, received: Received) -> None:
+        for end, reply in routes:
+            if received.path.endswith(end):
+                return reply(handler, received)  # type: ignore[no-any-return]
+        return answer(404)(handler, received)
+
+    return FakePacs(give)
+
+
+def multipart(content: bytes, media_type: str = "application/dicom") -> Any:
+    body = f"--b\r\nContent-Type: {media_type}\r\n\r\n".encode() + content + b"\r\n--b--\r\n"
+    return answer(200, body, f'multipart/related; type="{media_type}"; boundary=b')
+
+
+def row(**values: tuple[str, Any]) -> dict[str, Any]:
+    return {tag: {"vr": vr, "Value": [value]} for tag, (vr, value) in values.items()}
+
+
+SERIES_ROW = {"0020000E": {"vr": "UI", "Value": [SERIES]}, "00080060": {"vr": "CS", "Value": ["CT"]}}
+INSTANCE_ROW = {"00080018": {"vr": "UI", "Value": [INSTANCE]}}
+METADATA_ROUTE = (f"/instances/{INSTANCE}/metadata", dicom_json([METADATA]))
+
+
+def picture(**query: str) -> dict[str, Any]:
+    return {"queryStringParameters": query, "multiValueQueryStringParameters": {k: [v] for k, v in query.items()}}
+
+
+def test_filters_reach_the_pacs_as_dicom_attributes(invoke: Invoke) -> None:
+    wanted = picture(PatientId="P 1", **{"from": "2024-01-01"}, modality="CT", LIMIT="5")
+    with FakePacs(answer(204)) as server:
+        given = invoke("list_exams", server.url, **wanted)
+        sent = server.received[0].query
+    assert (given.status, given.json) == (200, [])
+    assert (sent["PatientID"], sent["StudyDate"], sent["ModalitiesInStudy"]) == ("P 1", "20240101-", "CT")
+
+
+def test_more_rows_are_linked_to_with_the_same_filters(invoke: Invoke) -> None:
+    rows = [{"0020000D": {"vr": "UI", "Value": [f"1.2.{n}"]}} for n in range(3)]
+    with FakePacs(dicom_json(rows)) as server:
+        given = invoke("list_exams", server.url, **picture(patientID="P", limit="2"))
+    assert len(given.json) == 2
+    assert given.headers["Link"].endswith('/v1/exams/studies?patientID=P&limit=2&offset=2>; rel="next"')
+
+
+def test_simple_rows_are_flat_and_keyed_by_keyword(invoke: Invoke) -> None:
+    found = {
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Yamada^Tarou", "Ideographic": "山田^太郎"}]},
+        "00080061": {"vr": "CS", "Value": ["CT", "SR"]},
+        "00080050": {"vr": "SH"},
+        "00081190": {"vr": "UR", "Value": ["http://pacs.internal/studies/1.2.3"]},
+        "00400275": {"vr": "SQ", "Value": [{"00400009": {"vr": "SH", "Value": ["step"]}}]},
+    }
+    with FakePacs(dicom_json([found])) as server:
+        (simple,) = invoke("list_exams", server.url).json
+    assert simple["PatientName"] == "Yamada^Tarou=山田^太郎"
+    assert simple["ModalitiesInStudy"] == ["CT", "SR"]
+    assert simple["AccessionNumber"] is None
+    assert simple["RequestAttributesSequence"] == [{"ScheduledProcedureStepID": "step"}]
+    assert "pacs.internal" not in json.dumps(simple)
+
+
+@pytest.mark.parametrize("path", ["series", "series/1.2.4/instances"])
+def test_an_unknown_exam_is_404(path: str, invoke: Invoke) -> None:
+    route = {"path": f"/exams/studies/1.2.3/{path}", "queryStringParameters": None}
+    route["multiValueQueryStringParameters"] = None
+    for nothing in (answer(204), dicom_json([]), answer(404)):
+        with FakePacs(nothing) as server:
+            given = invoke("list_exams", server.url, **route)
+        assert (given.status, given.json["code"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize("bad", ["1.2/../3", "1..2", "a", "1.2%2e", "1" * 65])
+def test_a_path_with_something_else_than_a_uid_never_reaches_the_pacs(bad: str, invoke: Invoke) -> None:
+    parameters = {"studyUID": bad}
+    with FakePacs(answer(204)) as server:
+        for function, path in (("list_exams", f"/exams/studies/{bad}/series"), ("get_thumbnail", None)):
+            changes = {"path": path or f"/exams/studies/{bad}/thumbnail", "pathParameters": parameters}
+            given = invoke(function, server.url, **changes, **picture())
+            assert given.status in (400, 404)
+            assert given.json["code"] in ("INVALID_UID", "NO_SUCH_ROUTE")
+        assert server.received == []
+
+
+def test_a_file_comes_back_byte_by_byte(invoke: Invoke) -> None:
+    with pacs((f"/instances/{INSTANCE}", multipart(CT_BYTES))) as server:
+        given = invoke("get_instance", server.url, **picture(fileType="application/dicom"))
+    assert (given.status, given.headers["Content-Type"]) == (200, "application/dicom")
+    assert given.body == CT_BYTES
+
+
+def test_a_large_file_is_handed_over_by_link_and_kept_only_for_a_while(invoke: Invoke) -> None:
+    large = CT_BYTES + bytes(range(256)) * 80_000
+    with pacs((f"/instances/{INSTANCE}", multipart(large))) as server:
+        given = invoke("get_instance", server.url, **picture(fileType="application/dicom"))
+    assert given.status == 303
+    assert given.body == b""
+    assert "X-Amz-Signature=" in given.headers["Location"]
+    (kept,) = boto3.client("s3").list_objects_v2(Bucket="cache")["Contents"]
+    assert boto3.client("s3").get_object(Bucket="cache", Key=kept["Key"])["Body"].read() == large
+
+
+def test_a_large_file_cut_off_on_the_way_leaves_nothing_behind(invoke: Invoke) -> None:
+    whole = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + CT_BYTES + bytes(20_000_000)
+
+    def cut(handler: Handler, _received: Received) -> None:
+        content_type = 'multipart/related; type="application/dicom"; boundary=b'
+        handler.head(200, Content_Length=str(len(whole) + 9), Content_Type=content_type)
+        handler.wfile.write(whole)
+        handler.hang_up()
+
+    with pacs((f"/instances/{INSTANCE}", cut)) as server:
+        given = invoke("get_instance", server.url, **picture(fileType="application/dicom"))
+    assert (given.status, given.json["code"]) == (502, "PACS_UNREACHABLE")
+    s3 = boto3.client("s3")
+    assert s3.list_objects_v2(Bucket="cache")["KeyCount"] == 0
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="cache")
+
+
+@pytest.mark.parametrize("query", [{}, {"fileType": "video/mp4"}, {"fileType": "image/jpeg", "size": "9"}])
+def test_an_unknown_file_type_or_size_is_400(query: dict[str, str], invoke: Invoke) -> None:
+    given = invoke("get_instance", **picture(**query))
+    assert (given.status, given.json["code"]) == (400, "INVALID_PARAMETER")
+
+
+def test_a_thumbnail_of_the_pacs_is_taken_as_it_is(invoke: Invoke) -> None:
+    with pacs(METADATA_ROUTE, (f"/instances/{INSTANCE}/thumbnail", answer(200, b"PIC", "image/jpeg"))) as server:
+        given = invoke("get_instance", server.url)
+    assert (given.status, given.body, given.headers["X-Thumbnail"]) == (200, b"PIC", "pacs")
+
+
+def test_without_one_the_frame_is_rendered_here(invoke: Invoke) -> None:
+    with pacs(METADATA_ROUTE, (f"/instances/{INSTANCE}", multipart(CT_BYTES))) as server:
+        given = invoke("get_instance", server.url, **picture(fileType="image/png", size="64"))
+    shown = Image.open(BytesIO(given.body))
+    assert (given.headers["X-Thumbnail"], shown.size, shown.mode, shown.format) == ("frame", (64, 64), "L", "PNG")
+
+
+def test_what_cannot_be_decoded_here_is_rendered_by_the_pacs_with_the_files_window(invoke: Invoke) -> None:
+    header = {**METADATA, "00281050": {"vr": "DS", "Value": [40]}, "00281051": {"vr": "DS", "Value": [400]}}
+    with pacs(
+        (f"/instances/{INSTANCE}/metadata", dicom_json([header])),
+        (f"/instances/{INSTANCE}/rendered", answer(200, b"PIC", "image/jpeg")),
+        (f"/instances/{INSTANCE}", multipart(b"broken")),
+    ) as server:
+        given = invoke("get_instance", server.url)
+        query = next(r.query for r in server.received if r.path.endswith("/rendered"))
+    assert (given.body, given.headers["X-Thumbnail"]) == (b"PIC", "rendered")
+    assert query["window"].lower().startswith("40") and "linear" in query["window"].lower()
+    assert query["viewport"].startswith("128,128")
+
+
+def test_broken_pixels_are_a_placeholder_never_a_500(invoke: Invoke) -> None:
+    with pacs(METADATA_ROUTE, (f"/instances/{INSTANCE}", multipart(CT_BYTES[:3000]))) as server:
+        given = invoke("get_instance", server.url)
+    assert (given.status, given.headers["X-Thumbnail"]) == (200, "placeholder; reason=undecodable")
+    assert Image.open(BytesIO(given.body)).format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("tag", "element", "reason"),
+    [
+        ("00080016", {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.88.33"]}, "sr"),
+        ("00080016", {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.104.1"]}, "pdf"),
+        ("00280301", {"vr": "CS", "Value": ["YES"]}, "burned-in"),
+    ],
+)
+def test_what_has_no_picture_is_not_asked_for(tag: str, element: Any, reason: str, invoke: Invoke) -> None:
+    with pacs((f"/instances/{INSTANCE}/metadata", dicom_json([{**METADATA, tag: element}]))) as server:
+        given = invoke("get_instance", server.url)
+        asked = [received.path.rsplit("/", 1)[-1] for received in server.received]
+    assert (given.status, given.headers["X-Thumbnail"]) == (200, f"placeholder; reason={reason}")
+    assert asked == ["metadata"]
+
+
+def test_an_unknown_instance_is_404_even_where_its_picture_was_kept(invoke: Invoke) -> None:
+    with pacs(METADATA_ROUTE, (f"/instances/{INSTANCE}", multipart(CT_BYTES))) as server:
+        assert invoke("get_instance", server.url).status == 200
+    with pacs() as server:
+        given = invoke("get_instance", server.url)
+    assert (given.status, given.json["code"]) == (404, "NOT_FOUND")
+
+
+def test_a_picture_is_made_once_and_then_comes_out_of_the_cache_or_not_at_all(invoke: Invoke) -> None:
+    with pacs(METADATA_ROUTE, (f"/instances/{INSTANCE}", multipart(CT_BYTES))) as server:
+        first = invoke("get_instance", server.url)
+        asked = len(server.received)
+        second = invoke("get_instance", server.url)
+        assert [received.path.rsplit("/", 1)[-1] for received in server.received[asked:]] == ["metadata"]
+        headers = {**sample_event("get_instance")["headers"], "if-none-match": first.headers["ETag"]}
+        third = invoke("get_instance", server.url, headers=headers)
+    assert (second.body, second.headers["ETag"]) == (first.body, first.headers["ETag"])
+    assert (third.status, third.body) == (304, b"")
+    assert first.headers["Cache-Control"].startswith("private")
+
+
+def test_a_cache_out_of_order_costs_no_picture(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHE_BUCKET", "gone")
+    with pacs(METADATA_ROUTE, (f"/instances/{INSTANCE}", multipart(CT_BYTES))) as server:
+        assert invoke("get_instance", server.url).status == 200
+
+
+def test_an_exam_is_shown_by_the_middle_of_its_largest_series_with_pictures(invoke: Invoke) -> None:
+    report = {**row(**{"0020000E": ("UI", "1.9"), "00080060": ("CS", "SR"), "00201209": ("IS", 500)})}
+    images = {**SERIES_ROW, "00201209": {"vr": "IS", "Value": [3]}}
+    instances = [
+        row(**{"00080018": ("UI", uid), "00200013": ("IS", number)})
+        for uid, number in (("1.3", 30), (INSTANCE, 20), ("1.1", 10))
+    ]
+    with pacs(
+        METADATA_ROUTE,
+        (f"/studies/{STUDY}/series", dicom_json([report, images])),
+        (f"/series/{SERIES}/instances", dicom_json(instances)),
+        (f"/instances/{INSTANCE}", multipart(CT_BYTES)),
+    ) as server:
+        given = invoke("get_thumbnail", server.url)
+    assert (given.status, given.headers["X-Thumbnail"]) == (200, "frame")
+    assert max(Image.open(BytesIO(given.body)).size) == 128
+
+
+def test_what_a_pacs_cannot_do_is_asked_for_once_and_again_after_an_hour() -> None:
+    now = [0.0]
+    with pacs((f"/instances/{INSTANCE}", multipart(CT_BYTES))) as server:
+        client = connect(PacsSettings(url=server.url, total_timeout=2))
+        thumbnailer = Thumbnailer(client, Capabilities(clock=lambda: now[0]))
+        name, wanted = InstanceName(STUDY, SERIES, INSTANCE), Wanted(64, "image/jpeg")
+        asked = []
+        for now[0] in (0.0, 10.0, 3700.0):
+            assert thumbnailer.make(name, METADATA, wanted).source == "frame"
+            asked.append(sum(received.path.endswith("/thumbnail") for received in server.received))
+    assert asked == [1, 1, 2]

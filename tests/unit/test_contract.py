@@ -1,0 +1,100 @@
+"""Template, functions, events and OpenAPI document say the same."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from openapi_spec_validator import validate
+
+from dicom_service.contract import contract, page
+
+ROOT = Path(__file__).parents[2]
+
+
+class Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms (!Ref and so on) as plain values."""
+
+
+def _short_form(loader: Loader, suffix: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    assert isinstance(node, yaml.MappingNode)
+    return loader.construct_mapping(node, deep=True)
+
+
+Loader.add_multi_constructor("!", _short_form)
+TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), Loader)
+FUNCTIONS = {
+    name: resource["Properties"]
+    for name, resource in TEMPLATE["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::Function"
+}
+
+
+def template_routes() -> dict[tuple[str, str], bool]:
+    """Each route of the template, and whether it is open to all."""
+    routes = {}
+    for properties in FUNCTIONS.values():
+        for event in properties.get("Events", {}).values():
+            if event["Type"] == "Api":
+                api = event["Properties"]
+                routes[api["Method"].lower(), api["Path"]] = api.get("Auth", {}).get("Authorizer") == "NONE"
+    return routes
+
+
+def document_routes() -> dict[tuple[str, str], bool]:
+    return {
+        (method, path): operation.get("security") == []
+        for path, methods in contract()["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_routes_and_who_may_call_them_are_the_same_in_template_and_document() -> None:
+    assert template_routes() == document_routes()
+
+
+def test_only_the_routes_of_the_design_are_open() -> None:
+    opened = {route for route, is_open in template_routes().items() if is_open}
+    designed = {("get", "/health"), ("get", "/openapi.json"), ("get", "/docs"), ("post", "/otps/redeem")}
+    assert opened <= designed
+
+
+def test_the_document_is_valid_openapi() -> None:
+    document = contract("https://api.example.org/v1")
+    validate(document)
+    identifiers = [op["operationId"] for methods in document["paths"].values() for op in methods.values()]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_every_secured_route_tells_of_401_and_403() -> None:
+    for path, methods in contract()["paths"].items():
+        for operation in methods.values():
+            if operation.get("security") != []:
+                assert {"401", "403"} <= operation["responses"].keys(), path
+
+
+def test_each_function_has_a_folder_and_a_sample_event() -> None:
+    folders = {properties["CodeUri"].strip("/").rpartition("/")[2] for properties in FUNCTIONS.values()}
+    assert folders == {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+    assert folders == {path.stem for path in (ROOT / "events").glob("*.json")}
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_permissions_name_their_resources(name: str) -> None:
+    for policy in FUNCTIONS[name].get("Policies", []):
+        for statement in policy["Statement"]:
+            resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+            assert "*" not in resources, statement
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            assert not [action for action in actions if action.endswith(":*")], statement
+
+
+def test_the_page_needs_nothing_from_elsewhere() -> None:
+    html, policy = page()
+    assert "default-src 'none'" in policy
+    assert "https://" not in html.partition("<style>")[0]
+    assert '<script src="' not in html
