@@ -10,7 +10,7 @@ app = create_app()
 
 
 @app.delete("/otps/<otp_id>")
-def revoke_otp(otp_id: str) -> Response[None]:
+def revoke_otp(otp_id: str) -> Response[str]:
     manager().revoke(otp_id, actor(app))
     return empty()
 
