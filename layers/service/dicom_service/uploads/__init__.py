@@ -1,0 +1,1 @@
+"""Staged uploads and the drop prefix: files of any size go straight to S3, and from there to the PACS."""

@@ -1,0 +1,76 @@
+"""Ends uploads that their clients abandoned: parts removed, files that never came told as expired, exams announced."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from dicom_service.errors import Unavailable
+from dicom_service.log import describe, get_logger
+from dicom_service.uploads.ending import Ending
+from dicom_service.uploads.presign import Stage
+from dicom_service.uploads.reasons import DETAILS, EXPIRED
+from dicom_service.uploads.sessions import FILE_ID
+from dicom_service.uploads.settings import UPLOADS_PREFIX, UploadSettings
+from dicom_service.uploads.table import FINISHED_AT_ONCE, Finished, UploadsTable
+
+logger = get_logger()
+
+_AT_ONCE = 8
+
+
+class Expiry:
+    """Looks after uploads whose time is over.
+
+    Parameters
+    ----------
+    settings
+        How long after its expiry an upload may still be on its way.
+    table, stage, ending
+        Where uploads are noted, where their files are, and their last steps.
+    """
+
+    def __init__(self, settings: UploadSettings, table: UploadsTable, stage: Stage, ending: Ending) -> None:
+        self._settings = settings
+        self._table = table
+        self._stage = stage
+        self._ending = ending
+
+    def run(self) -> int:
+        """End what has expired; give how many uploads were looked at.
+
+        Raises
+        ------
+        Unavailable
+            The uploads cannot be listed. What fails for one upload is left to the next run.
+        """
+        upload_ids = self._table.expired(self._table.now() - self._settings.grace)
+        for upload_id in upload_ids:
+            try:
+                self._expire(upload_id)
+            except Unavailable as error:
+                logger.warning("upload is left to the next run", extra=describe(error))
+        return len(upload_ids)
+
+    def _expire(self, upload_id: str) -> None:
+        files = [item for item in self._table.items(upload_id) if FILE_ID.fullmatch(item["file"])]
+        waiting = [file for file in files if "finishedAt" not in file]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            # A file that is in the bucket has come in time: it waits for the PACS and keeps its upload open.
+            came = list(pool.map(self._came, waiting))
+        lost = [file for file, has_come in zip(waiting, came, strict=True) if not has_come]
+        for file in lost:
+            if "s3UploadId" in file:
+                self._stage.give_up_parts(_key(file), file["s3UploadId"])
+        finished = [
+            Finished((upload_id, file["file"]), {"state": "rejected", "reason": EXPIRED, "detail": DETAILS[EXPIRED]})
+            for file in lost
+        ]
+        for start in range(0, len(finished), FINISHED_AT_ONCE):
+            self._table.finish(finished[start : start + FINISHED_AT_ONCE])
+        self._ending.close(upload_id)
+
+    def _came(self, file: dict[str, Any]) -> bool:
+        return self._stage.has(_key(file))
+
+
+def _key(file: dict[str, Any]) -> str:
+    return f"{UPLOADS_PREFIX}{file['uploadId']}/{file['file']}"

@@ -1,0 +1,342 @@
+"""Staged objects to the PACS: a batch of queue messages in, the messages to be tried again out."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dicom_service.element_walk import NotDicom
+from dicom_service.errors import Unavailable
+from dicom_service.log import describe, get_logger
+from dicom_service.part10 import read_header
+from dicom_service.uploads.archive import ArchiveRefused, looks_like_zip
+from dicom_service.uploads.ending import Ended, Ending
+from dicom_service.uploads.outcome import Outcome, judged, not_dicom, rejected
+from dicom_service.uploads.outgoing import Outgoing, prepare
+from dicom_service.uploads.queue import IngestQueue
+from dicom_service.uploads.reasons import CHECKSUM_MISMATCH, OBJECT_MISSING, UNKNOWN_UPLOAD
+from dicom_service.uploads.s3source import ObjectMissing, S3Source, StagingTrouble
+from dicom_service.uploads.sender import Sender
+from dicom_service.uploads.settings import IngestSettings
+from dicom_service.uploads.staged import Message, NotAnEvent, Staged, read_staged
+from dicom_service.uploads.table import UploadsTable
+from dicom_service.uploads.zips import Later, Postponed, Register, ZipIngest
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+logger = get_logger()
+
+# A ZIP's stretch must be finished within this many seconds, or the next invocation begins it.
+ZIP_MARGIN = 240
+# From this try on a file is sent alone: what it breaks then, it breaks for itself.
+ALONE_FROM = 2
+_READERS = 8
+
+
+@dataclass
+class Job:
+    """One staged object and the messages that brought it.
+
+    Parameters
+    ----------
+    staged
+        The object.
+    messages
+        One, unless it was delivered more than once in this batch.
+    sha256
+        Digest that its client announced.
+    """
+
+    staged: Staged
+    messages: list[Message]
+    source: S3Source
+    sha256: str | None = None
+    failed: bool = False
+    retry_after: int | None = None
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried, this time included."""
+        return max(message.attempts for message in self.messages)
+
+    def ended(self, outcome: Outcome) -> Ended:
+        """Give its end."""
+        return Ended(self.staged, self.source.version_id, outcome)
+
+
+@dataclass
+class _Group:
+    """Small files of one upload and study that may go in one request."""
+
+    jobs: list[Job] = field(default_factory=list)
+    outgoing: list[Outgoing] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return sum(outgoing.size for outgoing in self.outgoing)
+
+
+class Ingest:
+    """Takes batches of messages and brings their objects to the PACS.
+
+    Parameters
+    ----------
+    settings
+        Sizes and limits.
+    client
+        The S3 client.
+    table, register, ending, queue
+        Where progress and exams are noted, the last steps, and the queue of the messages.
+    make_sender
+        Gives a sender for one invocation, which remembers whether the PACS is down.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: IngestSettings,
+        *,
+        client: "S3Client",
+        table: UploadsTable,
+        register: Register,
+        ending: Ending,
+        queue: IngestQueue,
+        make_sender: Callable[[], Sender],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._table = table
+        self._register = register
+        self._ending = ending
+        self._queue = queue
+        self._make_sender = make_sender
+        self._clock = clock
+
+    def handle(self, messages: Sequence[Message], seconds_left: float) -> list[str]:
+        """Ingest what the messages name.
+
+        Parameters
+        ----------
+        messages
+            One batch of the queue.
+        seconds_left
+            Time until the invocation is cut off.
+
+        Returns
+        -------
+        list
+            Ids of the messages that are to be delivered again.
+        """
+        ends_at = self._clock() + seconds_left
+        jobs, unreadable = self._read(messages)
+        with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(self._settings.connections) as senders:
+            _Run(self, jobs, self._make_sender(), readers, senders, ends_at).go()
+        failed = {message: job.retry_after for job in jobs if job.failed for message in job.messages}
+        self._queue.rest(failed)
+        return [message.message_id for message in [*failed, *unreadable]]
+
+    def _read(self, messages: Sequence[Message]) -> tuple[list[Job], list[Message]]:
+        jobs: dict[Staged, Job] = {}
+        unreadable = []
+        for message in messages:
+            try:
+                staged = read_staged(message.body)
+            except NotAnEvent as error:
+                # Nothing can be done with it here: after its last try it is in the dead-letter queue.
+                logger.error("message is not an event", extra=describe(error))
+                unreadable.append(message)
+                continue
+            if staged.ignored:
+                continue
+            jobs.setdefault(staged, Job(staged, [], S3Source(self._client, staged))).messages.append(message)
+        return list(jobs.values()), unreadable
+
+
+class _Run:
+    """One batch on its way."""
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        jobs: list[Job],
+        sender: Sender,
+        readers: ThreadPoolExecutor,
+        senders: ThreadPoolExecutor,
+        ends_at: float,
+    ) -> None:
+        self._ingest = ingest
+        self._settings = ingest._settings
+        self._table = ingest._table
+        self._ending = ingest._ending
+        self._jobs = jobs
+        self._sender = sender
+        self._readers = readers
+        self._senders = senders
+        self._ends_at = ends_at
+
+    def go(self) -> None:
+        """Work through the batch: new before often tried, small before ZIPs."""
+        todo: list[Job] = []
+        self._finish({self._readers.submit(self._sort_out, todo): self._jobs})
+        todo.sort(key=lambda job: job.attempts)
+        for job in self._store_files(todo):
+            self._finish({self._readers.submit(self._store_zip, job): [job]})
+
+    def _finish(self, running: dict[Future[None], list[Job]]) -> None:
+        """Wait for steps; where one fails, its jobs are tried again and the others go on."""
+        for future, jobs in running.items():
+            self._note_failure(future, jobs)
+
+    def _note_failure(self, future: Future[Any], jobs: Sequence[Job]) -> bool:
+        error = future.exception()
+        if error is None:
+            return False
+        if not isinstance(error, Exception):
+            raise error
+        tell = logger.warning if isinstance(error, Unavailable | StagingTrouble) else logger.error
+        tell("ingest is put off", extra=describe(error))
+        for job in jobs:
+            job.failed = True
+        return True
+
+    def _sort_out(self, todo: list[Job]) -> None:
+        """Collect the jobs that are still to be done; those finished before only repeat their last steps."""
+        known = self._table.find(job.staged.tracked for job in self._jobs)
+        steps: dict[Future[None], list[Job]] = {}
+        for job in self._jobs:
+            item = known.get(job.staged.tracked)
+            if item is not None and "finishedAt" in item:
+                steps[self._senders.submit(self._ending.repeat, job.staged, item)] = [job]
+            elif item is None and job.staged.source == "upload":
+                steps[self._senders.submit(self._ending.unknown, job.ended(rejected(UNKNOWN_UPLOAD)))] = [job]
+            else:
+                job.sha256 = (item or {}).get("sha256")
+                todo.append(job)
+        self._finish(steps)
+
+    def _store_files(self, jobs: Sequence[Job]) -> list[Job]:
+        """Store the single files; give the ZIPs that were among them."""
+        loading = {self._readers.submit(self._load, job): job for job in jobs}
+        groups: dict[tuple[str | None, str], _Group] = {}
+        sending: dict[Future[None], list[Job]] = {}
+        zips = []
+        for future in as_completed(loading):
+            job = loading[future]
+            if self._note_failure(future, [job]):
+                continue
+            loaded = future.result()
+            if isinstance(loaded, Outcome):
+                sending[self._senders.submit(self._settle, [job], [loaded])] = [job]
+            elif loaded is None:
+                zips.append(job)
+            else:
+                ready = self._add(groups, job, loaded)
+                sending |= {self._senders.submit(self._send, group): group.jobs for group in ready}
+        sending |= {self._senders.submit(self._send, group): group.jobs for group in groups.values() if group.jobs}
+        self._finish(sending)
+        return zips
+
+    def _load(self, job: Job) -> Outgoing | Outcome | None:
+        """Read a file's header and make it ready; None for a ZIP."""
+        try:
+            if job.sha256 and not _matches(job.source, job.sha256):
+                return rejected(CHECKSUM_MISMATCH)
+            if looks_like_zip(job.source):
+                return None
+            header = read_header(job.source, max_inflated=self._settings.max_inflated)
+            whole = job.source.whole()
+            job.source.forget()
+            stream = job.source.stream if whole is None else lambda: iter((whole,))
+            return prepare(header, job.staged.size, stream, max_inflated=self._settings.max_inflated)
+        except NotDicom as error:
+            return not_dicom(error)
+        except ObjectMissing:
+            return rejected(OBJECT_MISSING)
+
+    def _add(self, groups: dict[tuple[str | None, str], _Group], job: Job, outgoing: Outgoing) -> list[_Group]:
+        """Put a file into its group and give the groups that are full."""
+        if job.attempts >= ALONE_FROM:
+            return [_Group([job], [outgoing])]
+        key = (job.staged.session, outgoing.header.study_instance_uid)
+        group = groups.setdefault(key, _Group())
+        ready = []
+        same = any(other.header.sop_instance_uid == outgoing.header.sop_instance_uid for other in group.outgoing)
+        if group.jobs and (same or group.size + outgoing.size > self._settings.batch_bytes):
+            ready.append(groups.pop(key))
+            group = groups.setdefault(key, _Group())
+        group.jobs.append(job)
+        group.outgoing.append(outgoing)
+        if len(group.jobs) >= self._settings.batch_parts:
+            ready.append(groups.pop(key))
+        return ready
+
+    def _send(self, group: _Group) -> None:
+        verdicts = self._sender.send(group.outgoing)
+        jobs, outcomes = [], []
+        for job, outgoing, verdict in zip(group.jobs, group.outgoing, verdicts, strict=True):
+            if verdict.later(job.attempts):
+                self._wait(job, verdict.retry_after)
+            else:
+                jobs.append(job)
+                outcomes.append(judged(outgoing.header, verdict))
+        group.outgoing.clear()
+        self._settle(jobs, outcomes)
+
+    def _settle(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
+        ended = []
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            # An object that is gone may be one that another invocation has just brought to its end.
+            item = self._table.get(*job.staged.tracked) if outcome.reason == OBJECT_MISSING else None
+            if item is not None and "finishedAt" in item:
+                self._ending.repeat(job.staged, item)
+            else:
+                ended.append(job.ended(outcome))
+        self._ending.settle(ended)
+
+    def _wait(self, job: Job, retry_after: int | None) -> None:
+        job.failed, job.retry_after = True, retry_after
+        if job.staged.session:
+            self._table.received(job.staged.tracked)
+
+    def _store_zip(self, job: Job) -> None:
+        session, source = job.staged.session, job.staged.source
+        zips = ZipIngest(self._settings, self._table, self._sender, self._senders)
+        if session:
+            self._table.received(job.staged.tracked)
+        try:
+            outcome = zips.run(
+                job.staged.tracked,
+                job.source,
+                job.attempts,
+                lambda arrived: (
+                    self._ingest._register.record(arrived, source=source, session=session) if arrived else 0  # type: ignore[arg-type]
+                ),
+                lambda: self._ends_at - self._ingest._clock() > ZIP_MARGIN,
+            )
+        except ArchiveRefused as error:
+            outcome = not_dicom(error)
+        except ObjectMissing:
+            outcome = rejected(OBJECT_MISSING)
+        except Later as error:
+            self._wait(job, error.retry_after)
+            return
+        except Postponed:
+            # As new work, so that a long ZIP does not use up its tries.
+            job.failed = not all(self._ingest._queue.hand_on(message) for message in job.messages[:1])
+            return
+        self._settle([job], [outcome])
+
+
+def _matches(source: S3Source, sha256: str) -> bool:
+    digest = hashlib.sha256()
+    if source.size:
+        source.read(0, 1)
+    whole = source.whole()
+    for chunk in (whole,) if whole is not None else source.stream():
+        digest.update(chunk)
+    return digest.hexdigest() == sha256

@@ -1,0 +1,85 @@
+"""Why a file is not stored: stable codes, and what the failure reasons of a PACS mean (PS3.18 Annex I.2.2)."""
+
+from dataclasses import dataclass
+
+# Reasons for which an entry of a ZIP is passed over, since it never was an instance: viewers, pictures, DICOMDIR.
+NOT_AN_INSTANCE = frozenset({"NO_DICM", "EMPTY", "DICOMDIR"})
+
+OBJECT_MISSING = "OBJECT_MISSING"
+CHECKSUM_MISMATCH = "CHECKSUM_MISMATCH"
+UNKNOWN_UPLOAD = "UNKNOWN_UPLOAD"
+EXPIRED = "EXPIRED"
+NO_INSTANCES = "NO_INSTANCES"
+PARTLY_STORED = "PARTLY_STORED"
+PACS_REFUSED = "PACS_REFUSED"
+
+DETAILS = {
+    OBJECT_MISSING: "The staged object was deleted before it could be read.",
+    CHECKSUM_MISMATCH: "The bytes that arrived do not have the SHA-256 that was announced.",
+    UNKNOWN_UPLOAD: "No upload that is known announced this object.",
+    EXPIRED: "The file did not arrive before the upload expired.",
+    NO_INSTANCES: "The ZIP holds no DICOM instance.",
+    PARTLY_STORED: "Some instances of the ZIP were not stored.",
+}
+
+# How often a failure that may pass is tried before the file is given up.
+_PATIENCE = {"PACS_PROCESSING_FAILURE": 5, PACS_REFUSED: 3}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a PACS says about an instance that it did not store.
+
+    Parameters
+    ----------
+    reason
+        Stable code for programs.
+    code
+        FailureReason (0008,1197) as four hexadecimal digits; None where the PACS gave none.
+    passing
+        The same file may be taken later.
+    """
+
+    reason: str
+    code: str | None
+    passing: bool
+
+    @property
+    def detail(self) -> str:
+        """Say it in a sentence."""
+        given = f"failure reason {self.code}" if self.code else "no failure reason"
+        return f"The PACS did not store the instance ({given})."
+
+    def final(self, attempts: int) -> bool:
+        """Whether a file that was tried `attempts` times is to be given up."""
+        if not self.passing:
+            return True
+        # A full disk is the operator's to empty: the file waits for as long as the queue keeps it.
+        return attempts >= _PATIENCE.get(self.reason, 1_000_000)
+
+
+def refusal(failure_reason: int | None) -> Refusal:
+    """Name a FailureReason (0008,1197) of a STOW-RS response (PS3.18 Table I.2-2, PS3.4 Table B.2-1)."""
+    if failure_reason is None:
+        return Refusal(PACS_REFUSED, None, passing=True)
+    code = f"{failure_reason:04X}"
+    exact = {
+        "0110": Refusal("PACS_PROCESSING_FAILURE", code, passing=True),
+        "0111": Refusal("PACS_DUPLICATE_INSTANCE", code, passing=False),
+        "0117": Refusal("PACS_INVALID_INSTANCE", code, passing=False),
+        "0122": Refusal("PACS_SOP_CLASS_NOT_SUPPORTED", code, passing=False),
+        "0124": Refusal("PACS_NOT_AUTHORISED", code, passing=False),
+        "0272": Refusal("PACS_PROCESSING_FAILURE", code, passing=True),
+        "C122": Refusal("PACS_NOT_AUTHORISED", code, passing=False),
+    }
+    if code in exact:
+        return exact[code]
+    by_class = {
+        "A7": Refusal("PACS_OUT_OF_RESOURCES", code, passing=True),
+        "A9": Refusal("PACS_SOP_CLASS_MISMATCH", code, passing=False),
+    }
+    if code[:2] in by_class:
+        return by_class[code[:2]]
+    if code[0] == "C":
+        return Refusal("PACS_CANNOT_UNDERSTAND", code, passing=False)
+    return Refusal(PACS_REFUSED, code, passing=True)

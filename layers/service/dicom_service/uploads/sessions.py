@@ -1,0 +1,282 @@
+"""Uploads as their client sees them: opened with a list of files, filled through S3, watched until they end."""
+
+import re
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dicom_service.errors import BadRequest, Conflict, NotFound, PayloadTooLarge
+from dicom_service.uploads.presign import Stage
+from dicom_service.uploads.settings import (
+    LARGEST_FILE,
+    MOST_FILES,
+    MOST_URLS,
+    PART_SIZE,
+    REPORTS_PREFIX,
+    SINGLE_POST_LIMIT,
+    UPLOADS_PREFIX,
+    UploadSettings,
+)
+from dicom_service.uploads.table import UPLOAD, UploadsTable, read_entries
+
+UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
+FILE_ID = re.compile(r"[0-9]{4}")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_LONGEST_NAME = 300
+_MOST_PROBLEMS = 100
+_MEMBERS = frozenset({"name", "size", "sha256"})
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A file that a client is going to send."""
+
+    name: str
+    size: int
+    sha256: str | None
+
+    @property
+    def parts(self) -> int:
+        """Number of parts; 0 where one POST takes it."""
+        return -(-self.size // PART_SIZE) if self.size > SINGLE_POST_LIMIT else 0
+
+
+def read_files(body: Mapping[str, Any]) -> list[Announced]:
+    """Read the list of files of ``POST /uploads``.
+
+    Raises
+    ------
+    BadRequest
+        With ``errors``: everything that is wrong with it.
+    PayloadTooLarge
+        A file is larger than 5 GiB, or all together need more parts than one answer can name.
+    """
+    files = body.get("files")
+    if not isinstance(files, list) or not 1 <= len(files) <= MOST_FILES:
+        raise _bad([{"field": "files", "problem": f"not a list of 1 to {MOST_FILES} files"}])
+    problems = [{"field": str(name)[:64], "problem": "unknown"} for name in body if name != "files"]
+    for number, file in enumerate(files):
+        problems += [{"field": f"files[{number}]{field}", "problem": problem} for field, problem in _problems_of(file)]
+    if problems:
+        raise _bad(problems)
+    announced = [Announced(file["name"], file["size"], (file.get("sha256") or "").lower() or None) for file in files]
+    for number, entry in enumerate(announced):
+        if entry.size > LARGEST_FILE:
+            detail = f"files[{number}] has {entry.size} bytes; a file may have {LARGEST_FILE}."
+            raise PayloadTooLarge(detail, code="FILE_TOO_LARGE", limit=LARGEST_FILE)
+    # A form is about as long as two URLs.
+    if sum(entry.parts or 2 for entry in announced) > MOST_URLS:
+        detail = f"The files need more parts of {PART_SIZE} bytes than one answer can name; open several uploads."
+        raise PayloadTooLarge(detail, code="TOO_MANY_PARTS")
+    return announced
+
+
+def _problems_of(file: Any) -> list[tuple[str, str]]:
+    if not isinstance(file, dict):
+        return [("", "not an object")]
+    found = [(f".{str(name)[:64]}", "unknown") for name in file if name not in _MEMBERS]
+    name, size, sha256 = file.get("name"), file.get("size"), file.get("sha256")
+    if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+        found.append((".name", f"not 1 to {_LONGEST_NAME} printable characters"))
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        found.append((".size", "not a number of bytes"))
+    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        found.append((".sha256", "not 64 hexadecimal digits"))
+    return found
+
+
+def _bad(problems: Sequence[Mapping[str, str]]) -> BadRequest:
+    listed = "; ".join(f"{entry['field']}: {entry['problem']}" for entry in problems[:20])
+    return BadRequest(f"Bad list of files: {listed}.", code="INVALID_FILES", errors=list(problems[:100]))
+
+
+def read_parts(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Read the parts of ``POST …/complete``, in the order of their numbers.
+
+    Raises
+    ------
+    BadRequest
+        It is not a list of numbers and ETags, each number once.
+    """
+    parts = body.get("parts")
+    good = isinstance(parts, list) and all(
+        isinstance(part, dict)
+        and isinstance(part.get("partNumber"), int)
+        and 1 <= part["partNumber"] <= 10_000
+        and isinstance(part.get("etag"), str)
+        and 1 <= len(part["etag"]) <= 200
+        for part in parts
+    )
+    if not good or not parts or len({part["partNumber"] for part in parts}) != len(parts):
+        raise BadRequest('"parts" must be a list of {"partNumber", "etag"}, each number once.', code="INVALID_PARTS")
+    return sorted(parts, key=lambda part: int(part["partNumber"]))
+
+
+class Uploads:
+    """Opens uploads, finishes their multipart files and tells how far they are.
+
+    Parameters
+    ----------
+    settings
+        Table, bucket, lifetimes.
+    table
+        Where uploads are noted.
+    stage
+        Where their files go.
+    """
+
+    def __init__(self, settings: UploadSettings, table: UploadsTable, stage: Stage) -> None:
+        self._settings = settings
+        self._table = table
+        self._stage = stage
+
+    def open(self, files: Sequence[Announced], base_url: str) -> dict[str, Any]:
+        """Open an upload and give its URLs.
+
+        Parameters
+        ----------
+        files
+            What will be sent.
+        base_url
+            URL of the API, for the URLs that finish multipart files.
+
+        Raises
+        ------
+        Unavailable
+            Table or bucket refuse; nothing was opened.
+        """
+        upload_id = uuid.uuid4().hex
+        now = self._table.now()
+        expires_at = now + self._settings.lifetime
+        named = {f"{number:04d}": file for number, file in enumerate(files, start=1)}
+        with ThreadPoolExecutor(8) as pool:
+            large = [file_id for file_id, file in named.items() if file.parts]
+            begun = pool.map(lambda file_id: self._stage.begin_parts(_key(upload_id, file_id)), large)
+            s3_ids = dict(zip(large, begun, strict=True))
+        items = {
+            file_id: {
+                "name": file.name,
+                "size": file.size,
+                "sha256": file.sha256,
+                "state": "waiting",
+                "s3UploadId": s3_ids.get(file_id),
+            }
+            for file_id, file in named.items()
+        }
+        upload = {"state": "open", "open": "open", "createdAt": now, "expiresAt": expires_at, "files": len(named)}
+        self._table.create(upload_id, upload, items)
+        lifetime = self._settings.lifetime
+        answers = []
+        for file_id, file in named.items():
+            key = _key(upload_id, file_id)
+            if file.parts:
+                complete = f"{base_url}/uploads/{upload_id}/files/{file_id}/complete"
+                parts = self._stage.parts(key, s3_ids[file_id], file.size, lifetime)
+                way: dict[str, Any] = {"multipart": {"partSize": PART_SIZE, "parts": parts, "completeUrl": complete}}
+            else:
+                way = self._stage.post(key, file.size, file.sha256, lifetime)
+            answers.append({"fileId": file_id, "name": file.name, **way})
+        return {"uploadId": upload_id, "expiresAt": _iso(expires_at), "files": answers}
+
+    def complete_file(self, upload_id: str, file_id: str, parts: Sequence[Mapping[str, Any]]) -> None:
+        """Finish a multipart file; finishing it again is harmless.
+
+        Raises
+        ------
+        NotFound
+            There is no such upload or file.
+        Conflict
+            It is not a multipart file, parts are missing, or the upload has expired.
+        Unavailable
+            Table or bucket refuse.
+        """
+        file = self._table.get(upload_id, file_id) if FILE_ID.fullmatch(file_id) else None
+        if not UPLOAD_ID.fullmatch(upload_id) or file is None:
+            raise NotFound("There is no such file of such an upload.", code="NO_SUCH_UPLOAD")
+        if "s3UploadId" not in file:
+            raise Conflict("This file is sent with one POST and needs no completion.", code="NOT_MULTIPART")
+        if file.get("reason") == "EXPIRED":
+            raise Conflict("The upload has expired; open a new one.", code="UPLOAD_EXPIRED")
+        if "finishedAt" in file:
+            return
+        self._stage.join_parts(_key(upload_id, file_id), file["s3UploadId"], file["size"], parts)
+        self._table.received((upload_id, file_id))
+
+    def progress(self, upload_id: str) -> dict[str, Any]:
+        """Tell how far an upload is.
+
+        Raises
+        ------
+        NotFound
+            There is no such upload.
+        Unavailable
+            The table cannot be read.
+        """
+        items = list(self._table.items(upload_id)) if UPLOAD_ID.fullmatch(upload_id) else []
+        upload = next((item for item in items if item["file"] == UPLOAD), None)
+        if upload is None:
+            raise NotFound("There is no such upload.", code="NO_SUCH_UPLOAD")
+        files = [item for item in items if FILE_ID.fullmatch(item["file"])]
+        stored = stored_instances(items)
+        studies = Counter(study for study, _ in stored)
+        return {
+            "uploadId": upload_id,
+            "state": _state(upload, files),
+            "createdAt": _iso(upload["createdAt"]),
+            "expiresAt": _iso(upload["expiresAt"]),
+            "instances": len(stored),
+            "studies": [{"StudyInstanceUID": uid, "instances": count} for uid, count in sorted(studies.items())],
+            "counts": dict(Counter(file["state"] for file in files)),
+            "files": [self._file(upload_id, file, _entries_of(items, file["file"])) for file in files],
+        }
+
+    def _file(self, upload_id: str, file: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        answer = {"fileId": file["file"], "name": file["name"], "size": file["size"], "state": file["state"]}
+        told = ("reason", "detail", "failureReason", "studyInstanceUID", "sopInstanceUID", "entries", "reasons")
+        answer |= {name: file[name] for name in told if name in file}
+        answer["instances"] = file.get("instances", 0)
+        if "finishedAt" in file and "entries" in file:
+            answer["reportUrl"] = self._stage.report_url(f"{REPORTS_PREFIX}{_key(upload_id, file['file'])}.json")
+        elif entries:
+            answer["entries"] = dict(Counter(entry["state"] for entry in entries))
+        problems = [entry for entry in entries if entry["state"] == "rejected"]
+        if problems:
+            answer["problems"] = problems[:_MOST_PROBLEMS]
+        return answer
+
+
+def stored_instances(items: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """Collect what an upload brought: (study, instance) UIDs, each once."""
+    stored = {
+        (item["studyInstanceUID"], item["sopInstanceUID"])
+        for item in items
+        if "sopInstanceUID" in item and item["state"] == "stored"
+    }
+    for item in items:
+        entries = read_entries(item) if "results" in item else []
+        stored |= {
+            (entry["studyInstanceUID"], entry["sopInstanceUID"]) for entry in entries if entry["state"] == "stored"
+        }
+    return stored
+
+
+def _entries_of(items: Sequence[Mapping[str, Any]], file_id: str) -> list[dict[str, Any]]:
+    return [entry for item in items if item["file"].startswith(f"{file_id}#") for entry in read_entries(item)]
+
+
+def _state(upload: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> str:
+    if any(file.get("reason") == "EXPIRED" for file in files):
+        return "expired"
+    return "completed" if all("finishedAt" in file for file in files) else "open"
+
+
+def _key(upload_id: str, file_id: str) -> str:
+    return f"{UPLOADS_PREFIX}{upload_id}/{file_id}"
+
+
+def _iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

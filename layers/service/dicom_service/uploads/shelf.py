@@ -1,0 +1,109 @@
+"""What happens to staged objects in the bucket: reports written, bad ones put into quarantine, the rest removed."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service.errors import Unavailable
+from dicom_service.uploads.s3source import find_version
+from dicom_service.uploads.settings import MIB, QUARANTINE_PREFIX, REPORTS_PREFIX
+from dicom_service.uploads.staged import Staged
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_BUSY = "The staging bucket does not answer at the moment; try again."
+_AT_ONCE = 1000
+# A larger object is copied in parts, so that no single request takes long.
+_COPIED_AT_ONCE = 256 * MIB
+
+
+class Shelf:
+    """The staging bucket, as far as ingested objects are concerned.
+
+    Parameters
+    ----------
+    client
+        The S3 client.
+    """
+
+    def __init__(self, client: "S3Client") -> None:
+        self._client = client
+
+    def report(self, staged: Staged, report: Mapping[str, Any]) -> None:
+        """Write the report of an object to ``reports/<key>.json``.
+
+        Raises
+        ------
+        Unavailable
+            S3 refuses.
+        """
+        named = {"key": staged.key, "etag": staged.etag, "versionId": staged.version_id, "size": staged.size}
+        body = json.dumps({**named, **report}, indent=1, ensure_ascii=False).encode()
+        try:
+            self._client.put_object(
+                Bucket=staged.bucket,
+                Key=f"{REPORTS_PREFIX}{staged.key}.json",
+                Body=body,
+                ContentType="application/json",
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable(_BUSY) from error
+
+    def quarantine(self, staged: Staged, version_id: str | None, reason: str, detail: str) -> None:
+        """Copy an object to ``quarantine/<key>`` with the reason in its metadata; one that is gone is passed over.
+
+        Raises
+        ------
+        Unavailable
+            S3 refuses.
+        """
+        source: Any = {"Bucket": staged.bucket, "Key": staged.key}
+        if version_id:
+            source["VersionId"] = version_id
+        where: Any = {"Bucket": staged.bucket, "Key": f"{QUARANTINE_PREFIX}{staged.key}", "CopySource": source}
+        how: Any = {
+            "CopySourceIfMatch": f'"{staged.etag}"',
+            "MetadataDirective": "REPLACE",
+            "Metadata": {"reason": reason, "detail": detail},
+            "ContentType": "application/octet-stream",
+        }
+        try:
+            if staged.size > _COPIED_AT_ONCE:
+                self._client.copy(**where, ExtraArgs=how)
+            else:
+                self._client.copy_object(**where, **how)
+        except ClientError as error:
+            gone = {"NoSuchKey", "NoSuchVersion", "404", "PreconditionFailed", "412"}
+            if error.response["Error"]["Code"] not in gone:
+                raise Unavailable(_BUSY) from error
+        except BotoCoreError as error:
+            raise Unavailable(_BUSY) from error
+
+    def remove(self, objects: Iterable[tuple[Staged, str | None]]) -> None:
+        """Delete exactly these versions: what was put under a key since then stays.
+
+        Raises
+        ------
+        Unavailable
+            S3 refuses some of them.
+        """
+        by_bucket: dict[str, list[Any]] = {}
+        for staged, known in objects:
+            version_id = known or find_version(self._client, staged)
+            if version_id:
+                by_bucket.setdefault(staged.bucket, []).append({"Key": staged.key, "VersionId": version_id})
+        for bucket, keys in by_bucket.items():
+            for start in range(0, len(keys), _AT_ONCE):
+                self._delete(bucket, keys[start : start + _AT_ONCE])
+
+    def _delete(self, bucket: str, keys: list[Any]) -> None:
+        try:
+            answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable(_BUSY) from error
+        gone = {"NoSuchKey", "NoSuchVersion", "PreconditionFailed"}
+        if any(error.get("Code") not in gone for error in answer.get("Errors", [])):
+            raise Unavailable(_BUSY)

@@ -1,0 +1,109 @@
+"""A staged object as its event names it, and the SQS message that brought the event."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dicom_service.uploads.settings import DROP_PREFIX, UPLOADS_PREFIX
+
+
+class NotAnEvent(Exception):
+    """The message is no "Object Created" event of the staging bucket."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """One version of one object in the staging bucket.
+
+    Parameters
+    ----------
+    bucket, key
+        Where it is.
+    etag
+        Entity tag without quotes: with the key it tells versions apart where the bucket keeps none.
+    size
+        Bytes.
+    version_id
+        The bucket's version; None where the event does not tell.
+    """
+
+    bucket: str
+    key: str
+    etag: str
+    size: int
+    version_id: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Tell how it came: ``upload`` or ``drop``."""
+        return "upload" if self.key.startswith(UPLOADS_PREFIX) else "drop"
+
+    @property
+    def session(self) -> str | None:
+        """Give the upload that it belongs to."""
+        return self.tracked[0] if self.source == "upload" else None
+
+    @property
+    def tracked(self) -> tuple[str, str]:
+        """Give its key in the Uploads table: (uploadId, file).
+
+        A dropped object has no upload: its key, hashed since a name may be a patient's, and its version stand in.
+        """
+        if self.source == "upload":
+            upload_id, _, file_id = self.key.removeprefix(UPLOADS_PREFIX).partition("/")
+            return upload_id, file_id
+        return f"drop-{hashlib.sha256(self.key.encode()).hexdigest()}", self.version_id or self.etag
+
+    @property
+    def ignored(self) -> bool:
+        """Whether this is a folder's marker, which some tools make, and not a file."""
+        return self.size == 0 and self.key.endswith("/")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A queue message: what to ingest and how often it was tried."""
+
+    message_id: str
+    receipt_handle: str
+    attempts: int
+    body: str
+
+
+def read_messages(event: Mapping[str, Any]) -> list[Message]:
+    """Read the records of an SQS event."""
+    return [
+        Message(
+            message_id=record["messageId"],
+            receipt_handle=record.get("receiptHandle", ""),
+            attempts=int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
+            body=record["body"],
+        )
+        for record in event["Records"]
+    ]
+
+
+def read_staged(body: str) -> Staged:
+    """Read an EventBridge "Object Created" event of S3.
+
+    Raises
+    ------
+    NotAnEvent
+        It is none, or of an object outside the two prefixes.
+    """
+    try:
+        detail = json.loads(body)["detail"]
+        staged = Staged(
+            bucket=detail["bucket"]["name"],
+            key=detail["object"]["key"],
+            etag=detail["object"]["etag"].strip('"'),
+            size=int(detail["object"].get("size", 0)),
+            version_id=detail["object"].get("version-id"),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotAnEvent("not an event of S3") from error
+    if not staged.key.startswith((UPLOADS_PREFIX, DROP_PREFIX)):
+        raise NotAnEvent("an object outside the staging prefixes")
+    return staged

@@ -1,0 +1,207 @@
+"""Brings the instances of a staged ZIP to the PACS, a stretch of entries at a time, and remembers how far it came."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from dicom_service.element_walk import NotDicom, Source
+from dicom_service.exams.registry import Arrived
+from dicom_service.part10 import Header, read_header
+from dicom_service.uploads.archive import ArchiveRefused, Entry, EntrySource, Limits, walk
+from dicom_service.uploads.outcome import Outcome, arrived, entry_failed, entry_judged, of_archive
+from dicom_service.uploads.outgoing import Outgoing, prepare
+from dicom_service.uploads.sender import Sender, Verdict
+from dicom_service.uploads.settings import MIB, IngestSettings
+from dicom_service.uploads.table import Key, UploadsTable, read_entries
+
+# A stretch ends after so many entries or unpacked bytes: what a crash makes to be done again.
+STRETCH_ENTRIES = 200
+STRETCH_BYTES = 512 * MIB
+# Requests that are on their way at once hold their entries in memory.
+_REQUEST_BYTES = 8 * MIB
+
+
+class Postponed(Exception):
+    """Time is nearly over; the rest is for the next invocation."""
+
+
+class Later(Exception):
+    """The PACS does not take it now."""
+
+    def __init__(self, retry_after: int | None) -> None:
+        super().__init__("later")
+        self.retry_after = retry_after
+
+
+class Register(Protocol):
+    """What is needed of `dicom_service.exams.registry.ExamRegistry`."""
+
+    def record(
+        self, arrived: Sequence[Arrived], *, source: Literal["upload", "drop", "pacs"], session: str | None
+    ) -> int:
+        """Remember instances that the PACS has."""
+
+
+@dataclass
+class _Sent:
+    """Entries on their way to the PACS; their bytes belong to the request alone and go with it."""
+
+    entries: list[tuple[int, str, Header]]
+    verdicts: Future[list[Verdict]]
+
+
+class ZipIngest:
+    """Reads ZIPs from S3 and sends what is in them.
+
+    Parameters
+    ----------
+    settings
+        Limits and sizes.
+    table
+        Where finished stretches are noted.
+    sender
+        Sends instances.
+    pool
+        Runs the requests to the PACS.
+    """
+
+    def __init__(self, settings: IngestSettings, table: UploadsTable, sender: Sender, pool: Executor) -> None:
+        self._settings = settings
+        self._limits = Limits(settings.zip_entries, settings.zip_bytes, settings.zip_ratio)
+        self._table = table
+        self._sender = sender
+        self._pool = pool
+
+    def run(
+        self,
+        key: Key,
+        source: Source,
+        attempts: int,
+        record: Callable[[Sequence[Arrived]], int],
+        in_time: Callable[[], bool],
+    ) -> Outcome:
+        """Bring a ZIP to its end, going on where an earlier call stopped.
+
+        Parameters
+        ----------
+        key
+            Its place in the Uploads table.
+        source
+            Its bytes.
+        attempts
+            How often it was tried, this time included.
+        record
+            Notes instances that the PACS has.
+        in_time
+            Whether there is time for another stretch.
+
+        Raises
+        ------
+        ArchiveRefused
+            The ZIP as a whole is not read.
+        Later
+            The PACS does not take an instance now; what is finished stays so.
+        Postponed
+            No time is left.
+        Unavailable, ObjectMissing, StagingTrouble
+            A table or the bucket fails.
+        """
+        before = self._table.entries(key)
+        start = sum(item["entries"] for item in before)
+        if not (before and before[-1]["last"]):
+            for stretch, last in _stretches(walk(source, self._limits, first=start)):
+                if not in_time():
+                    raise Postponed
+                results = self._send(stretch, attempts, record)
+                self._table.put_entries(key, start, results, last=last())
+                start += len(results)
+        return of_archive([entry for item in self._table.entries(key) for entry in read_entries(item)])
+
+    def _send(
+        self, stretch: Iterator[Entry], attempts: int, record: Callable[[Sequence[Arrived]], int]
+    ) -> list[dict[str, Any]]:
+        results: dict[int, dict[str, Any]] = {}
+        sent: list[_Sent] = []
+        batch: list[tuple[int, str, Outgoing]] = []
+        size = 0
+        uids: set[str] = set()
+        for entry in stretch:
+            try:
+                outgoing = self._prepare(entry)
+            except (NotDicom, ArchiveRefused) as error:
+                results[entry.number] = entry_failed(entry.name, error.reason, error.detail)
+                continue
+            uid = outgoing.header.sop_instance_uid
+            full = len(batch) >= self._settings.batch_parts or size + outgoing.size > _REQUEST_BYTES
+            if batch and (full or uid in uids):
+                self._submit(batch, sent)
+                batch, size, uids = [], 0, set()
+            batch.append((entry.number, entry.name, outgoing))
+            size += outgoing.size
+            uids.add(uid)
+            if outgoing.size > _REQUEST_BYTES:
+                # Too large to be held in memory: it is read while it is sent, so nothing else may read the ZIP.
+                self._submit(batch, sent)
+                sent[-1].verdicts.result()
+                batch, size, uids = [], 0, set()
+        if batch:
+            self._submit(batch, sent)
+        self._judge(sent, attempts, results, record)
+        return [results[number] for number in sorted(results)]
+
+    def _prepare(self, entry: Entry) -> Outgoing:
+        if entry.refused:
+            raise entry.refused
+        source = entry.source()
+        header = read_header(source, max_inflated=self._settings.max_inflated)
+        if isinstance(source, EntrySource):
+            source.finish()
+            return prepare(header, entry.size, entry.stream, max_inflated=self._settings.max_inflated)
+        content = source.read(0, source.size)
+        return prepare(header, len(content), lambda: iter((content,)), max_inflated=self._settings.max_inflated)
+
+    def _submit(self, batch: list[tuple[int, str, Outgoing]], sent: list[_Sent]) -> None:
+        in_flight = [entry for entry in sent if not entry.verdicts.done()]
+        if len(in_flight) >= self._settings.connections:
+            in_flight[0].verdicts.result()
+        named = [(number, name, outgoing.header) for number, name, outgoing in batch]
+        sent.append(_Sent(named, self._pool.submit(self._sender.send, [outgoing for _, _, outgoing in batch])))
+
+    def _judge(
+        self,
+        sent: Sequence[_Sent],
+        attempts: int,
+        results: dict[int, dict[str, Any]],
+        record: Callable[[Sequence[Arrived]], int],
+    ) -> None:
+        stored: list[Arrived] = []
+        later: list[Verdict] = []
+        for request in sent:
+            for (number, name, header), verdict in zip(request.entries, request.verdicts.result(), strict=True):
+                if verdict.later(attempts):
+                    later.append(verdict)
+                if verdict.stored:
+                    stored.append(arrived(header))
+                results[number] = entry_judged(name, header, verdict)
+        record(stored)
+        if later:
+            raise Later(max((verdict.retry_after or 0 for verdict in later), default=0) or None)
+
+
+def _stretches(entries: Iterator[Entry]) -> Iterator[tuple[Iterator[Entry], Callable[[], bool]]]:
+    """Cut the entries into stretches, always at the same places; the second value says if it was the last."""
+    ahead = next(entries, None)
+    if ahead is None:
+        yield iter(()), lambda: True
+
+    def stretch() -> Iterator[Entry]:
+        nonlocal ahead
+        count = size = 0
+        while ahead is not None and (count == 0 or (count < STRETCH_ENTRIES and size + ahead.size <= STRETCH_BYTES)):
+            count, size = count + 1, size + ahead.size
+            yield ahead
+            ahead = next(entries, None)
+
+    while ahead is not None:
+        yield stretch(), lambda: ahead is None

@@ -1,0 +1,13 @@
+"""The ingest in one process: moto for the cloud, made from template.yaml, and a PACS that obeys the test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.uploads.world import World, cloud
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with cloud(monkeypatch) as made:
+        yield made

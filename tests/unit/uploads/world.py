@@ -1,0 +1,215 @@
+"""Everything the ingest touches, in one process."""
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+
+from dicom_service import aws
+from dicom_service.exams.registry import ExamRegistry, ExamSettings
+from dicom_service.outbox import Outbox, OutboxSettings
+from dicom_service.uploads.ending import Ending
+from dicom_service.uploads.expiry import Expiry
+from dicom_service.uploads.ingest import Ingest
+from dicom_service.uploads.presign import Stage
+from dicom_service.uploads.queue import IngestQueue
+from dicom_service.uploads.sender import Sender
+from dicom_service.uploads.sessions import Announced, Uploads
+from dicom_service.uploads.settings import IngestSettings, UploadSettings
+from dicom_service.uploads.shelf import Shelf
+from dicom_service.uploads.staged import read_messages
+from dicom_service.uploads.table import UploadsTable
+from dicomweb.client import InstanceResult, StorePart, StoreResult
+
+BUCKET = "staging"
+URL = "https://api.example/v1"
+_TEMPLATE = Path(__file__).resolve().parents[3] / "template.yaml"
+
+
+class _Template(yaml.SafeLoader):
+    """Reads CloudFormation's short forms as plain values: only keys and indexes are wanted here."""
+
+
+def _plain(loader: _Template, _: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node)
+    assert isinstance(node, yaml.MappingNode)
+    return loader.construct_mapping(node)
+
+
+_Template.add_multi_constructor("!", _plain)
+RESOURCES = yaml.load(_TEMPLATE.read_text(), _Template)["Resources"]
+_TABLE_KEYS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+
+
+class FakePacs:
+    """A PACS in memory: `before` may raise, or change what is stored and what is told."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+        self.requests: list[int] = []
+        self.refuse: dict[str, int] = {}
+        self.before: Callable[[Sequence[StorePart]], None] = lambda parts: None
+        self.after: Callable[[Sequence[StorePart]], None] = lambda parts: None
+
+    def store_instances(self, parts: Sequence[StorePart], study_uid: str | None = None) -> StoreResult:
+        self.requests.append(len(parts))
+        self.before(parts)
+        results = []
+        for part in parts:
+            content = b"".join(part.open())
+            assert len(content) == part.size, "the length announced is the length sent"
+            reason = self.refuse.get(part.sop_instance_uid)
+            if reason is None:
+                self.stored.setdefault(part.sop_instance_uid, content)
+            results.append(
+                InstanceResult(part.sop_class_uid, part.sop_instance_uid, reason is None, failure_reason=reason)
+            )
+        self.after(parts)
+        return StoreResult(tuple(results))
+
+
+@dataclass
+class World:
+    """The service's stores, a PACS, and a queue whose deliveries the test decides."""
+
+    upload_settings: UploadSettings
+    ingest_settings: IngestSettings
+    exam_settings: ExamSettings
+    pacs: FakePacs = field(default_factory=FakePacs)
+    now: float = 1_800_000_000.0
+    delivered: Counter[str] = field(default_factory=Counter)
+    handed_on: list[str] = field(default_factory=list)
+
+    @property
+    def s3(self) -> Any:
+        return aws.s3()
+
+    def table(self) -> UploadsTable:
+        return UploadsTable(self.upload_settings.table, clock=lambda: self.now, sleep=lambda _: None)
+
+    def registry(self) -> ExamRegistry:
+        return ExamRegistry(self.exam_settings, sleep=lambda _: None)
+
+    def ending(self) -> Ending:
+        return Ending(self.table(), self.registry(), Outbox(OutboxSettings("ExamEvents")), Shelf(self.s3))
+
+    def uploads(self) -> Uploads:
+        return Uploads(self.upload_settings, self.table(), Stage(self.s3, BUCKET))
+
+    def expiry(self) -> Expiry:
+        return Expiry(self.upload_settings, self.table(), Stage(self.s3, BUCKET), self.ending())
+
+    def ingest(self, **settings: int) -> Ingest:
+        return Ingest(
+            replace(self.ingest_settings, **settings),  # type: ignore[arg-type]
+            client=self.s3,
+            table=self.table(),
+            register=self.registry(),
+            ending=self.ending(),
+            queue=IngestQueue(aws.sqs(), self.ingest_settings.queue_url),
+            make_sender=lambda: Sender(self.pacs),
+        )
+
+    def open(self, contents: Sequence[bytes], **members: str) -> str:
+        """Open an upload for these files and stage them; gives its id."""
+        files = [Announced(f"file {number}", len(content), None) for number, content in enumerate(contents)]
+        upload_id = str(self.uploads().open(files, URL)["uploadId"])
+        for number, content in enumerate(contents, start=1):
+            self.put(f"uploads/{upload_id}/{number:04d}", content)
+        return upload_id
+
+    def put(self, key: str, content: bytes) -> dict[str, Any]:
+        answer: dict[str, Any] = self.s3.put_object(Bucket=BUCKET, Key=key, Body=content)
+        return answer
+
+    def events(self, prefix: str, *, versions: bool = True) -> list[str]:
+        """The bodies of the messages that S3 sends for all objects under a prefix."""
+        listed = self.s3.list_object_versions(Bucket=BUCKET, Prefix=prefix).get("Versions", [])
+        return [event_body(entry, with_version=versions) for entry in listed]
+
+    def deliver(self, bodies: Sequence[str], *, attempts: int | None = None, **settings: int) -> list[str]:
+        """Hand the messages to the function; gives the bodies that are to be delivered again."""
+        records = []
+        for body in bodies:
+            self.delivered[body] += 1
+            count = attempts or self.delivered[body]
+            records.append(
+                {
+                    "messageId": uuid.uuid4().hex,
+                    "receiptHandle": "none",
+                    "body": body,
+                    "attributes": {"ApproximateReceiveCount": str(count)},
+                }
+            )
+        again = self.ingest(**settings).handle(read_messages({"Records": records}), seconds_left=900)
+        return [str(record["body"]) for record in records if record["messageId"] in again]
+
+    def progress(self, upload_id: str) -> dict[str, Any]:
+        return self.uploads().progress(upload_id)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        listed = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+        return [entry["Key"] for entry in listed]
+
+    def report(self, key: str) -> dict[str, Any]:
+        body = self.s3.get_object(Bucket=BUCKET, Key=f"reports/{key}.json")["Body"].read()
+        report: dict[str, Any] = json.loads(body)
+        return report
+
+    def registered(self) -> list[str]:
+        """SOP Instance UIDs in the register of exams."""
+        items = [aws.from_item(item) for item in aws.dynamodb().scan(TableName="Exams")["Items"]]
+        return sorted(item["SOPInstanceUID"] for item in items if not item["SOPInstanceUID"].startswith("#"))
+
+    def counted(self) -> int:
+        """What the register says of all exams together."""
+        items = [aws.from_item(item) for item in aws.dynamodb().scan(TableName="Exams")["Items"]]
+        return sum(int(item.get("instances", 0)) for item in items if item["SOPInstanceUID"] == "#study")
+
+    def told(self) -> list[dict[str, Any]]:
+        """The events in the outbox."""
+        return [aws.from_item(item) for item in aws.dynamodb().scan(TableName="ExamEvents")["Items"]]
+
+
+def event_body(entry: Any, *, with_version: bool = True) -> str:
+    named = {"key": entry["Key"], "size": entry["Size"], "etag": entry["ETag"].strip('"')}
+    if with_version:
+        named["version-id"] = entry["VersionId"]
+    return json.dumps({"source": "aws.s3", "detail": {"bucket": {"name": BUCKET}, "object": named}})
+
+
+@contextmanager
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-south-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    aws.forget_clients()
+    with mock_aws():
+        for name in ("Uploads", "Exams", "ExamEvents"):
+            properties = RESOURCES[f"{name}Table"]["Properties"]
+            known = {key: properties[key] for key in _TABLE_KEYS if key in properties}
+            boto3.client("dynamodb").create_table(TableName=name, **known)
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-south-1"})
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        sqs = boto3.client("sqs")
+        queues = [str(sqs.create_queue(QueueName=name)["QueueUrl"]) for name in ("ingest", "checks")]
+        yield World(
+            UploadSettings(table="Uploads", bucket=BUCKET),
+            IngestSettings(queue_url=queues[0], connections=2),
+            ExamSettings(table="Exams", checks_queue_url=queues[1], quiet_period=0),
+        )
+    aws.forget_clients()
