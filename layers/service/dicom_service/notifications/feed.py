@@ -146,8 +146,8 @@ class Feed:
         items: list[dict[str, Any]] = []
         arguments: dict[str, Any] = {
             "TableName": self._table,
-            "KeyConditionExpression": "shard = :shard AND #sequence > :after",
-            "ExpressionAttributeNames": {"#sequence": "sequence"},
+            "KeyConditionExpression": "#shard = :shard AND #sequence > :after",
+            "ExpressionAttributeNames": {"#shard": "shard", "#sequence": "sequence"},
             "ExpressionAttributeValues": aws.to_item({":shard": f"FEED#{block:010d}", ":after": f"{after:016d}"}),
             "ConsistentRead": True,
         }

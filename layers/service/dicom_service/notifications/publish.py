@@ -117,7 +117,8 @@ class Publisher:
         for shard in PENDING_SHARDS:
             arguments: dict[str, Any] = {
                 "TableName": self._settings.table,
-                "KeyConditionExpression": "shard = :shard",
+                "KeyConditionExpression": "#shard = :shard",
+                "ExpressionAttributeNames": {"#shard": "shard"},
                 "FilterExpression": "createdAt <= :newest",
                 "ExpressionAttributeValues": aws.to_item({":shard": shard, ":newest": newest}),
                 "ConsistentRead": True,
@@ -178,8 +179,8 @@ class Publisher:
                 "TableName": table,
                 "Key": _pending_key(entry.event_id),
                 "UpdateExpression": "SET #position = :position",
-                "ConditionExpression": "attribute_exists(shard) AND attribute_not_exists(#position)",
-                "ExpressionAttributeNames": {"#position": "position"},
+                "ConditionExpression": "attribute_exists(#shard) AND attribute_not_exists(#position)",
+                "ExpressionAttributeNames": {"#shard": "shard", "#position": "position"},
                 "ExpressionAttributeValues": aws.to_item({":position": position}),
             }
             items += [{"Put": {"TableName": table, "Item": aws.to_item(place)}}, {"Update": mark}]

@@ -24,6 +24,10 @@ logger = log.get_logger()
 
 # Seconds before the second, third … attempt: 23.7 h in all. SQS hides a message for 12 h at most.
 RETRY_DELAYS = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800)
+# A URL that has just kept a worker waiting until its timeout is spared for so many seconds, so that many messages to it
+# cannot take up all workers. The later, rarer attempts are always made.
+_SPARED = 60
+_SPARED_ATTEMPTS = 4
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
 _BATCH = 10
 
@@ -37,21 +41,21 @@ def delays(text: str) -> tuple[int, ...]:
 class FanOutSettings:
     """Which URLs are told, and by which queue."""
 
-    urls: tuple[str, ...] = setting("CALLBACK_URLS", cast=words, default=())
     queue_url: str = setting("WEBHOOKS_QUEUE_URL")
     events_queue_url: str = setting("ANNOUNCED_QUEUE_URL")
     dead_events_queue_url: str = setting("DEAD_ANNOUNCED_QUEUE_URL")
+    urls: tuple[str, ...] = setting("CALLBACK_URLS", cast=words, default=())
 
 
 @dataclass(frozen=True)
 class WebhookSettings:
     """How webhooks are delivered."""
 
-    urls: tuple[str, ...] = setting("CALLBACK_URLS", cast=words, default=())
     queue_url: str = setting("WEBHOOKS_QUEUE_URL")
     dead_queue_url: str = setting("DEAD_WEBHOOKS_QUEUE_URL")
     table: str = setting("EXAM_EVENTS_TABLE")
     keys_arn: str = setting("WEBHOOK_KEYS_SECRET_ARN")
+    urls: tuple[str, ...] = setting("CALLBACK_URLS", cast=words, default=())
     local: bool = setting("LOCAL_MODE", cast=flag, default=False)
     delays: tuple[int, ...] = setting("WEBHOOK_RETRY_DELAYS", cast=delays, default=RETRY_DELAYS)
 
@@ -119,6 +123,7 @@ class Deliverer:
         self._look_up = look_up
         self._clock = clock
         self._endpoints = Endpoints(settings.table, clock=clock)
+        self._slow_until: dict[str, float] = {}
 
     def look(self, message: Mapping[str, Any], attempt: int) -> Outcome:
         """Deliver one message, once.
@@ -133,9 +138,13 @@ class Deliverer:
         url = message["url"]
         if url not in self._settings.urls or self._endpoints.is_off(url):
             return Done()
+        if attempt <= _SPARED_ATTEMPTS and self._clock() < self._slow_until.get(url, 0):
+            return self._failed(url, "SPARED", attempt, 0)
         try:
             answer = self._deliver(url, message["body"])
         except WebhookError as error:
+            if error.code == "TIMEOUT":
+                self._slow_until[url] = self._clock() + _SPARED
             return self._failed(url, error.code, attempt, 0)
         if 200 <= answer.status < 300:
             return Done()
