@@ -17,7 +17,7 @@ def callbacks() -> Callbacks:
 
 
 @app.post("/new-exam-callback")
-def receive_callback() -> Response[None]:
+def receive_callback() -> Response[str]:
     callbacks().take(json_body(app, LARGEST_BODY))
     return empty()
 

@@ -28,6 +28,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with mock_aws():
         _table(EXAMS, "StudyInstanceUID", "SOPInstanceUID")
         _table(EVENTS, "shard", "sequence")
+        boto3.client("events").create_event_bus(Name=BUS)
         yield
     aws.forget_clients()
 

@@ -86,7 +86,7 @@ class House:
 
     def events(self) -> list[dict[str, Any]]:
         entries = Publisher(PublishSettings(EVENTS, "bus")).leftovers(-(10**9))
-        return sorted((dict(entry.detail) for entry in entries), key=lambda detail: detail["version"])
+        return sorted((dict(entry.detail) for entry in entries), key=lambda detail: detail["revision"])
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_loose_exam_is_announced_once_after_the_quiet_period(house: House) -> 
     assert house.events() == [
         {
             "eventType": "CREATED",
-            "version": 1,
+            "revision": 1,
             "source": "upload",
             "StudyInstanceUID": STUDY,
             "PatientID": "P1",
@@ -146,7 +146,7 @@ def test_later_instances_make_an_update(house: House) -> None:
     house.pacs.studies[STUDY]["1.2.3.2"] = 5
     house.announcer.look(Check(STUDY, "callback"), 1)
     # THEN each growth is told, with its source and the new counts
-    told = [(e["eventType"], e["version"], e["source"], e["NumberOfStudyRelatedInstances"]) for e in house.events()]
+    told = [(e["eventType"], e["revision"], e["source"], e["NumberOfStudyRelatedInstances"]) for e in house.events()]
     assert told == [("CREATED", 1, "upload", 1), ("UPDATED", 2, "drop", 2), ("UPDATED", 3, "pacs", 7)]
 
 

@@ -11,7 +11,6 @@ from dicom_service.notifications.publish import Pending, Publisher, PublishSetti
 from dicom_service.outbox import Event, Outbox, OutboxSettings
 from tests.unit.notifications.conftest import BUS, EVENTS
 
-
 pytestmark = pytest.mark.usefixtures("cloud")
 
 

@@ -175,7 +175,7 @@ def _event(uid: str, study: dict[str, Any], content: Content, version: int) -> E
     own = study.get("instances", 0) > study.get("announcedArrivals", 0)
     detail = {
         "eventType": "CREATED" if version == 1 else "UPDATED",
-        "version": version,
+        "revision": version,
         "source": study["lastSource"] if own else "pacs",
         "StudyInstanceUID": uid,
         "PatientID": content.patient_id,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 SOURCE = "dicom-service"
+# Of the schemas in schemas/events; a new minor number adds members, a new major one changes them.
+SCHEMA_VERSION = "1.0"
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Notification:
     position: int
 
     def data(self) -> dict[str, Any]:
-        """Give what was written together with id and place: EventBridge's ``detail``, a webhook's ``data``."""
-        return {**self.detail, "eventId": self.event_id, "sequence": self.position}
+        """Give what was written with id, place and schema version: EventBridge's ``detail``, a webhook's ``data``."""
+        return {"version": SCHEMA_VERSION, **self.detail, "eventId": self.event_id, "sequence": self.position}
 
     def body(self) -> dict[str, Any]:
         """Give the form of the feed and the webhooks (Standard Webhooks, "Payload structure")."""
