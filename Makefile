@@ -8,7 +8,7 @@ REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
 REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests --prune urllib3
 REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
-.PHONY: help up down reset bootstrap test bench check lint lock lock-check
+.PHONY: help up down reset bootstrap test bench check lint lock lock-check soak
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: bootstrap check ## all checks and all tests
 
 bench: bootstrap ## what the service costs, against what it stands in front of
 	python -m benchmarks $(BENCH)
+
+soak: bootstrap ## the attacks and faults at their full counts; takes long
+	SOAK=1 pytest tests/e2e
 
 check: lint lock-check ## all checks that run nothing
 

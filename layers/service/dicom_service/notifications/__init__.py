@@ -1,1 +1,0 @@
-"""Notifications: exams announced once, events published in order, webhooks delivered."""

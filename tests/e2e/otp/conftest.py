@@ -1,0 +1,95 @@
+"""Two exams of two patients in the deployed service, and the OTP parts in this process on its very tables.
+
+The attacks that need thousands of requests, or a guard switched off, run in this process against the deployed
+tables: the guards are conditional writes, so DynamoDB decides and not the process they are sent from. SOAK=1 gives the
+full counts (`make soak`); without it the same attacks run with small ones.
+"""
+
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
+
+from dicom_service import aws
+from dicom_service.otp.store import OtpTables
+from local.settings import ADMINISTRATOR, REGION
+from tests.otp_world import World, keyring
+from tests.stack import Stack
+
+SOAK = os.environ.get("SOAK") == "1"
+
+
+@dataclass(frozen=True)
+class StoredExam:
+    """An exam of one image in the PACS behind the stack."""
+
+    study_uid: str
+    series_uid: str
+    instance_uid: str
+    patient_id: str
+
+    @property
+    def path(self) -> str:
+        return f"/exams/studies/{self.study_uid}"
+
+
+def scaled(small: int, full: int) -> int:
+    """Give the count of an attack: small in `make test`, full in `make soak`."""
+    return full if SOAK else small
+
+
+@pytest.fixture(scope="session")
+def exam(stack: Stack) -> StoredExam:
+    return _upload(stack, "CANARY-OTP-A")
+
+
+@pytest.fixture(scope="session")
+def other_exam(stack: Stack) -> StoredExam:
+    return _upload(stack, "CANARY-OTP-B")
+
+
+def _upload(stack: Stack, patient_id: str) -> StoredExam:
+    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
+    dataset.PatientID, dataset.PatientName, dataset.PatientBirthDate = patient_id, "CANARY^OTP", "19610412"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = (generate_uid() for _ in range(3))
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    data = io.BytesIO()
+    dataset.save_as(data, enforce_file_format=True)
+    answer = stack.request("POST", "/exams", files={"file": data.getvalue()})
+    assert answer.status_code == 200, answer.text
+    return StoredExam(dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID, patient_id)
+
+
+@pytest.fixture
+def world(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The OTP domain in this process, on the tables and the master secret of the deployed stack."""
+    values = {**ADMINISTRATOR, "AWS_ENDPOINT_URL": stack.values["AWS_ENDPOINT_URL"], "AWS_DEFAULT_REGION": REGION}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    aws.forget_clients()
+    outputs = stack.outputs
+    tables = OtpTables(outputs["OtpsTable"], outputs["AccessTokensTable"], outputs["ExamEventsTable"])
+    yield World(tables, keyring(outputs["OtpMasterSecret"]))
+    aws.forget_clients()
+
+
+def issue(stack: Stack, exam: StoredExam, **wishes: Any) -> dict[str, Any]:
+    """Issue over HTTP."""
+    body = {"studyUID": exam.study_uid, "patientID": exam.patient_id, **wishes}
+    answer = stack.request("POST", "/otps", json=body)
+    assert answer.status_code == 201, answer.text
+    issued: dict[str, Any] = answer.json()
+    return issued
+
+
+def redeem(stack: Stack, issued: dict[str, Any]) -> str:
+    """Redeem over HTTP; give the access token."""
+    answer = stack.request("POST", "/otps/redeem", key=None, json={"token": issued["token"]})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["accessToken"])

@@ -1,0 +1,158 @@
+"""An access token against every route, method and study, and against paths that two readers may read differently."""
+
+import http.client
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.e2e.otp.conftest import StoredExam, issue, redeem
+from tests.stack import Stack
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+OWN_ROUTES = "/exams/studies/{studyUID}/"
+
+
+@pytest.fixture(scope="module")
+def token(stack: Stack, exam: StoredExam) -> str:
+    return redeem(stack, issue(stack, exam, expiresIn=86_400))
+
+
+def routes(stack: Stack) -> dict[str, dict[str, Any]]:
+    document = stack.request("GET", "/openapi.json", key=None).json()
+    paths: dict[str, dict[str, Any]] = document["paths"]
+    return paths
+
+
+def fill(template: str, exam: StoredExam) -> str:
+    query = "?fileType=image/jpeg" if "{instanceUID}" in template else ""
+    values = {"studyUID": exam.study_uid, "seriesUID": exam.series_uid, "instanceUID": exam.instance_uid}
+    for name, value in values.items():
+        template = template.replace("{" + name + "}", value)
+    return template.replace("{", "").replace("}", "") + query
+
+
+def raw(stack: Stack, path: str, token: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
+    """Send a path exactly as written, which `requests` would tidy first."""
+    url = urlsplit(stack.api_url)
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=60)
+    try:
+        connection.request(method, url.path + path, headers={"Authorization": f"Bearer {token}", **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_every_route_of_the_contract(
+    stack: Stack, token: str, exam: StoredExam, other_exam: StoredExam, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GET below the own study answers; every other secured route is refused, and so is every other study."""
+    own = foreign = other = 0
+    for template, operations in routes(stack).items():
+        for method, operation in operations.items():
+            if operation.get("security") == []:
+                continue
+            status = stack.request(method.upper(), fill(template, exam), key=token).status_code
+            if method == "get" and template.startswith(OWN_ROUTES):
+                assert status in (200, 303), (method, template, status)
+                own += 1
+                assert stack.request("GET", fill(template, other_exam), key=token).status_code == 403, template
+                foreign += 1
+            else:
+                assert status == 403, (method, template, status)
+                other += 1
+    with capsys.disabled():
+        print(f"\naccess token: {own} routes open, {other} others refused, {foreign} refused for another study")
+    assert own >= 5
+    assert other >= 5
+
+
+def test_no_method_but_get_on_any_path(stack: Stack, token: str, exam: StoredExam) -> None:
+    for template in routes(stack):
+        if template.startswith(OWN_ROUTES):
+            for method in METHODS[1:]:
+                assert stack.request(method, fill(template, exam), key=token).status_code in (403, 404, 405), template
+
+
+def test_control_the_service_key_is_not_refused_where_the_token_is(
+    stack: Stack, exam: StoredExam, other_exam: StoredExam
+) -> None:
+    """GIVEN the same requests with a credential that reaches them THEN none is refused: it was the token's limits."""
+    for template, operations in routes(stack).items():
+        if "get" in operations and template.startswith("/exams/"):
+            for some in (exam, other_exam):
+                status = stack.request("GET", fill(template, some)).status_code
+                assert status not in (401, 403), (template, status)
+
+
+def test_paths_that_two_readers_may_read_differently(
+    stack: Stack, token: str, exam: StoredExam, other_exam: StoredExam, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, other = exam.study_uid, other_exam.study_uid
+    root = "/exams/studies"
+    tricks = [
+        f"{root}/{own}/../{other}/series",
+        f"{root}/{own}/%2e%2e/{other}/series",
+        f"{root}/{own}/%2E%2E/{other}/series",
+        f"{root}/{own}/..%2f{other}/series",
+        f"{root}/{own}%2f..%2f{other}/series",
+        f"{root}/{own}%252f..%252f{other}/series",
+        f"{root}/{own}/series/..%2f..%2f{other}%2fseries/x/instances",
+        f"{root}//{other}/series",
+        f"{root}/{own}//../{other}/series",
+        f"//exams/studies/{other}/series",
+        f"{root}/./{other}/series",
+        f"{root}/{other}/series?studyUID={own}",
+        f"{root}/{other}/series/../../{own}/series",
+        f"{root}/{other}%00{own}/series",
+        f"{root}/{other};{own}/series",
+        f"{root}/{own},{other}/series",
+        f"{root}/{own}%5c{other}/series",
+        f"{root}/{own}%2c{other}/series",
+        f"{root}/{own}*/series",
+        f"{root}/*/series",
+        f"/EXAMS/studies/{other}/series",
+        f"/Exams/Studies/{other}/series",
+        f"{root}?studyUID={own}",
+        f"{root}?patientID={other_exam.patient_id}",
+        f"{root}/?studyUID={own}",
+        f"{root}/{other}/thumbnail",
+        f"{root}/{own}/../../../otps",
+        f"{root}/{own}/series/{other_exam.series_uid}/instances",
+        f"{root}/{own}/series/{other_exam.series_uid}/thumbnail",
+        f"{root}/{own}/series/{other_exam.series_uid}/instances/{other_exam.instance_uid}?fileType=application/dicom",
+        f"{root}/{own}/series/{exam.series_uid}/instances/{other_exam.instance_uid}?fileType=image/jpeg",
+    ]
+    for path in tricks:
+        status, body = raw(stack, path, token)
+        # A list that the PACS answers with nothing is no leak.
+        assert status in (400, 401, 403, 404) or (status, body) == (200, b"[]"), (path, status, body[:200])
+        assert other_exam.instance_uid.encode() not in body, path
+    for name in ("X-HTTP-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Prefix"):
+        status, body = raw(stack, f"{root}/{own}/series", token, **{name: f"{root}/{other}/series"})
+        assert other_exam.series_uid.encode() not in body
+    with capsys.disabled():
+        print(f"\n{len(tricks)} path tricks and 4 rewriting headers: no other study reached")
+
+
+def test_control_the_other_study_is_there_to_be_reached(stack: Stack, other_exam: StoredExam) -> None:
+    status, body = raw(stack, f"{other_exam.path}/series", stack.service_key)
+
+    assert status == 200
+    assert other_exam.series_uid.encode() in body
+
+
+def test_truncated_altered_and_foreign_tokens(stack: Stack, token: str, exam: StoredExam) -> None:
+    middle = len(token) // 2
+    altered = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
+    bad = [token[:-1], token + "A", altered, token[5:], token.upper(), "exam_" + "A" * 43, "exam_", "Bearer"]
+    for value in bad:
+        assert stack.request("GET", f"{exam.path}/series", key=value).status_code == 401, value
+    assert stack.request("GET", f"{exam.path}/series", key=token).status_code == 200
+
+
+def test_a_code_or_an_id_is_no_credential(stack: Stack, exam: StoredExam) -> None:
+    issued = issue(stack, exam)
+    for value in (issued["token"], issued["otp"], issued["otpId"]):
+        assert stack.request("GET", f"{exam.path}/series", key=value).status_code == 401

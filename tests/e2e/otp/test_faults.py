@@ -1,0 +1,109 @@
+"""Lost replies, codes past their time, clocks that are off: on the deployed tables, each with its control."""
+
+import http.client
+import json
+import secrets
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from dicom_service.auth.access_tokens import AccessTokens
+from dicom_service.errors import Unauthorized
+from dicom_service.otp.store import OtpStore
+from tests.e2e.otp.conftest import StoredExam, issue, scaled
+from tests.otp_world import PORTAL, World
+from tests.stack import Stack
+
+
+def redeem_and_hang_up(stack: Stack, issued: dict[str, Any], nonce: str) -> None:
+    """Send the winning request, wait for the first byte of the answer, and lose the rest."""
+    url = urlsplit(f"{stack.api_url}/otps/redeem")
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=60)
+    headers = {"Content-Type": "application/json", "Idempotency-Key": nonce}
+    connection.request("POST", url.path, json.dumps({"token": issued["token"]}), headers)
+    connection.sock.recv(1)
+    connection.close()
+
+
+def test_who_lost_the_reply_wins_with_the_same_key(
+    stack: Stack, exam: StoredExam, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replies = scaled(3, 50)
+    for _ in range(replies):
+        issued, nonce = issue(stack, exam), secrets.token_urlsafe(16)
+        redeem_and_hang_up(stack, issued, nonce)
+        body, headers = {"token": issued["token"]}, {"Idempotency-Key": nonce}
+        again = stack.request("POST", "/otps/redeem", key=None, json=body, headers=headers)
+        assert again.status_code == 200
+        assert stack.request("GET", f"{exam.path}/series", key=again.json()["accessToken"]).status_code == 200
+        shown = stack.request("GET", f"/otps/{issued['otpId']}").json()
+        assert (shown["uses"], shown["attempts"], len(shown["redemptions"])) == (1, 0, 1)
+    with capsys.disabled():
+        print(f"\n{replies} replies lost after the winning write: {replies} retries won, none used a code twice")
+
+
+def test_control_who_lost_the_reply_and_has_no_key_is_refused(stack: Stack, exam: StoredExam) -> None:
+    issued = issue(stack, exam)
+    redeem_and_hang_up(stack, issued, secrets.token_urlsafe(16))
+
+    assert stack.request("POST", "/otps/redeem", key=None, json={"token": issued["token"]}).status_code == 401
+
+
+class ExpiryUnguarded(OtpStore):
+    """The first write asks no more whether the code has expired: as if deletion by TTL were enough."""
+
+    CHARGE_IF = OtpStore.CHARGE_IF.replace("expiresAt > :now", ":now > :one")
+
+
+def expired(world: World) -> dict[str, Any]:
+    issued = world.issue(expires_in=60)
+    world.clock.now += 61
+    assert world.store.get(issued["otpId"]) is not None, "the row must still be there"
+    return issued
+
+
+def test_expired_but_not_yet_deleted_is_refused(world: World) -> None:
+    with pytest.raises(Unauthorized):
+        world.redeem(expired(world))
+
+
+def test_control_without_the_condition_on_expiry_it_opens(world: World) -> None:
+    issued = expired(world)
+    world.store_class = ExpiryUnguarded
+
+    assert world.redeem(issued)["tokenType"] == "Bearer"
+
+
+@pytest.mark.parametrize("skew", [-600, 600])
+def test_functions_whose_clocks_differ_by_ten_minutes_still_agree(world: World, skew: int) -> None:
+    """GIVEN a code used on one function WHEN another's clock is off THEN it is used there too; only expiry moves."""
+    issued = world.issue(expires_in=3600)
+    skewed = replace(world, clock=replace(world.clock, now=world.clock.now + skew))
+    skewed.redeem(issued)
+    for somebody in (world, skewed):
+        with pytest.raises(Unauthorized):
+            somebody.redeem(issued)
+    late = world.issue(expires_in=3600)
+    world.clock.now += 3600 - skew - 1
+    skewed.clock.now += 3600 - skew - 1
+    assert skewed.redeem(late)["tokenType"] == "Bearer"
+
+
+class RevocationUnguarded(AccessTokens):
+    """Trusts the token's own row and asks no more for its code's state."""
+
+    def _is_live(self, otp_id: str) -> bool:
+        return True
+
+
+def test_revoked_is_revoked_in_the_next_request_and_the_control_is_not(world: World) -> None:
+    issued = world.issue()
+    token = world.redeem(issued)["accessToken"]
+    assert world.access_tokens.find(token) is not None
+    world.manager.revoke(issued["otpId"], PORTAL)
+
+    assert world.access_tokens.find(token) is None
+    careless = RevocationUnguarded(world.tables.access_tokens, world.tables.otps, clock=world.clock)
+    assert careless.find(token) is not None
