@@ -27,6 +27,8 @@ from local.settings import (
 )
 
 _ARTIFACTS = "sam-artifacts"
+# What is deployed is noted in the cloud that it is deployed to: killed hard, that one falls back to an earlier state.
+_RECORD = "/local/deployed"
 
 
 class _TemplateLoader(yaml.SafeLoader):
@@ -49,7 +51,6 @@ class Deployment:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._record = settings.state / "deployed.json"
 
     def client(self, service: str) -> Any:
         """Give a boto3 client that acts as the local administrator."""
@@ -67,9 +68,8 @@ class Deployment:
         parameters = self._parameters(pacs)
         wanted = {"build": key, "endpoint": self._settings.endpoint, "parameters": parameters}
         if self._known() != wanted or self._status() not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-            self._record.unlink(missing_ok=True)
             self._deploy(template, parameters)
-            self._record.write_text(json.dumps(wanted))
+            self.client("ssm").put_parameter(Name=_RECORD, Value=json.dumps(wanted), Type="String", Overwrite=True)
         outputs = self.outputs()
         self._fill_secrets(outputs, pacs)
         return outputs
@@ -164,7 +164,8 @@ class Deployment:
         return str(stacks[0]["StackStatus"])
 
     def _known(self) -> object:
-        return json.loads(self._record.read_text()) if self._record.exists() else None
+        found = self.client("ssm").get_parameters(Names=[_RECORD])["Parameters"]
+        return json.loads(found[0]["Value"]) if found else None
 
     def _fill_secrets(self, outputs: dict[str, str], pacs: Pacs) -> None:
         keys = self.keys()

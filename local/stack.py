@@ -50,7 +50,7 @@ class LocalStack:
         self.down()
         for name in ("orthanc", "ministack"):
             shutil.rmtree(self.settings.state / name, ignore_errors=True)
-        for name in ("env", "keys.json", "deployed.json", "ports.json", "orthanc.log", "ministack.log"):
+        for name in ("env", "keys.json", "ports.json", "orthanc.log", "ministack.log"):
             (self.settings.state / name).unlink(missing_ok=True)
 
     def _values(self, outputs: dict[str, str]) -> dict[str, str]:

@@ -1,11 +1,23 @@
 """The outbox: an event is written in the same transaction as the state it tells of (architecture.md, "Flows").
 
 Nothing is announced that is not stored, and nothing stored goes unannounced: the stream of the ExamEvents table hands
-each entry to `publish_event`, which puts it on the bus.
+each entry to `publish_event`, which gives it its place in the feed and puts it on the bus. Entries carry no place of
+their own, so writers share no counter (docs/decisions/0005-sequence-events-when-published.md).
+
+=================================  ==============================================================================
+item of ExamEvents                 holds
+=================================  ==============================================================================
+``PENDING#<0–f>``, event id        an event that is written and not yet on the bus
+``FEED#<block>``, place            the change feed, 10,000 places a block (`dicom_service.notifications.feed`)
+``COUNTER``, ``feed``              the last place given
+``ENDPOINT``, SHA-256 of the URL   a webhook that is switched off (`dicom_service.notifications.endpoints`)
+=================================  ==============================================================================
 """
 
+import json
 import time
 import uuid
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +25,10 @@ from typing import Any
 from dicom_service import aws
 from dicom_service.settings import setting
 
-PENDING = "PENDING"
+PENDING = "PENDING#"
+PENDING_SHARDS = tuple(f"{PENDING}{digit:x}" for digit in range(16))
+# Standard Webhooks asks for bodies below 20 kB; what an event says beyond ids and counts belongs behind the API.
+LARGEST_DETAIL = 16_000
 
 
 @dataclass(frozen=True)
@@ -49,12 +64,21 @@ class Outbox:
         self._table = settings.table
 
     def entry(self, event: Event) -> dict[str, Any]:
-        """Give the event as one entry of ``TransactItems``."""
+        """Give the event as one entry of ``TransactItems``.
+
+        Raises
+        ------
+        ValueError
+            The detail is longer than a notification may be.
+        """
+        detail = json.dumps(dict(event.detail), separators=(",", ":"), ensure_ascii=False)
+        if len(detail.encode()) > LARGEST_DETAIL:
+            raise ValueError(f"an event's detail has at most {LARGEST_DETAIL} bytes")
         item = {
-            "shard": PENDING,
+            "shard": pending_shard(event.event_id),
             "sequence": event.event_id,
             "detailType": event.detail_type,
-            "detail": dict(event.detail),
+            "detail": detail,
             "createdAt": int(time.time() * 1000),
         }
         return {"Put": {"TableName": self._table, "Item": aws.to_item(item)}}
@@ -66,6 +90,13 @@ class Outbox:
         ------
         botocore.exceptions.ClientError
             ``TransactionCanceledException`` when a condition in `state` does not hold.
+        ValueError
+            An event's detail is too long.
         """
         entries = [*state, *(self.entry(event) for event in events)]
         aws.dynamodb().transact_write_items(TransactItems=entries)  # type: ignore[arg-type]
+
+
+def pending_shard(event_id: str) -> str:
+    """Give the partition in which an event waits; spread, so that writers do not crowd one partition."""
+    return PENDING_SHARDS[zlib.crc32(event_id.encode()) % len(PENDING_SHARDS)]

@@ -12,9 +12,10 @@ from dicom_service.exams.registry import ExamSettings
 
 EXAMS = "Exams"
 EVENTS = "ExamEvents"
+BUS = "bus"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
@@ -27,6 +28,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with mock_aws():
         _table(EXAMS, "StudyInstanceUID", "SOPInstanceUID")
         _table(EVENTS, "shard", "sequence")
+        boto3.client("events").create_event_bus(Name=BUS)
         yield
     aws.forget_clients()
 
@@ -58,5 +60,5 @@ def drain(url: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def exam_settings() -> ExamSettings:
+def exam_settings(cloud: None) -> ExamSettings:
     return ExamSettings(table=EXAMS, checks_queue_url=queue("checks"), quiet_period=0)

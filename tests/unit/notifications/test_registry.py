@@ -1,5 +1,6 @@
 """The registry of exams: each instance counted once, whatever is repeated or refused."""
 
+import json
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def registry(settings: ExamSettings) -> ExamRegistry:
 
 
 def checks(settings: ExamSettings) -> list[Check]:
-    return [Check.from_json(message["Body"]) for message in drain(settings.checks_queue_url)]
+    return [Check.from_message(json.loads(message["Body"])) for message in drain(settings.checks_queue_url)]
 
 
 def test_instances_are_counted_once_however_often_they_are_delivered(exam_settings: ExamSettings) -> None:

@@ -6,7 +6,7 @@ many (harmless: a check looks at the state and the PACS) and never one too few.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -61,9 +61,8 @@ class Check:
         return json.dumps({key: value for key, value in values.items() if value is not None}, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> "Check":
-        """Read a message body."""
-        values: dict[str, Any] = json.loads(text)
+    def from_message(cls, values: Mapping[str, Any]) -> "Check":
+        """Read a message body that was JSON."""
         return cls(values["StudyInstanceUID"], values["reason"], values.get("arrivedAt"), values.get("instances"))
 
 

@@ -1,0 +1,29 @@
+"""Queue of checks: announces the exams that are complete."""
+
+from functools import cache
+from typing import Any
+
+from dicom_service.exams.checks import Check
+from dicom_service.notifications.announce import Announcer, AnnounceSettings
+from dicom_service.notifications.work import Outcome, Queues, work_off
+from dicom_service.pacs import connect
+from dicom_service.settings import PacsSettings, load
+
+
+@cache
+def settings() -> AnnounceSettings:
+    return load(AnnounceSettings)
+
+
+@cache
+def announcer() -> Announcer:
+    return Announcer(settings(), connect(load(PacsSettings)))
+
+
+def look(message: Any, attempt: int) -> Outcome:
+    return announcer().look(Check.from_message(message), attempt)
+
+
+def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    queues = Queues(settings().checks_queue_url, settings().dead_checks_queue_url)
+    return work_off(event, queues, look)

@@ -1,0 +1,31 @@
+"""GET /events: the change feed of all notifications."""
+
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from dicom_service.edge import answer, create_app, serve
+from dicom_service.notifications.feed import Feed, FeedSettings
+from dicom_service.query import Query
+from dicom_service.settings import load
+
+app = create_app()
+
+
+@cache
+def feed() -> Feed:
+    return Feed(load(FeedSettings))
+
+
+@app.get("/events")
+def list_events() -> Response[Any]:
+    query = Query(app, "after", "limit")
+    after = query.text("after", longest=64)
+    limit = query.integer("limit", default=100, minimum=1, maximum=1000)
+    query.check()
+    page = feed().read(after, limit)
+    return answer({"events": [notification.body() for notification in page.notifications], "next": page.next})
+
+
+lambda_handler = serve(app)

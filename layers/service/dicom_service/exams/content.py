@@ -1,0 +1,129 @@
+"""What the PACS holds of an exam, as far as an announcement tells: ids, modalities, counts, and a digest of them."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dicom_service.pacs import pacs_errors
+
+_PAGE = 1000
+_PATIENT_ID, _ACCESSION_NUMBER = "00100020", "00080050"
+_SERIES_UID, _MODALITY, _SERIES_INSTANCES = "0020000E", "00080060", "00201209"
+
+
+class Result(Protocol):
+    """A page of a search."""
+
+    @property
+    def datasets(self) -> list[dict[str, Any]]:
+        """Rows in the DICOM JSON Model."""
+
+    @property
+    def more(self) -> bool:
+        """Whether there are rows behind these."""
+
+
+class Searches(Protocol):
+    """The searches of a `dicomweb.client.DicomwebClient` that are used here."""
+
+    def search_for_studies(
+        self, filters: Mapping[str, str], *, limit: int | None, offset: int, includefields: tuple[str, ...]
+    ) -> Result:
+        """Search studies (PS3.18 §10.6)."""
+
+    def search_for_series(
+        self, study_uid: str, *, limit: int | None, offset: int, includefields: tuple[str, ...]
+    ) -> Result:
+        """Search the series of a study."""
+
+    def search_for_instances(self, study_uid: str, series_uid: str, *, limit: int | None, offset: int) -> Result:
+        """Search the instances of a series."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """An exam in the PACS.
+
+    Parameters
+    ----------
+    patient_id, accession_number
+        Empty where the PACS has none.
+    modalities
+        Each once, sorted.
+    series, instances
+        How many there are.
+    digest
+        The same for the same instances in the same series, as far as series and their counts tell.
+    """
+
+    patient_id: str
+    accession_number: str
+    modalities: tuple[str, ...]
+    series: int
+    instances: int
+    digest: str
+
+
+def read_content(pacs: Searches, study_uid: str) -> Content | None:
+    """Ask the PACS what it has of an exam; None when it knows no such study or no instance of it.
+
+    Raises
+    ------
+    PacsTrouble
+        The PACS does not answer as it should.
+    """
+    with pacs_errors():
+        found = pacs.search_for_studies({"StudyInstanceUID": study_uid}, limit=1, offset=0, includefields=()).datasets
+        if not found:
+            return None
+        counts: dict[str, int] = {}
+        modalities: set[str] = set()
+        for row in pages(lambda offset: _series(pacs, study_uid, offset)):
+            series_uid = text(row, _SERIES_UID)
+            counts[series_uid] = counts.get(series_uid, 0) + _count(pacs, study_uid, series_uid, row)
+            modalities |= {modality} if (modality := text(row, _MODALITY)) else set()
+    if not sum(counts.values()):
+        return None
+    return Content(
+        patient_id=text(found[0], _PATIENT_ID),
+        accession_number=text(found[0], _ACCESSION_NUMBER),
+        modalities=tuple(sorted(modalities)),
+        series=len(counts),
+        instances=sum(counts.values()),
+        digest=hashlib.sha256("\n".join(f"{uid}:{counts[uid]}" for uid in sorted(counts)).encode()).hexdigest(),
+    )
+
+
+def pages(search: Callable[[int], Result]) -> Iterator[dict[str, Any]]:
+    """Give the rows of a search page after page; `search` takes the offset."""
+    offset = 0
+    while True:
+        page = search(offset)
+        yield from page.datasets
+        offset += len(page.datasets)
+        if not page.more or not page.datasets:
+            return
+
+
+def text(row: Mapping[str, Any], tag: str) -> str:
+    """Give the first value of an element as text; empty when it has none."""
+    values = row.get(tag, {}).get("Value") or [""]
+    return str(values[0] if values[0] is not None else "").strip()
+
+
+def _series(pacs: Searches, study_uid: str, offset: int) -> Result:
+    fields = ("NumberOfSeriesRelatedInstances",)
+    return pacs.search_for_series(study_uid, limit=_PAGE, offset=offset, includefields=fields)
+
+
+def _count(pacs: Searches, study_uid: str, series_uid: str, row: Mapping[str, Any]) -> int:
+    told = text(row, _SERIES_INSTANCES)
+    if told.isdecimal():
+        return int(told)
+    # The attribute is one that a PACS need not return (PS3.18 Table 10.6.3-4).
+    return sum(1 for _ in pages(lambda offset: _instances(pacs, study_uid, series_uid, offset)))
+
+
+def _instances(pacs: Searches, study_uid: str, series_uid: str, offset: int) -> Result:
+    return pacs.search_for_instances(study_uid, series_uid, limit=_PAGE, offset=offset)

@@ -1,0 +1,1 @@
+"""Notifications: exams announced once, events published in order, webhooks delivered."""

@@ -1,0 +1,126 @@
+"""Which URLs and addresses a webhook may go to (security.md, "Webhooks"): none that only this service can reach."""
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from dicom_service.notifications.errors import DeliveryFailed, UnsafeAddress, UnsafeUrl
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+LookUp = Callable[..., list[tuple[Any, ...]]]
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
+_V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A webhook's URL in parts.
+
+    Parameters
+    ----------
+    scheme
+        ``https``, or ``http`` for loopback in local mode.
+    host
+        Name or address literal, without brackets.
+    port
+        TCP port.
+    path
+        Path and query, as the request line takes them.
+    loopback
+        Whether loopback addresses are allowed (local mode).
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    loopback: bool
+
+    @property
+    def authority(self) -> str:
+        """The ``Host`` header (RFC 9110 §7.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        usual = {"https": 443, "http": 80}[self.scheme]
+        return host if self.port == usual else f"{host}:{self.port}"
+
+
+def parse_target(url: str, *, loopback: bool = False) -> Target:
+    """Take a webhook's URL apart.
+
+    Parameters
+    ----------
+    url
+        As the operator gave it.
+    loopback
+        Local mode: loopback addresses are allowed, over plain HTTP too.
+
+    Raises
+    ------
+    UnsafeUrl
+        It must not be called.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UnsafeUrl("NOT_A_URL") from error
+    if not parts.hostname or not url.isprintable() or " " in url or "\\" in url:
+        raise UnsafeUrl("NOT_A_URL")
+    if parts.username is not None or parts.password is not None:
+        raise UnsafeUrl("CREDENTIALS_IN_URL")
+    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+        raise UnsafeUrl("NOT_HTTPS")
+    try:
+        host = parts.hostname.encode("idna").decode() if ":" not in parts.hostname else parts.hostname
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        path.encode("ascii")
+    except UnicodeError as error:
+        raise UnsafeUrl("NOT_A_URL") from error
+    return Target(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), path, loopback)
+
+
+def resolve(target: Target, look_up: LookUp = socket.getaddrinfo) -> str:
+    """Look the host up, once, and give the address to connect to.
+
+    Raises
+    ------
+    DeliveryFailed
+        The name does not resolve.
+    UnsafeAddress
+        One of its addresses is not public; a name that has both kinds is not trusted with either.
+    """
+    try:
+        found = look_up(target.host, target.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise DeliveryFailed("NOT_RESOLVED") from error
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    if not addresses:
+        raise DeliveryFailed("NOT_RESOLVED")
+    for address in addresses:
+        if not (is_public(address) or (target.loopback and address.is_loopback)):
+            raise UnsafeAddress("ADDRESS_NOT_PUBLIC")
+        if target.scheme == "http" and not address.is_loopback:
+            raise UnsafeAddress("NOT_HTTPS")
+    return str(addresses[0])
+
+
+def is_public(address: Address) -> bool:
+    """Tell whether an address is one of the public Internet.
+
+    IPv4 addresses inside IPv6 ones are judged by themselves: `is_global` passes ``64:ff9b::169.254.169.254`` and
+    ``2002:a9fe:a9fe::``, and multicast.
+    """
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.teredo is not None or address in _NAT64_LOCAL:
+            return False
+        if address in _NAT64 or address in _V4_COMPATIBLE:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is not None:
+            return is_public(inner)
+    return address.is_global and not address.is_multicast and not address.is_reserved and not address.is_unspecified

@@ -1,0 +1,187 @@
+"""Announcing: one event for an exam that is complete, and one more when it has grown since.
+
+An exam is complete when its upload has ended, else when nothing has arrived for the quiet period, else when the PACS
+says so. What is announced is what the PACS has at that moment, never what a caller claims. The event and the digest
+of what it told are written in one transaction on condition that nobody else announced meanwhile, so the same content
+reported by two ways makes one event.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws, log
+from dicom_service.errors import Unavailable
+from dicom_service.exams.checks import LONGEST_DELAY, Check
+from dicom_service.exams.content import Content, Searches, read_content
+from dicom_service.exams.registry import STUDY, ExamRegistry, ExamSettings
+from dicom_service.notifications.work import Again, Done, Outcome, SetAside, backoff
+from dicom_service.outbox import Event, Outbox, OutboxSettings
+from dicom_service.settings import setting
+
+logger = log.get_logger()
+
+DETAIL_TYPE = "Exam Uploaded"
+# An upload whose client went away without a word: its session is not waited for longer than this, in ms.
+_ABANDONED = 3600_000
+# How often a study that the PACS does not know (yet), or not wholly, is looked for.
+_UNKNOWN_LOOKS, _PARTIAL_LOOKS, _UNWRITTEN_LOOKS = 8, 5, 2
+
+
+@dataclass(frozen=True)
+class AnnounceSettings:
+    """Where exams, events and checks are."""
+
+    exams_table: str = setting("EXAMS_TABLE")
+    events_table: str = setting("EXAM_EVENTS_TABLE")
+    checks_queue_url: str = setting("EXAM_CHECKS_QUEUE_URL")
+    dead_checks_queue_url: str = setting("DEAD_EXAM_CHECKS_QUEUE_URL")
+    quiet_period: float = setting("QUIET_PERIOD", cast=float, default=60.0)
+
+
+class Announcer:
+    """Looks at exams that may be complete and announces those that are.
+
+    Parameters
+    ----------
+    settings
+        Tables and the quiet period.
+    pacs
+        Where the content is read.
+    reconcile
+        Called with StudyInstanceUID, AccessionNumber and PatientID of every complete exam, to complete its workitem.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: AnnounceSettings,
+        pacs: Searches,
+        *,
+        reconcile: Callable[[str, str, str], object] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._pacs = pacs
+        self._reconcile = reconcile
+        self._clock = clock
+        exams = ExamSettings(settings.exams_table, settings.checks_queue_url, settings.quiet_period)
+        self._registry = ExamRegistry(exams)
+        self._outbox = Outbox(OutboxSettings(settings.events_table))
+
+    def look(self, check: Check, attempt: int) -> Outcome:
+        """Announce the exam if it is complete and not announced as it is.
+
+        Parameters
+        ----------
+        check
+            Which exam, and why.
+        attempt
+            How often this check has come up, 1 the first time.
+
+        Raises
+        ------
+        PacsTrouble
+            The PACS cannot be asked now.
+        Unavailable
+            A table cannot be read or written now.
+        """
+        uid = check.study_instance_uid
+        study = self._registry.study(uid) or {}
+        waiting = self._incomplete(check, study, attempt)
+        if waiting is not None:
+            return waiting
+        content = read_content(self._pacs, uid)
+        if content is None:
+            return self._unknown(check, study, attempt)
+        if check.reason == "poll" and check.instances not in (None, content.instances):
+            return Done()
+        if content.instances < study.get("instances", 0) and attempt <= _PARTIAL_LOOKS:
+            # An index that lags behind the store. A PACS where instances were deleted is believed after a while.
+            return Again(backoff(attempt))
+        if study.get("announcedDigest") != content.digest and not self._announce(uid, study, content):
+            return Again(1)
+        # Also when there was nothing to announce: the function may have been killed right here before.
+        if self._reconcile is not None:
+            self._reconcile(uid, content.accession_number, content.patient_id)
+        return Done()
+
+    def _incomplete(self, check: Check, study: dict[str, Any], attempt: int) -> Outcome | None:
+        now = self._clock() * 1000
+        last = study.get("lastArrivedAt", 0)
+        if check.reason == "arrival" and check.arrived_at is not None:
+            if last > check.arrived_at:
+                return Done()
+            if last < check.arrived_at and attempt <= _UNWRITTEN_LOOKS:
+                # The check is left before the arrival is written; give the writer time.
+                return Again(backoff(attempt))
+        if study.get("openSessions") and now - last < _ABANDONED:
+            # The end of the session leaves a check of its own; this one stays in case there is no end.
+            return Again(LONGEST_DELAY) if check.reason == "arrival" else Done()
+        quiet_for = now - last
+        if check.reason in ("callback", "poll") and quiet_for < self._settings.quiet_period * 1000:
+            return Again(self._settings.quiet_period - quiet_for / 1000)
+        return None
+
+    def _unknown(self, check: Check, study: dict[str, Any], attempt: int) -> Outcome:
+        if check.reason == "poll" or (check.reason != "callback" and not study):
+            return Done()
+        if attempt < _UNKNOWN_LOOKS:
+            return Again(backoff(attempt))
+        logger.error("the PACS does not know the exam", extra={"exam": log.hashed(check.study_instance_uid)})
+        return SetAside("UNKNOWN_STUDY")
+
+    def _announce(self, uid: str, study: dict[str, Any], content: Content) -> bool:
+        """Write the event and what it told; False when another announcement came first."""
+        before = study.get("announcedVersion", 0)
+        version = before + 1
+        update = {
+            "TableName": self._settings.exams_table,
+            "Key": aws.to_item({"StudyInstanceUID": uid, "SOPInstanceUID": STUDY}),
+            "UpdateExpression": (
+                "SET announcedVersion = :version, announcedDigest = :digest, announcedInstances = :instances, "
+                "announcedArrivals = :arrivals, announcedAt = :now"
+            ),
+            "ConditionExpression": "announcedVersion = :before" if before else "attribute_not_exists(announcedVersion)",
+            "ExpressionAttributeValues": aws.to_item(
+                {
+                    ":version": version,
+                    ":digest": content.digest,
+                    ":instances": content.instances,
+                    ":arrivals": study.get("instances", 0),
+                    ":now": int(self._clock() * 1000),
+                    ":before": before or None,
+                }
+            ),
+        }
+        try:
+            self._outbox.write([_event(uid, study, content, version)], [{"Update": update}])
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "TransactionCanceledException":
+                return False
+            raise Unavailable("The announcement cannot be written now.") from error
+        except BotoCoreError as error:
+            raise Unavailable("The announcement cannot be written now.") from error
+        logger.info("announced", extra={"exam": log.hashed(uid), "version": version, "instances": content.instances})
+        return True
+
+
+def _event(uid: str, study: dict[str, Any], content: Content, version: int) -> Event:
+    own = study.get("instances", 0) > study.get("announcedArrivals", 0)
+    detail = {
+        "eventType": "CREATED" if version == 1 else "UPDATED",
+        "revision": version,
+        "source": study["lastSource"] if own else "pacs",
+        "StudyInstanceUID": uid,
+        "PatientID": content.patient_id,
+        "AccessionNumber": content.accession_number,
+        "ModalitiesInStudy": list(content.modalities),
+        "NumberOfStudyRelatedSeries": content.series,
+        "NumberOfStudyRelatedInstances": content.instances,
+    }
+    return Event(DETAIL_TYPE, detail, hashlib.sha256(f"{uid}:{version}".encode()).hexdigest()[:32])

@@ -1,0 +1,125 @@
+"""The PACS's own report of an exam: kept, and taken as a hint to look (security.md, "Webhooks and callbacks")."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws
+from dicom_service.errors import BadRequest, Unavailable
+from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
+from dicom_service.settings import setting
+from dicom_service.uid import is_uid
+
+CALLBACK = "#callback"
+LARGEST_BODY = 64_000
+_KEPT_DAYS = 90
+
+_TEXTS = frozenset(
+    {
+        "SourceID",
+        "StudyInstanceUID",
+        "AccessionNumber",
+        "PatientID",
+        "EventType",
+        "StudyDate",
+        "StudyTime",
+        "StudyID",
+        "ReferringPhysicianName",
+        "StudyDescription",
+        "PatientName",
+        "PatientBirthDate",
+        "PatientSex",
+    }
+)
+_COUNTS = frozenset({"NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"})
+_LISTS = frozenset({"ModalitiesInStudy", "AeTitles", "StationNames"})
+
+
+@dataclass(frozen=True)
+class CallbackSettings:
+    """Where callbacks are kept and checks are left."""
+
+    table: str = setting("EXAMS_TABLE")
+    checks_queue_url: str = setting("EXAM_CHECKS_QUEUE_URL")
+
+
+def check_fields(body: Mapping[str, Any]) -> None:
+    """Check a callback's fields; those that the reference does not name are left alone.
+
+    Raises
+    ------
+    BadRequest
+        With member ``errors``: one entry for each bad field.
+    """
+    problems = [(name, "required") for name in ("SourceID", "StudyInstanceUID") if body.get(name) in (None, "")]
+    study = body.get("StudyInstanceUID")
+    if isinstance(study, str) and study and not is_uid(study):
+        problems.append(("StudyInstanceUID", "not a UID"))
+    for name, value in body.items():
+        if value is not None and not _fits(name, value):
+            problems.append((name, "has the wrong type"))
+    if problems:
+        listed = "; ".join(f"{name}: {problem}" for name, problem in problems)
+        errors = [{"field": name, "problem": problem} for name, problem in problems]
+        raise BadRequest(f"Bad fields: {listed}.", code="INVALID_FIELD", errors=errors)
+
+
+def _fits(name: str, value: Any) -> bool:
+    if name in _TEXTS:
+        return isinstance(value, str)
+    if name in _COUNTS:
+        # Some senders write IS values as text, as DICOM does.
+        return (isinstance(value, int) and not isinstance(value, bool)) or (
+            isinstance(value, str) and value.isdecimal()
+        )
+    if name in _LISTS:
+        return isinstance(value, str) or (isinstance(value, list) and all(isinstance(entry, str) for entry in value))
+    return True
+
+
+class Callbacks:
+    """Takes what the PACS reports.
+
+    Parameters
+    ----------
+    settings
+        Table and queue.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(self, settings: CallbackSettings, *, clock: Callable[[], float] = time.time) -> None:
+        self._table = settings.table
+        self._checks = CheckQueue(CheckSettings(settings.checks_queue_url))
+        self._clock = clock
+
+    def take(self, body: Mapping[str, Any]) -> None:
+        """Keep the report and leave a check of its exam; durable once this returns.
+
+        All fields are kept for 90 days as they came; the check carries the StudyInstanceUID alone.
+
+        Raises
+        ------
+        BadRequest
+            A field is missing or has the wrong type.
+        Unavailable
+            The table or the queue refuses; the PACS should report again.
+        """
+        check_fields(body)
+        now = int(self._clock())
+        item = {
+            "StudyInstanceUID": body["StudyInstanceUID"],
+            "SOPInstanceUID": CALLBACK,
+            "fields": json.dumps(dict(body), separators=(",", ":"), ensure_ascii=False),
+            "receivedAt": now,
+            "expiresAt": now + _KEPT_DAYS * 86_400,
+        }
+        try:
+            aws.dynamodb().put_item(TableName=self._table, Item=aws.to_item(item))
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable("The report cannot be kept at the moment; send it again.") from error
+        self._checks.leave([Check(body["StudyInstanceUID"], "callback")])

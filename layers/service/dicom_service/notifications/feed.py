@@ -1,0 +1,173 @@
+"""The change feed: every notification in one order, read with a cursor that never skips one.
+
+Places are given in a transaction that moves the counter from n to n+k, so a place is never committed after a higher
+one. A query that runs while such a transaction commits may still see its later items and not its earlier ones
+(DynamoDB isolates items, not queries): places have no gaps, so the reader stops at the first one.
+"""
+
+import base64
+import binascii
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws
+from dicom_service.errors import BadRequest, Unavailable
+from dicom_service.notifications.message import Notification
+from dicom_service.settings import setting
+
+# Places a partition: one that grew for ever would be one partition's worth of reads and writes for ever.
+BLOCK = 10_000
+COUNTER = {"shard": "COUNTER", "sequence": "feed"}
+# Commits take milliseconds: a gap before something this old was left by expiry, not by a commit under way.
+_SETTLED = 3600_000
+_CURSOR = re.compile(r"v1\.([0-9]{1,15})")
+
+
+@dataclass(frozen=True)
+class FeedSettings:
+    """Where the feed is."""
+
+    table: str = setting("EXAM_EVENTS_TABLE")
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some notifications in order, and the cursor behind the last of them."""
+
+    notifications: list[Notification]
+    next: str
+
+
+def feed_key(position: int) -> dict[str, str]:
+    """Give the key of a place in the feed."""
+    return {"shard": f"FEED#{(position - 1) // BLOCK:010d}", "sequence": f"{position:016d}"}
+
+
+def write_cursor(position: int) -> str:
+    """Make the cursor that stands behind a place."""
+    return base64.urlsafe_b64encode(f"v1.{position}".encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> int:
+    """Read a cursor that `write_cursor` made.
+
+    Raises
+    ------
+    BadRequest
+        It is none.
+    """
+    try:
+        plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError) as error:
+        raise _bad_cursor() from error
+    match = _CURSOR.fullmatch(plain)
+    if match is None:
+        raise _bad_cursor()
+    return int(match[1])
+
+
+class Feed:
+    """Reads the change feed.
+
+    Parameters
+    ----------
+    settings
+        The table.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(self, settings: FeedSettings, *, clock: Callable[[], float] = time.time) -> None:
+        self._table = settings.table
+        self._clock = clock
+
+    def read(self, after: str | None, limit: int) -> Page:
+        """Give the notifications behind a cursor, oldest first.
+
+        Parameters
+        ----------
+        after
+            A cursor given before, or None for the oldest that is kept.
+        limit
+            How many at most.
+
+        Raises
+        ------
+        BadRequest
+            The cursor is none of ours.
+        Unavailable
+            The table cannot be read.
+        """
+        start = read_cursor(after) if after else 0
+        found: list[Notification] = []
+        position = start
+        for item in self._items(start, limit):
+            settled = item["sequencedAt"] < self._clock() * 1000 - _SETTLED
+            if item["position"] != position + 1 and not settled:
+                break
+            position = item["position"]
+            found.append(_notification(item))
+        return Page(found, write_cursor(position))
+
+    def _items(self, after: int, limit: int) -> list[dict[str, Any]]:
+        head = self._head()
+        items: list[dict[str, Any]] = []
+        block, last = after // BLOCK, (head - 1) // BLOCK
+        while head > after and block <= last and len(items) < limit:
+            page = self._query(block, after, limit - len(items))
+            if not page and not items and block < last:
+                block = self._oldest(block + 1, last)
+                continue
+            items += page
+            block += 1
+        return items
+
+    def _oldest(self, block: int, last: int) -> int:
+        """Find the first block that still has entries; expiry empties them in order."""
+        while block < last:
+            middle = (block + last) // 2
+            block, last = (block, middle) if self._query(middle, 0, 1) else (middle + 1, last)
+        return block
+
+    def _head(self) -> int:
+        try:
+            found = aws.dynamodb().get_item(TableName=self._table, Key=aws.to_item(COUNTER), ConsistentRead=True)
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable("The events cannot be read at the moment; try again.") from error
+        return int(aws.from_item(found["Item"])["position"]) if "Item" in found else 0
+
+    def _query(self, block: int, after: int, limit: int) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        arguments: dict[str, Any] = {
+            "TableName": self._table,
+            "KeyConditionExpression": "#shard = :shard AND #sequence > :after",
+            "ExpressionAttributeNames": {"#shard": "shard", "#sequence": "sequence"},
+            "ExpressionAttributeValues": aws.to_item({":shard": f"FEED#{block:010d}", ":after": f"{after:016d}"}),
+            "ConsistentRead": True,
+        }
+        while len(items) < limit:
+            try:
+                page = aws.dynamodb().query(**arguments, Limit=limit - len(items))
+            except (BotoCoreError, ClientError) as error:
+                raise Unavailable("The events cannot be read at the moment; try again.") from error
+            items += [aws.from_item(item) for item in page["Items"]]
+            if "LastEvaluatedKey" not in page:
+                break
+            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        return items
+
+
+def _notification(item: dict[str, Any]) -> Notification:
+    detail = json.loads(item["detail"])
+    return Notification(item["eventId"], item["detailType"], detail, item["createdAt"], item["position"])
+
+
+def _bad_cursor() -> BadRequest:
+    problem = [{"field": "after", "problem": "not a cursor of this feed"}]
+    return BadRequest("after is not a cursor that GET /events gave.", code="INVALID_CURSOR", errors=problem)

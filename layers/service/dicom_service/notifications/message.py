@@ -1,0 +1,60 @@
+"""The shape in which a notification leaves: one for the bus, one shared by the change feed and the webhooks."""
+
+import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SOURCE = "dicom-service"
+# Of the schemas in schemas/events; a new minor number adds members, a new major one changes them.
+SCHEMA_VERSION = "1.0"
+
+
+@dataclass(frozen=True)
+class Notification:
+    """An event with its place in the feed.
+
+    Parameters
+    ----------
+    event_id
+        The same wherever and however often it is delivered; ``webhook-id`` of the webhooks.
+    detail_type
+        What happened.
+    detail
+        As the writer gave it.
+    created_at
+        When it was written, in ms since the epoch.
+    position
+        Its place in the feed, 1 and up without gaps.
+    """
+
+    event_id: str
+    detail_type: str
+    detail: Mapping[str, Any]
+    created_at: int
+    position: int
+
+    def data(self) -> dict[str, Any]:
+        """Give what was written with id, place and schema version: EventBridge's ``detail``, a webhook's ``data``."""
+        return {"version": SCHEMA_VERSION, **self.detail, "eventId": self.event_id, "sequence": self.position}
+
+    def body(self) -> dict[str, Any]:
+        """Give the form of the feed and the webhooks (Standard Webhooks, "Payload structure")."""
+        return {"type": self.detail_type, "timestamp": timestamp(self.created_at), "data": self.data()}
+
+    def bus_entry(self, bus: str) -> dict[str, Any]:
+        """Give the entry for ``PutEvents``."""
+        return {
+            "EventBusName": bus,
+            "Source": SOURCE,
+            "DetailType": self.detail_type,
+            "Detail": json.dumps(self.data(), separators=(",", ":"), ensure_ascii=False),
+            "Time": datetime.datetime.fromtimestamp(self.created_at / 1000, datetime.UTC),
+        }
+
+
+def timestamp(milliseconds: int) -> str:
+    """Write a time as RFC 3339 in UTC."""
+    moment = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,113 @@
+"""Polling a PACS that cannot call back: studies that are new or have grown get a check, like any other arrival."""
+
+import datetime
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws
+from dicom_service.errors import Unavailable
+from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
+from dicom_service.exams.content import Result, Searches, pages, text
+from dicom_service.exams.registry import STUDY
+from dicom_service.pacs import pacs_errors
+from dicom_service.settings import setting
+from dicom_service.uid import is_uid
+
+_PAGE = 100
+_STUDY_UID, _STUDY_INSTANCES = "0020000D", "00201208"
+
+
+@dataclass(frozen=True)
+class PollSettings:
+    """Where exams and checks are, and how far back to look."""
+
+    table: str = setting("EXAMS_TABLE")
+    checks_queue_url: str = setting("EXAM_CHECKS_QUEUE_URL")
+    quiet_period: float = setting("QUIET_PERIOD", cast=float, default=60.0)
+    days: int = setting("POLL_DAYS", cast=int, default=2)
+
+
+class Poller:
+    """Compares the PACS's recent studies with what was announced.
+
+    Parameters
+    ----------
+    settings
+        Table, queue, days.
+    pacs
+        What is searched.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(self, settings: PollSettings, pacs: Searches, *, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._pacs = pacs
+        self._clock = clock
+        self._checks = CheckQueue(CheckSettings(settings.checks_queue_url))
+
+    def poll(self) -> int:
+        """Leave a check for each study whose number of instances is not the one announced; give how many.
+
+        The check comes up after the quiet period and announces only a study that has not grown meanwhile; one that
+        has is found again by the next poll.
+
+        Raises
+        ------
+        PacsTrouble
+            The PACS does not answer as it should.
+        Unavailable
+            Our table or queue refuses.
+        """
+        left = 0
+        for seen in self._studies():
+            announced = self._announced(list(seen))
+            changed = [uid for uid, count in seen.items() if uid not in announced or count != announced[uid]]
+            checks = [Check(uid, "poll", instances=seen[uid]) for uid in changed]
+            self._checks.leave(checks, delay=self._settings.quiet_period)
+            left += len(checks)
+        return left
+
+    def _studies(self) -> Iterator[dict[str, int | None]]:
+        """Give the recent studies, a hundred at a time: UID and number of instances where the PACS tells it."""
+        today = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date()
+        # A day ahead, since a PACS east of here is in tomorrow already.
+        first, last = today - datetime.timedelta(days=self._settings.days), today + datetime.timedelta(days=1)
+        filters = {"StudyDate": f"{first:%Y%m%d}-{last:%Y%m%d}"}
+
+        def search(offset: int) -> Result:
+            fields = ("NumberOfStudyRelatedInstances",)
+            return self._pacs.search_for_studies(filters, limit=_PAGE, offset=offset, includefields=fields)
+
+        block: dict[str, int | None] = {}
+        with pacs_errors():
+            for row in pages(search):
+                uid, count = text(row, _STUDY_UID), text(row, _STUDY_INSTANCES)
+                if is_uid(uid):
+                    block[uid] = int(count) if count.isdecimal() else None
+                if len(block) == _PAGE:
+                    yield block
+                    block = {}
+        if block:
+            yield block
+
+    def _announced(self, uids: list[str]) -> dict[str, int]:
+        table = self._settings.table
+        keys: Any = [aws.to_item({"StudyInstanceUID": uid, "SOPInstanceUID": STUDY}) for uid in uids]
+        found: dict[str, int] = {}
+        while keys:
+            try:
+                result = aws.dynamodb().batch_get_item(RequestItems={table: {"Keys": keys}})
+            except (BotoCoreError, ClientError) as error:
+                raise Unavailable("The register of exams cannot be read now.") from error
+            for item in result["Responses"].get(table, []):
+                values = aws.from_item(item)
+                if "announcedInstances" in values:
+                    found[values["StudyInstanceUID"]] = values["announcedInstances"]
+            unprocessed = result.get("UnprocessedKeys", {})
+            keys = unprocessed[table]["Keys"] if table in unprocessed else []
+        return found

@@ -1,0 +1,294 @@
+"""Publishing: pending events get their places in the feed, go on the bus, and leave the outbox.
+
+Any step may be repeated. A place is given once (the pending entry is marked in the same transaction); an entry that
+has one is put on the bus again under the same id and place; an entry that is gone was on the bus already.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws, log
+from dicom_service.errors import Unavailable
+from dicom_service.notifications.feed import COUNTER, feed_key
+from dicom_service.notifications.message import Notification
+from dicom_service.outbox import PENDING, PENDING_SHARDS, pending_shard
+from dicom_service.settings import setting
+
+logger = log.get_logger()
+
+# The counter and two items for each event: 100 at most in a transaction.
+_CHUNK = 49
+_BUS_CHUNK = 10
+_DELETE_CHUNK = 25
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class PublishSettings:
+    """Where events come from, where they go, how long the feed keeps them."""
+
+    table: str = setting("EXAM_EVENTS_TABLE")
+    bus: str = setting("EVENT_BUS")
+    retention_days: int = setting("EVENT_RETENTION_DAYS", cast=int, default=400)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An event of the outbox."""
+
+    event_id: str
+    detail_type: str
+    detail: Mapping[str, Any]
+    created_at: int
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> "Pending":
+        """Read an item of the outbox, as the table or its stream gives it."""
+        values = aws.from_item(item)
+        return cls(values["sequence"], values["detailType"], json.loads(values["detail"]), values["createdAt"])
+
+    def at(self, position: int) -> Notification:
+        """Give it its place."""
+        return Notification(self.event_id, self.detail_type, self.detail, self.created_at, position)
+
+
+class Publisher:
+    """Brings events from the outbox to the feed and the bus.
+
+    Parameters
+    ----------
+    settings
+        Table, bus, retention.
+    clock
+        Seconds since the epoch.
+    sleep
+        Waits between attempts.
+    """
+
+    def __init__(
+        self,
+        settings: PublishSettings,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+
+    def publish(self, entries: Sequence[Pending]) -> set[str]:
+        """Publish events of the outbox.
+
+        Returns
+        -------
+        set of str
+            Ids of those that the bus did not take; publish them again.
+
+        Raises
+        ------
+        Unavailable
+            The table refuses; publish all of them again.
+        """
+        unique = list({entry.event_id: entry for entry in entries}.values())
+        failed: set[str] = set()
+        for start in range(0, len(unique), _CHUNK):
+            placed = self._place(unique[start : start + _CHUNK])
+            refused = self._put_on_bus(placed)
+            self._forget([notification.event_id for notification in placed if notification.event_id not in refused])
+            failed |= refused
+        return failed
+
+    def leftovers(self, older_than: float) -> list[Pending]:
+        """Find events that wait in the outbox for more than `older_than` seconds, the oldest first.
+
+        Raises
+        ------
+        Unavailable
+            The table cannot be read.
+        """
+        newest = int((self._clock() - older_than) * 1000)
+        found: list[Pending] = []
+        for shard in PENDING_SHARDS:
+            arguments: dict[str, Any] = {
+                "TableName": self._settings.table,
+                "KeyConditionExpression": "#shard = :shard",
+                "ExpressionAttributeNames": {"#shard": "shard"},
+                "FilterExpression": "createdAt <= :newest",
+                "ExpressionAttributeValues": aws.to_item({":shard": shard, ":newest": newest}),
+                "ConsistentRead": True,
+            }
+            try:
+                pages = aws.dynamodb().get_paginator("query").paginate(**arguments)
+                found += [Pending.from_item(item) for page in pages for item in page["Items"]]
+            except (BotoCoreError, ClientError) as error:
+                raise Unavailable("The outbox cannot be read.") from error
+        return sorted(found, key=lambda entry: entry.created_at)
+
+    def _place(self, entries: list[Pending]) -> list[Notification]:
+        """Give each event a place, or find the one that it was given before."""
+        placed: list[Notification] = []
+        for attempt in range(_ATTEMPTS):
+            if not entries:
+                return placed
+            head = self._head()
+            try:
+                self._commit(entries, head)
+            except ClientError as error:
+                codes = _cancellation(error)
+                for entry, code in list(zip(entries, codes[2::2], strict=False)):
+                    if code == "ConditionalCheckFailed":
+                        entries = [other for other in entries if other is not entry]
+                        placed += self._placed_before(entry)
+                self._sleep(random.uniform(0, min(1.0, 0.01 * 2**attempt)))  # noqa: S311
+                continue
+            except BotoCoreError as error:
+                raise Unavailable("The feed cannot be written.") from error
+            return placed + [entry.at(head + number) for number, entry in enumerate(entries, 1)]
+        raise Unavailable("The feed cannot be written.")
+
+    def _commit(self, entries: list[Pending], head: int) -> None:
+        now = int(self._clock() * 1000)
+        table = self._settings.table
+        counter: dict[str, Any] = {
+            "TableName": table,
+            "Key": aws.to_item(COUNTER),
+            "UpdateExpression": "SET #position = :new",
+            "ConditionExpression": "#position = :old" if head else "attribute_not_exists(#position)",
+            "ExpressionAttributeNames": {"#position": "position"},
+            "ExpressionAttributeValues": aws.to_item({":new": head + len(entries), ":old": head if head else None}),
+        }
+        items: list[Any] = [{"Update": counter}]
+        for position, entry in enumerate(entries, head + 1):
+            place = {
+                **feed_key(position),
+                "position": position,
+                "eventId": entry.event_id,
+                "detailType": entry.detail_type,
+                "detail": json.dumps(entry.detail, separators=(",", ":"), ensure_ascii=False),
+                "createdAt": entry.created_at,
+                "sequencedAt": now,
+                "expiresAt": now // 1000 + self._settings.retention_days * 86_400,
+            }
+            mark = {
+                "TableName": table,
+                "Key": _pending_key(entry.event_id),
+                "UpdateExpression": "SET #position = :position",
+                "ConditionExpression": "attribute_exists(#shard) AND attribute_not_exists(#position)",
+                "ExpressionAttributeNames": {"#shard": "shard", "#position": "position"},
+                "ExpressionAttributeValues": aws.to_item({":position": position}),
+            }
+            items += [{"Put": {"TableName": table, "Item": aws.to_item(place)}}, {"Update": mark}]
+        aws.dynamodb().transact_write_items(TransactItems=items)
+
+    def _head(self) -> int:
+        item = self._get(aws.to_item(COUNTER))
+        return int(item["position"]) if item else 0
+
+    def _placed_before(self, entry: Pending) -> list[Notification]:
+        item = self._get(_pending_key(entry.event_id))
+        return [entry.at(item["position"])] if item and "position" in item else []
+
+    def _get(self, key: Any) -> dict[str, Any] | None:
+        try:
+            found = aws.dynamodb().get_item(TableName=self._settings.table, Key=key, ConsistentRead=True)
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable("The feed cannot be read.") from error
+        return aws.from_item(found["Item"]) if "Item" in found else None
+
+    def _put_on_bus(self, placed: list[Notification]) -> set[str]:
+        waiting = placed
+        for attempt in range(4):
+            if not waiting:
+                return set()
+            if attempt:
+                self._sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
+            chunks = [waiting[start : start + _BUS_CHUNK] for start in range(0, len(waiting), _BUS_CHUNK)]
+            waiting = [refused for chunk in chunks for refused in self._put_chunk(chunk)]
+        return {notification.event_id for notification in waiting}
+
+    def _put_chunk(self, chunk: list[Notification]) -> list[Notification]:
+        entries: Any = [notification.bus_entry(self._settings.bus) for notification in chunk]
+        try:
+            result = aws.events().put_events(Entries=entries)
+        except (BotoCoreError, ClientError) as error:
+            logger.warning("the bus refuses", extra=log.describe(error))
+            return chunk
+        return [
+            notification
+            for notification, outcome in zip(chunk, result["Entries"], strict=True)
+            if outcome.get("ErrorCode") or not outcome.get("EventId")
+        ]
+
+    def _forget(self, event_ids: list[str]) -> None:
+        """Take published events out of the outbox; one that stays is only published once more."""
+        for start in range(0, len(event_ids), _DELETE_CHUNK):
+            keys = [_pending_key(event_id) for event_id in event_ids[start : start + _DELETE_CHUNK]]
+            requests: Any = {self._settings.table: [{"DeleteRequest": {"Key": key}} for key in keys]}
+            try:
+                aws.dynamodb().batch_write_item(RequestItems=requests)
+            except (BotoCoreError, ClientError) as error:
+                logger.warning("published events stay in the outbox", extra=log.describe(error))
+
+
+def read_stream(event: Mapping[str, Any]) -> list[tuple[str, Pending]]:
+    """Read the new outbox entries of a batch of the table's stream, each with its sequence number in the stream."""
+    entries = []
+    for record in event["Records"]:
+        change = record["dynamodb"]
+        image = change.get("NewImage", {})
+        if record["eventName"] == "INSERT" and image.get("shard", {}).get("S", "").startswith(PENDING):
+            entries.append((change["SequenceNumber"], Pending.from_item(image)))
+    return entries
+
+
+def publish_stream(publisher: Publisher, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Publish a batch of the stream and report which records have to come again (partial batch response)."""
+    entries = read_stream(event)
+    try:
+        failed = publisher.publish([entry for _, entry in entries])
+    except Unavailable as error:
+        logger.error("events wait in the outbox", extra=log.describe(error))
+        failed = {entry.event_id for _, entry in entries}
+    return {"batchItemFailures": [{"itemIdentifier": number} for number, entry in entries if entry.event_id in failed]}
+
+
+def sweep(publisher: Publisher, older_than: float = 120.0) -> dict[str, int]:
+    """Publish what has waited in the outbox for longer than `older_than` seconds; give how many were found and left.
+
+    Raises
+    ------
+    Unavailable
+        The table refuses; the next sweep tries again.
+    """
+    entries = publisher.leftovers(older_than)
+    failed = publisher.publish(entries)
+    if entries:
+        logger.warning("published what the stream had left", extra={"found": len(entries), "failed": len(failed)})
+    return {"found": len(entries), "failed": len(failed)}
+
+
+def _pending_key(event_id: str) -> Any:
+    return aws.to_item({"shard": pending_shard(event_id), "sequence": event_id})
+
+
+def _cancellation(error: ClientError) -> list[str]:
+    """Give the reason for each item of a cancelled transaction.
+
+    Raises
+    ------
+    Unavailable
+        It failed for another reason.
+    """
+    response: Mapping[str, Any] = error.response
+    code = response["Error"]["Code"]
+    if code in {"TransactionInProgressException", "TransactionConflictException"}:
+        return []
+    if code != "TransactionCanceledException":
+        raise Unavailable("The feed cannot be written.") from error
+    return [reason.get("Code", "None") for reason in response.get("CancellationReasons", [])]

@@ -1,0 +1,261 @@
+"""Webhooks: each event to each URL of ``CALLBACK_URLS``, one queue message for every pair, tried for a day."""
+
+import json
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import urllib3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws, log
+from dicom_service.errors import SettingsError, Unavailable
+from dicom_service.notifications.addresses import Target, parse_target, resolve
+from dicom_service.notifications.errors import DeliveryFailed, WebhookError
+from dicom_service.notifications.signing import endpoint_secrets, headers
+from dicom_service.notifications.work import Again, Done, Outcome, SetAside
+from dicom_service.settings import flag, setting, words
+
+logger = log.get_logger()
+
+# Seconds before the second, third … attempt: 23.7 h in all. SQS hides a message for 12 h at most.
+RETRY_DELAYS = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800)
+# A URL that has just kept a worker waiting until its timeout is spared for so many seconds, so that many messages to it
+# cannot take up all workers. The later, rarer attempts are always made.
+_SPARED = 60
+_SPARED_ATTEMPTS = 4
+_TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
+_BATCH = 10
+
+
+def delays(text: str) -> tuple[int, ...]:
+    """Cast a list of seconds."""
+    return tuple(int(word) for word in words(text))
+
+
+@dataclass(frozen=True)
+class FanOutSettings:
+    """Which URLs are told, and by which queue."""
+
+    queue_url: str = setting("WEBHOOKS_QUEUE_URL")
+    events_queue_url: str = setting("ANNOUNCED_QUEUE_URL")
+    dead_events_queue_url: str = setting("DEAD_ANNOUNCED_QUEUE_URL")
+    urls: tuple[str, ...] = setting("CALLBACK_URLS", cast=words, default=())
+
+
+@dataclass(frozen=True)
+class WebhookSettings:
+    """How webhooks are delivered."""
+
+    queue_url: str = setting("WEBHOOKS_QUEUE_URL")
+    dead_queue_url: str = setting("DEAD_WEBHOOKS_QUEUE_URL")
+    table: str = setting("EXAM_EVENTS_TABLE")
+    keys_arn: str = setting("WEBHOOK_KEYS_SECRET_ARN")
+    urls: tuple[str, ...] = setting("CALLBACK_URLS", cast=words, default=())
+    local: bool = setting("LOCAL_MODE", cast=flag, default=False)
+    delays: tuple[int, ...] = setting("WEBHOOK_RETRY_DELAYS", cast=delays, default=RETRY_DELAYS)
+
+
+def fan_out(settings: FanOutSettings, bus_event: Mapping[str, Any]) -> Done:
+    """Leave one message for each URL of an event that a rule of the bus brought.
+
+    Raises
+    ------
+    Unavailable
+        The queue does not take all of them; those that it took are delivered under the same id again.
+    """
+    body = {"type": bus_event["detail-type"], "timestamp": bus_event["time"], "data": bus_event["detail"]}
+    entries: list[Any] = [
+        {"Id": str(number), "MessageBody": json.dumps({"url": url, "body": body}, separators=(",", ":"))}
+        for number, url in enumerate(settings.urls)
+    ]
+    for start in range(0, len(entries), _BATCH):
+        try:
+            result = aws.sqs().send_message_batch(QueueUrl=settings.queue_url, Entries=entries[start : start + _BATCH])
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable("The webhooks cannot be queued now.") from error
+        if result.get("Failed"):
+            raise Unavailable("The webhooks cannot be queued now.")
+    return Done()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an endpoint said."""
+
+    status: int
+    retry_after: int
+
+
+class Deliverer:
+    """Delivers webhooks.
+
+    Parameters
+    ----------
+    settings
+        Queues, schedule, keys.
+    keys
+        Gives the signing keys (`dicom_service.notifications.signing.endpoint_secrets`).
+    post
+        Sends a body to a target at an address.
+    look_up
+        Name resolution.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: WebhookSettings,
+        *,
+        keys: Callable[[], Mapping[str, Any]],
+        post: "Callable[[Target, str, bytes, Mapping[str, str]], Answer] | None" = None,
+        look_up: Callable[[Target], str] = resolve,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._post = post or post_pinned
+        self._look_up = look_up
+        self._clock = clock
+        self._endpoints = Endpoints(settings.table, clock=clock)
+        self._slow_until: dict[str, float] = {}
+
+    def look(self, message: Mapping[str, Any], attempt: int) -> Outcome:
+        """Deliver one message, once.
+
+        Raises
+        ------
+        SettingsError
+            There is no signing key.
+        Unavailable
+            Our own table cannot be read or written.
+        """
+        url = message["url"]
+        if url not in self._settings.urls or self._endpoints.is_off(url):
+            return Done()
+        if attempt <= _SPARED_ATTEMPTS and self._clock() < self._slow_until.get(url, 0):
+            return self._failed(url, "SPARED", attempt, 0)
+        try:
+            answer = self._deliver(url, message["body"])
+        except WebhookError as error:
+            if error.code == "TIMEOUT":
+                self._slow_until[url] = self._clock() + _SPARED
+            return self._failed(url, error.code, attempt, 0)
+        if 200 <= answer.status < 300:
+            return Done()
+        if answer.status == 410:
+            self._endpoints.switch_off(url)
+            return Done()
+        return self._failed(url, f"HTTP_{answer.status}", attempt, answer.retry_after)
+
+    def _deliver(self, url: str, body: Mapping[str, Any]) -> Answer:
+        target = parse_target(url, loopback=self._settings.local)
+        address = self._look_up(target)
+        payload = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+        try:
+            secrets = endpoint_secrets(self._keys(), url)
+        except KeyError as error:
+            raise SettingsError("The secret of the webhook keys has no current key.") from error
+        signed = headers(secrets, body["data"]["eventId"], int(self._clock()), payload)
+        return self._post(target, address, payload, {**signed, "Content-Type": "application/json"})
+
+    def _failed(self, url: str, code: str, attempt: int, retry_after: int) -> Outcome:
+        logger.warning("webhook not delivered", extra={"endpoint": log.hashed(url), "code": code, "attempt": attempt})
+        if attempt > len(self._settings.delays):
+            return SetAside(code)
+        delay = self._settings.delays[attempt - 1] * random.uniform(0.8, 1.0)  # noqa: S311
+        return Again(max(delay, retry_after))
+
+
+class Endpoints:
+    """Remembers which URLs have said 410 Gone and are left alone until an operator switches them on again."""
+
+    def __init__(self, table: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._table = table
+        self._clock = clock
+
+    def is_off(self, url: str) -> bool:
+        """Tell whether a URL is switched off.
+
+        Raises
+        ------
+        Unavailable
+            The table cannot be read.
+        """
+        try:
+            return "Item" in aws.dynamodb().get_item(TableName=self._table, Key=_endpoint_key(url))
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable("The state of the webhooks cannot be read now.") from error
+
+    def switch_off(self, url: str) -> None:
+        """Leave a URL alone from now on.
+
+        Raises
+        ------
+        Unavailable
+            The table cannot be written.
+        """
+        logger.error("webhook switched off: it answered 410 Gone", extra={"endpoint": log.hashed(url)})
+        item = {**_endpoint_key(url), **aws.to_item({"url": url, "offSince": int(self._clock())})}
+        try:
+            aws.dynamodb().put_item(TableName=self._table, Item=item)
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable("The state of the webhooks cannot be written now.") from error
+
+
+def post_pinned(
+    target: Target, address: str, payload: bytes, headers: Mapping[str, str], *, ca_certs: str | None = None
+) -> Answer:
+    """Post to a target at the address that was checked; follows no redirect, uses no proxy, reads no body.
+
+    TLS is for the host's name, although the connection goes to its address.
+
+    Raises
+    ------
+    DeliveryFailed
+        Nothing answered in time, or not with HTTP, or the certificate is not good for the name.
+    """
+    pool: urllib3.HTTPConnectionPool
+    if target.scheme == "https":
+        pool = urllib3.HTTPSConnectionPool(
+            address,
+            target.port,
+            cert_reqs=ssl.CERT_REQUIRED,
+            ca_certs=ca_certs,
+            server_hostname=target.host,
+            assert_hostname=target.host,
+        )
+    else:
+        pool = urllib3.HTTPConnectionPool(address, target.port)
+    sent = {**headers, "Host": target.authority, "User-Agent": "dicom-service", "Connection": "close"}
+    with pool:
+        try:
+            response = pool.urlopen(
+                "POST",
+                target.path,
+                body=payload,
+                headers=sent,
+                redirect=False,
+                retries=False,
+                timeout=_TIMEOUT,
+                preload_content=False,
+                decode_content=False,
+            )
+            response.close()
+        except urllib3.exceptions.TimeoutError as error:
+            raise DeliveryFailed("TIMEOUT") from error
+        except urllib3.exceptions.SSLError as error:
+            raise DeliveryFailed("TLS") from error
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise DeliveryFailed("UNREACHABLE") from error
+    told = response.headers.get("Retry-After", "")
+    return Answer(response.status, int(told) if told.isdecimal() and response.status in (429, 503) else 0)
+
+
+def _endpoint_key(url: str) -> dict[str, Any]:
+    return aws.to_item({"shard": "ENDPOINT", "sequence": sha256(url.encode()).hexdigest()})

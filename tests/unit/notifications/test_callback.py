@@ -1,0 +1,118 @@
+"""POST /new-exam-callback: the reference's fields, null, unknown ones kept; 204 only once it is durable."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from dicom_service import aws
+from functions.receive_callback import app as function
+from tests.unit.notifications.conftest import EXAMS, drain, queue
+
+pytestmark = pytest.mark.usefixtures("cloud")
+
+REFERENCE = {
+    "SourceID": "PACS1",
+    "AccessionNumber": "A1",
+    "StudyInstanceUID": "1.2.3",
+    "PatientID": "P1",
+    "NumberOfStudyRelatedSeries": 2,
+    "NumberOfStudyRelatedInstances": "30",
+    "ModalitiesInStudy": ["CT", "SR"],
+    "AeTitles": ["CT1"],
+    "StationNames": None,
+    "EventType": "CREATED",
+    "StudyDate": "20260101",
+    "StudyTime": None,
+    "StudyID": "1",
+    "ReferringPhysicianName": "A^B",
+    "StudyDescription": None,
+    "PatientName": "ROSSI^MARIO",
+    "PatientBirthDate": "19700101",
+    "PatientSex": "M",
+}
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], dict[str, Any]]:
+    monkeypatch.setenv("EXAMS_TABLE", EXAMS)
+    monkeypatch.setenv("EXAM_CHECKS_QUEUE_URL", queue("checks"))
+    function.callbacks.cache_clear()
+
+    def send(body: Any) -> dict[str, Any]:
+        event = {
+            "resource": "/new-exam-callback",
+            "path": "/new-exam-callback",
+            "httpMethod": "POST",
+            "headers": {},
+            "requestContext": {"requestId": "r", "httpMethod": "POST", "resourcePath": "/new-exam-callback"},
+            "body": body if isinstance(body, str) else json.dumps(body),
+            "isBase64Encoded": False,
+        }
+        answer: dict[str, Any] = function.lambda_handler(event, None)
+        return answer
+
+    return send
+
+
+def kept() -> dict[str, Any] | None:
+    key = aws.to_item({"StudyInstanceUID": "1.2.3", "SOPInstanceUID": "#callback"})
+    found = aws.dynamodb().get_item(TableName=EXAMS, Key=key)
+    return json.loads(aws.from_item(found["Item"])["fields"]) if "Item" in found else None
+
+
+@pytest.mark.parametrize("body", [REFERENCE, {**REFERENCE, "Extra": {"deep": [1.5, None]}}])
+def test_the_references_body_is_kept_and_leaves_a_check(call: Callable[[Any], dict[str, Any]], body: Any) -> None:
+    # WHEN the PACS reports an exam
+    answer = call(body)
+    # THEN 204, all fields are kept, and the check names the exam and nothing else of it
+    assert answer["statusCode"] == 204
+    assert kept() == body
+    (message,) = drain(queue("checks"))
+    assert json.loads(message["Body"]) == {"StudyInstanceUID": "1.2.3", "reason": "callback"}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"SourceID": None}, "SourceID"),
+        ({"StudyInstanceUID": None}, "StudyInstanceUID"),
+        ({"StudyInstanceUID": ""}, "StudyInstanceUID"),
+        ({"StudyInstanceUID": "../1.2"}, "StudyInstanceUID"),
+        ({"StudyInstanceUID": "1" * 65}, "StudyInstanceUID"),
+        ({"StudyInstanceUID": 12}, "StudyInstanceUID"),
+        ({"NumberOfStudyRelatedSeries": "many"}, "NumberOfStudyRelatedSeries"),
+        ({"NumberOfStudyRelatedInstances": True}, "NumberOfStudyRelatedInstances"),
+        ({"ModalitiesInStudy": [1]}, "ModalitiesInStudy"),
+        ({"PatientName": {"Alphabetic": "X"}}, "PatientName"),
+    ],
+)
+def test_a_bad_field_is_named_and_nothing_is_kept(
+    call: Callable[[Any], dict[str, Any]], change: dict[str, Any], field: str
+) -> None:
+    answer = call({**REFERENCE, **change})
+    assert answer["statusCode"] == 400
+    assert [error["field"] for error in json.loads(answer["body"])["errors"]] == [field]
+    assert kept() is None
+    assert drain(queue("checks")) == []
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{", "null"])
+def test_what_is_no_json_object_is_refused(call: Callable[[Any], dict[str, Any]], body: str) -> None:
+    assert call(body)["statusCode"] == 400
+
+
+@pytest.mark.parametrize("step", ["put_item", "send_message_batch"])
+def test_no_204_unless_it_is_durable(
+    call: Callable[[Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    # GIVEN a table or a queue that refuses
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "InternalError"}}, step)
+
+    client = aws.dynamodb() if step == "put_item" else aws.sqs()
+    monkeypatch.setattr(client, step, refuse)
+    # THEN the PACS is told to report again
+    assert call(REFERENCE)["statusCode"] == 503
