@@ -22,6 +22,7 @@ from dicomweb.errors import (
     PacsUnreachable,
     RequestRefused,
 )
+from dicomweb.transport import Transport
 
 
 def connect(settings: PacsSettings) -> DicomwebClient:
@@ -32,19 +33,43 @@ def connect(settings: PacsSettings) -> DicomwebClient:
     SettingsError
         Credentials are asked for but the secret lacks them, or the quirks are unknown.
     """
-    secret = Secret(settings.secret_arn).value() if settings.secret_arn else {}
-    try:
+    with _settings_checked():
         return DicomwebClient(
             settings.url,
-            auth=make_auth(settings.auth, secret, signer=_signer(settings)),
-            timeouts=Timeouts(settings.connect_timeout, settings.read_timeout, settings.total_timeout),
             endpoints=Endpoints(qido=settings.qido_url, wado=settings.wado_url, stow=settings.stow_url),
             quirks=Quirks.parse(settings.quirks),
-            verify=_pem_file(secret, "ca_bundle") or True,
-            cert=_client_certificate(secret),
+            **_how_to_connect(settings),
         )
+
+
+def connect_rest(settings: PacsSettings) -> Transport:
+    """Make what speaks to the other REST services of the same PACS, such as its worklist; no request is sent yet.
+
+    Raises
+    ------
+    SettingsError
+        Credentials are asked for but the secret lacks them.
+    """
+    with _settings_checked():
+        return Transport(**_how_to_connect(settings))
+
+
+@contextmanager
+def _settings_checked() -> Iterator[None]:
+    try:
+        yield
     except (KeyError, ValueError) as error:
         raise errors.SettingsError("The settings of the PACS are incomplete or make no sense.") from error
+
+
+def _how_to_connect(settings: PacsSettings) -> dict[str, Any]:
+    secret = Secret(settings.secret_arn).value() if settings.secret_arn else {}
+    return {
+        "auth": make_auth(settings.auth, secret, signer=_signer(settings)),
+        "timeouts": Timeouts(settings.connect_timeout, settings.read_timeout, settings.total_timeout),
+        "verify": _pem_file(secret, "ca_bundle") or True,
+        "cert": _client_certificate(secret),
+    }
 
 
 def _pem_file(secret: Mapping[str, Any], key: str) -> str | None:

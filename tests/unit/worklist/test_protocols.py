@@ -9,10 +9,10 @@ import pytest
 
 from dicomweb.errors import NotFound, PacsFault, PacsUnreachable, RequestRefused
 from dicomweb.transport import Transport
-from dicomweb.worklist._rest import Rest
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Query, Workitem, Worklist
 from dicomweb.worklist.mwl_rs import MwlRs
 from dicomweb.worklist.orthanc import Orthanc
+from dicomweb.worklist.rest import Rest
 from dicomweb.worklist.ups_rs import UpsRs
 from tests.unit.dicomweb.fake_pacs import FakePacs, html, reset
 from tests.unit.worklist.pacs_fakes import MAKERS, MwlServer, Server, UpsServer, nothing, value

@@ -8,10 +8,10 @@ from urllib.parse import quote, urlencode
 
 from dicomweb.errors import NotFound
 from dicomweb.uid import check_uid
-from dicomweb.worklist._rest import Rest, datasets
 from dicomweb.worklist.attributes import ALL_FIELDS, BY_KEYWORD, STATE_TAG
 from dicomweb.worklist.base import Page, Query, Workitem
 from dicomweb.worklist.paging import collect
+from dicomweb.worklist.rest import Rest, datasets
 from dicomweb.worklist.shape import STATUS_OF_STATE, element, from_mwl, to_mwl
 
 _PATIENT = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from dicomweb.errors import NotFound, PacsFault
-from dicomweb.worklist._rest import Rest
 from dicomweb.worklist.attributes import ALL_FIELDS, ATTRIBUTES, STATE_TAG, STEP_SEQUENCE, STEP_STATUS_TAG
 from dicomweb.worklist.base import FINAL_STATES, SCHEDULED, STATES, Page, Query, Workitem
+from dicomweb.worklist.rest import Rest
 from dicomweb.worklist.shape import STATUS_OF_STATE
 
 Tags = dict[str, Any]

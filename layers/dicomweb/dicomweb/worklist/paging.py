@@ -23,7 +23,7 @@ def collect(fetch: Callable[[int, int], list[Workitem]], query: Query, *, limit:
     cursor
         Offset of the first row, as text.
     """
-    offset = int(cursor) if cursor and cursor.isdigit() else 0
+    offset = int(cursor) if cursor and cursor.isascii() and cursor.isdecimal() else 0
     items: list[Workitem] = []
     for _ in range(_MOST_PAGES):
         size = min(max(limit - len(items), 1), _PAGE_SIZE)

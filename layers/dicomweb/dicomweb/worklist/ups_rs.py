@@ -22,10 +22,10 @@ from urllib.parse import urlencode
 from dicomweb.errors import NotFound, PacsFault, RequestRefused
 from dicomweb.uid import check_uid
 from dicomweb.worklist import ups
-from dicomweb.worklist._rest import Rest, datasets
 from dicomweb.worklist.attributes import STATE_TAG
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Page, Query, Workitem
 from dicomweb.worklist.paging import collect
+from dicomweb.worklist.rest import Rest, datasets
 from dicomweb.worklist.shape import element
 
 STANDARD = "standard"

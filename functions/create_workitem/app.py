@@ -1,0 +1,32 @@
+"""POST /workitems: puts a procedure on the worklist."""
+
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from dicom_service.edge import answer, base_url, create_app, json_body, serve
+from dicom_service.worklist.opening import open_service
+from dicom_service.worklist.service import WorklistService
+
+app = create_app()
+
+
+@cache
+def service() -> WorklistService:
+    return open_service()
+
+
+@app.post("/workitems")
+def create_workitem() -> Response[Any]:
+    item = service().create(json_body(app))
+    created = {
+        "StudyInstanceUID": item.study_instance_uid,
+        "WorkitemUID": item.workitem_uid,
+        "ScheduledProcedureStepID": item.fields["ScheduledProcedureStepID"],
+        "State": item.state,
+    }
+    return answer(created, headers={"Location": f"{base_url(app)}/workitems/{item.study_instance_uid}"})
+
+
+lambda_handler = serve(app)

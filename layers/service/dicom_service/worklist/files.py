@@ -1,0 +1,221 @@
+"""Worklist files (.wl) for servers that read them from a folder, as Orthanc's worklist plugin and wlmscpfs do.
+
+The file of a study is made or removed by what the Workitems table says now, not by what the stream said: so records
+that come again, late or twice end in the same files.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws, log
+from dicom_service.errors import ServiceError, SettingsError, Unavailable
+from dicom_service.outbox import Outbox, OutboxSettings
+from dicom_service.settings import load, setting
+from dicom_service.worklist.store import KEY, Row, WorkitemStore
+from dicomweb.uid import check_uid
+from dicomweb.worklist.attributes import STATE_TAG
+from dicomweb.worklist.base import FINAL_STATES, Workitem
+from dicomweb.worklist.shape import to_mwl
+
+logger = log.get_logger()
+
+_MWL_FIND = "1.2.840.10008.5.1.4.31"
+"""Modality Worklist Information Model - FIND."""
+
+
+@dataclass(frozen=True)
+class FileSettings:
+    """Where the files go.
+
+    Parameters
+    ----------
+    target
+        ``s3://bucket/prefix`` or the path of a folder, for example on EFS.
+    """
+
+    table: str = setting("WORKITEMS_TABLE")
+    target: str = setting("WORKLIST_FILES")
+
+
+class Target(Protocol):
+    """A place for files."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file in place, whole or not at all.
+
+        Raises
+        ------
+        Unavailable
+            It cannot be written.
+        """
+
+    def remove(self, name: str) -> None:
+        """Remove a file; harmless when it is not there.
+
+        Raises
+        ------
+        Unavailable
+            It cannot be removed.
+        """
+
+
+class Folder:
+    """A folder of the file system."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file in place by renaming it: a query may read the folder at any moment.
+
+        Raises
+        ------
+        Unavailable
+            It cannot be written.
+        """
+        unfinished = self._path / f".{name}.part"
+        try:
+            unfinished.write_bytes(content)
+            unfinished.replace(self._path / name)
+        except OSError as error:
+            raise Unavailable("The folder of the worklist files cannot be written.") from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file; harmless when it is not there.
+
+        Raises
+        ------
+        Unavailable
+            It cannot be removed.
+        """
+        try:
+            (self._path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable("The folder of the worklist files cannot be written.") from error
+
+
+class Bucket:
+    """A prefix of an S3 bucket."""
+
+    def __init__(self, url: str) -> None:
+        self._bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put an object.
+
+        Raises
+        ------
+        Unavailable
+            It cannot be put.
+        """
+        try:
+            aws.s3().put_object(Bucket=self._bucket, Key=self._prefix + name, Body=content)
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable("The bucket of the worklist files cannot be written.") from error
+
+    def remove(self, name: str) -> None:
+        """Delete an object; harmless when it is not there.
+
+        Raises
+        ------
+        Unavailable
+            It cannot be deleted.
+        """
+        try:
+            aws.s3().delete_object(Bucket=self._bucket, Key=self._prefix + name)
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable("The bucket of the worklist files cannot be written.") from error
+
+
+class WorklistFiles:
+    """Keeps one file for each workitem that a modality may pick.
+
+    Parameters
+    ----------
+    store
+        The Workitems table.
+    target
+        Where the files go.
+    """
+
+    def __init__(self, store: WorkitemStore, target: Target) -> None:
+        self._store = store
+        self._target = target
+
+    def follow(self, records: Iterable[Mapping[str, Any]]) -> str | None:
+        """Bring the files of some stream records up to date.
+
+        Returns
+        -------
+        str or None
+            The sequence number of the first record that failed, from which the stream is to send again.
+        """
+        for record in records:
+            keys = aws.from_item(record["dynamodb"]["Keys"])
+            try:
+                self.refresh(str(keys[KEY]))
+            except ServiceError as error:
+                logger.error("worklist file not written", extra={"code": error.code, **log.describe(error)})
+                return str(record["dynamodb"]["SequenceNumber"])
+        return None
+
+    def refresh(self, study_instance_uid: str) -> None:
+        """Write or remove the file of a study, by what its workitem is now.
+
+        Raises
+        ------
+        Unavailable
+            The table cannot be read or the file not be written.
+        """
+        name = f"{check_uid(study_instance_uid)}.wl"
+        row = self._store.read(study_instance_uid)
+        if row is not None and _may_be_picked(row):
+            self._target.write(name, to_file(row.item))
+        else:
+            self._target.remove(name)
+
+
+def open_files() -> WorklistFiles:
+    """Make the writer of the files, from the environment.
+
+    Raises
+    ------
+    SettingsError
+        A setting is missing, or the target is a folder that is not there.
+    """
+    settings = load(FileSettings)
+    store = WorkitemStore(settings.table, Outbox(load(OutboxSettings)))
+    if settings.target.startswith("s3://"):
+        return WorklistFiles(store, Bucket(settings.target))
+    if not Path(settings.target).is_dir():
+        raise SettingsError("The setting WORKLIST_FILES names no folder and no s3:// URL.")
+    return WorklistFiles(store, Folder(settings.target))
+
+
+def to_file(item: Workitem) -> bytes:
+    """Give a workitem as a DICOM file with a Modality Worklist dataset (PS3.4 K.6.1.2.2), Explicit VR Little Endian."""
+    from pydicom import Dataset, FileMetaDataset, dcmwrite
+    from pydicom.uid import UID, ExplicitVRLittleEndian
+
+    mwl = to_mwl(item)
+    del mwl[STATE_TAG]
+    dataset = Dataset.from_json(mwl)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = UID(_MWL_FIND)
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(item.workitem_uid)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file = io.BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _may_be_picked(row: Row) -> bool:
+    return row.listed and not row.deleted and row.item.state not in FINAL_STATES

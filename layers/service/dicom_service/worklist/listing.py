@@ -1,0 +1,69 @@
+"""The list of workitems as HTTP asks for it and gets it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+
+from dicom_service.edge import answer, base_url
+from dicom_service.query import Query as Parameters
+from dicom_service.worklist.service import WorklistService
+from dicomweb.worklist.base import STATES, Query, Workitem
+from dicomweb.worklist.shape import to_mwl, to_simple
+
+FILTERS = ("patientID", "accessionNumber", "modality", "scheduledStationAETitle", "from", "to", "state")
+_DEFAULT_LIMIT, _MAX_LIMIT = 100, 1000
+
+
+def list_workitems(app: APIGatewayRestResolver, service: WorklistService) -> Response[Any]:
+    """Answer `GET /workitems`.
+
+    Raises
+    ------
+    BadRequest
+        Parameters that are unknown or make no sense, all of them named.
+    PacsTrouble
+        The PACS cannot be asked.
+    Unavailable
+        A table cannot be read.
+    """
+    parameters = Parameters(app, *FILTERS, "limit", "cursor", "format")
+    query = _query(parameters)
+    limit = parameters.integer("limit", default=_DEFAULT_LIMIT, minimum=1, maximum=_MAX_LIMIT)
+    cursor = parameters.text("cursor")
+    simple = read_format(parameters)
+    parameters.check()
+    page = service.search(query, limit=limit, cursor=cursor)
+    body = [shown(item, simple=simple) for item in page.items]
+    headers = {"Link": _next(app, parameters, page.cursor)} if page.cursor else {}
+    return answer(body, headers=headers)
+
+
+def read_format(parameters: Parameters) -> bool:
+    """Read ``format``; True for flat objects."""
+    return bool(parameters.choice("format", ("dicom", "simple"), default="dicom") == "simple")
+
+
+def shown(item: Workitem, *, simple: bool) -> dict[str, Any]:
+    """Give a workitem as callers see it."""
+    return to_simple(item) if simple else to_mwl(item)
+
+
+def _query(parameters: Parameters) -> Query:
+    return Query(
+        patient_id=parameters.text("patientID", longest=64),
+        accession_number=parameters.text("accessionNumber", longest=16),
+        modality=parameters.text("modality", longest=16),
+        station=parameters.text("scheduledStationAETitle", longest=16),
+        state=parameters.choice("state", STATES),
+        start=parameters.date("from"),
+        end=parameters.date("to"),
+    )
+
+
+def _next(app: APIGatewayRestResolver, parameters: Parameters, cursor: str) -> str:
+    names = (*FILTERS, "limit", "format")
+    given = {name: parameters.text(name) for name in names if parameters.text(name) is not None}
+    return f'<{base_url(app)}/workitems?{urlencode({**given, "cursor": cursor})}>; rel="next"'

@@ -1,0 +1,115 @@
+"""Searches of the Workitems table: one index, one range of its sort key, never a scan."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from dicom_service import aws
+from dicom_service.errors import BadRequest
+from dicom_service.worklist.store import SCHEDULE, Row, from_item, store_errors
+from dicomweb.worklist.base import STATES, Query
+
+_INDEXES = (
+    ("accession_number", "by-accession", "ixAccession"),
+    ("patient_id", "by-patient", "ixPatient"),
+    ("station", "by-station", "ixStation"),
+    ("modality", "by-modality", "ixModality"),
+    ("state", "by-state", "ixState"),
+)
+"""Most selective first: the first filter that is given picks the index, the others are checked on what it holds."""
+
+_CURSOR = re.compile(r"\d{14}#[0-9.]{1,64}", re.ASCII)
+_AFTER = "~"
+"""Sorts after every key: they hold digits, dots and one #."""
+
+READ_BUDGET = 10
+"""Rows read for one that is asked for, where a second filter drops most of them."""
+
+
+def search(table: str, query: Query, *, limit: int, cursor: str | None = None) -> tuple[list[Row], str | None]:
+    """Find rows in order of their scheduled start.
+
+    Without a filter that has an index, the four states are read side by side and merged.
+
+    Parameters
+    ----------
+    limit
+        Rows to find at most. Fewer may come with a cursor, when a second filter dropped most of what was read.
+    cursor
+        Where the page before ended.
+
+    Returns
+    -------
+    tuple
+        The rows, and the cursor of the next page or None.
+
+    Raises
+    ------
+    BadRequest
+        The cursor is not one that was given out.
+    Unavailable
+        The table cannot be read.
+    """
+    if cursor is not None and not _CURSOR.fullmatch(cursor):
+        raise BadRequest("The cursor is not one that this service gave out.", code="INVALID_PARAMETER")
+    given = {name: getattr(query, name) for name, _, _ in _INDEXES if getattr(query, name) is not None}
+    if not given:
+        return _merged(table, query, limit, cursor)
+    index, key = next((index, key) for name, index, key in _INDEXES if name in given)
+    keys = {key: given[name] for name, _, key in _INDEXES if name in given}
+    value = keys.pop(key)
+    return _one_index(_request(table, query, index, (key, value), keys, cursor), query, limit)
+
+
+def _merged(table: str, query: Query, limit: int, cursor: str | None) -> tuple[list[Row], str | None]:
+    def rows_of(state: str) -> Iterator[Row]:
+        request = _request(table, query, "by-state", ("ixState", state), {}, cursor)
+        yield from _one_index(request, query, limit)[0]
+
+    merged = heapq.merge(*map(rows_of, STATES), key=lambda row: row.item.schedule)
+    found = list(islice(merged, limit))
+    return found, found[-1].item.schedule if len(found) == limit else None
+
+
+def _one_index(request: dict[str, Any], query: Query, limit: int) -> tuple[list[Row], str | None]:
+    found: list[Row] = []
+    read = 0
+    while True:
+        request["Limit"] = limit - len(found)
+        with store_errors():
+            answer = aws.dynamodb().query(**request)
+        found += [row for row in map(from_item, answer["Items"]) if query.matches(row.item)]
+        read += answer["ScannedCount"]
+        last: Any = answer.get("LastEvaluatedKey")
+        if last is None:
+            return found, None
+        if len(found) >= limit or read >= READ_BUDGET * limit:
+            return found, str(aws.from_item(last)[SCHEDULE])
+        request["ExclusiveStartKey"] = last
+
+
+def _request(
+    table: str, query: Query, index: str, key: tuple[str, str], others: dict[str, str], cursor: str | None
+) -> dict[str, Any]:
+    names = {"#key": key[0], "#when": SCHEDULE}
+    # A key that starts with the cursor is the next one or longer, and every character of a key sorts after a space.
+    low = max(query.start or "0", f"{cursor} " if cursor else "")
+    values = {":key": key[1], ":low": low, ":high": f"{query.end or ''}{_AFTER}"}
+    request: dict[str, Any] = {
+        "TableName": table,
+        "IndexName": index,
+        "KeyConditionExpression": "#key = :key AND #when BETWEEN :low AND :high",
+    }
+    if others:
+        conditions = []
+        for number, (name, value) in enumerate(others.items()):
+            names[f"#other{number}"], values[f":other{number}"] = name, value
+            conditions.append(f"#other{number} = :other{number}")
+        request["FilterExpression"] = " AND ".join(conditions)
+    request["ExpressionAttributeNames"] = names
+    request["ExpressionAttributeValues"] = aws.to_item(values)
+    return request

@@ -1,0 +1,111 @@
+"""Tables in process (moto), made from template.yaml, and the worklist over each backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+
+from dicom_service import aws
+from dicom_service.outbox import Outbox, OutboxSettings
+from dicom_service.pacs import pacs_errors
+from dicom_service.worklist.dynamodb import DynamoWorklist
+from dicom_service.worklist.pacs_worklist import PacsWorklist
+from dicom_service.worklist.reconcile import Reconciler
+from dicom_service.worklist.service import WorklistService
+from dicom_service.worklist.store import WorkitemStore
+from tests.unit.dicomweb.fake_pacs import FakePacs
+from tests.unit.worklist.pacs_fakes import MAKERS, Server
+from tests.unit.worklist.test_protocols import open_worklist
+
+TEMPLATE = Path(__file__).parents[3] / "template.yaml"
+TABLES = ("WorkitemsTable", "ExamEventsTable", "UidsTable")
+OWN = "dynamodb"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the template without minding its functions."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+def make_tables(client: Any) -> None:
+    """Make the tables as they are deployed, so that the keys of test and deployment cannot drift."""
+    resources = yaml.load(TEMPLATE.read_text(), _Loader)["Resources"]
+    for name in TABLES:
+        properties = resources[name]["Properties"]
+        wanted = ("AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
+        client.create_table(TableName=name, **{key: properties[key] for key in wanted if key in properties})
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-south-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    aws.forget_clients()
+    with mock_aws():
+        make_tables(boto3.client("dynamodb"))
+        yield
+    aws.forget_clients()
+
+
+@dataclass
+class Bench:
+    """A worklist to test, and what stands behind it."""
+
+    kind: str
+    service: WorklistService
+    reconciler: Reconciler
+    store: WorkitemStore
+    server: Server | None = None
+    pacs_worklist: PacsWorklist | None = None
+    now: list[float] = field(default_factory=lambda: [1_800_000_000.0])
+
+    def events(self) -> list[tuple[str, str]]:
+        """What was told so far: detail-type and study."""
+        found = boto3.client("dynamodb").scan(TableName="ExamEventsTable")["Items"]
+        entries = sorted((aws.from_item(item) for item in found), key=lambda entry: entry["createdAt"])
+        return [(entry["detailType"], entry["detail"]["StudyInstanceUID"]) for entry in entries]
+
+    def told(self) -> list[str]:
+        return sorted(kind.removeprefix("Workitem ") for kind, _ in self.events())
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [aws.from_item(item) for item in boto3.client("dynamodb").scan(TableName="WorkitemsTable")["Items"]]
+
+
+@pytest.fixture(params=[OWN, *MAKERS])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def bench(cloud: None, kind: str) -> Iterator[Bench]:
+    numbers = count(1)
+
+    def new_uids(wanted: int) -> list[str]:
+        return [f"2.25.{next(numbers)}" for _ in range(wanted)]
+
+    store = WorkitemStore("WorkitemsTable", Outbox(OutboxSettings("ExamEventsTable")), sleep=lambda _: None)
+    if kind == OWN:
+        own = DynamoWorklist(store)
+        yield Bench(kind, WorklistService(own, new_uids), Reconciler(own), store)
+        return
+    server = MAKERS[kind]()
+    with FakePacs(server) as pacs:
+        now = [1_800_000_000.0]
+        worklist = PacsWorklist(
+            open_worklist(kind, pacs.url), store, new_uid=lambda: new_uids(1)[0], clock=lambda: now[0]
+        )
+        service = WorklistService(worklist, new_uids, trouble=pacs_errors)
+        yield Bench(kind, service, Reconciler(worklist, trouble=pacs_errors), store, server, worklist, now)
