@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,15 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
+@cache
+def _resources() -> dict[str, Any]:
+    return dict(yaml.load(TEMPLATE.read_text(), _Loader)["Resources"])
+
+
 def make_tables(client: Any) -> None:
     """Make the tables as they are deployed, so that the keys of test and deployment cannot drift."""
-    resources = yaml.load(TEMPLATE.read_text(), _Loader)["Resources"]
     for name in TABLES:
-        properties = resources[name]["Properties"]
+        properties = _resources()[name]["Properties"]
         wanted = ("AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
         client.create_table(TableName=name, **{key: properties[key] for key in wanted if key in properties})
 
