@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -80,7 +81,7 @@ class Bench:
         """What was told so far: detail-type and study."""
         found = boto3.client("dynamodb").scan(TableName="ExamEventsTable")["Items"]
         entries = sorted((aws.from_item(item) for item in found), key=lambda entry: entry["createdAt"])
-        return [(entry["detailType"], entry["detail"]["StudyInstanceUID"]) for entry in entries]
+        return [(entry["detailType"], json.loads(entry["detail"])["StudyInstanceUID"]) for entry in entries]
 
     def told(self) -> list[str]:
         return sorted(kind.removeprefix("Workitem ") for kind, _ in self.events())
