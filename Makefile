@@ -8,7 +8,7 @@ REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
 REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests --prune urllib3
 REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
-.PHONY: help up down reset bootstrap test bench check lint lock lock-check soak
+.PHONY: help up down reset events bootstrap test bench check lint lock lock-check soak
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ down: ## stop it; what is stored stays
 
 reset: ## stop it and forget what is stored
 	@python -m local reset
+
+events: ## show every notification as it comes
+	@python -m local.events
 
 bootstrap:
 	@./local/bootstrap.sh

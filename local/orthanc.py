@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from local.processes import Server, http_status, require_free
-from local.settings import LocalStackError, Pacs, Settings, write_private
+from local.settings import ROOT, LocalStackError, Pacs, Settings, write_private
 
 USER = "dicom-service"
 # The Orthanc of Debian and Ubuntu does not decode query values.
@@ -25,6 +25,7 @@ class Orthanc:
     def __init__(self, settings: Settings) -> None:
         self._ports = settings.ports
         self._folder = settings.state / "orthanc"
+        self._env_file = settings.env_file
         self._server = Server("orthanc", settings.state)
 
     @property
@@ -104,6 +105,8 @@ class Orthanc:
             "KeepAlive": True,
             "TcpNoDelay": True,
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": False},
+            "LuaScripts": [str(ROOT / "local" / "callback.lua")],
+            "NewExamCallback": {"EnvFile": str(self._env_file)},
             "Worklists": {"Enable": True, "Database": str(self.worklists)},
         }
 

@@ -247,6 +247,9 @@ def post_pinned(
                 decode_content=False,
             )
             response.close()
+        except urllib3.exceptions.NewConnectionError as error:
+            # One of the timeouts to urllib3, but a refusal costs no time.
+            raise DeliveryFailed("UNREACHABLE") from error
         except urllib3.exceptions.TimeoutError as error:
             raise DeliveryFailed("TIMEOUT") from error
         except urllib3.exceptions.SSLError as error:
