@@ -19,6 +19,7 @@ end
 
 local function report(studyId, tags)
   local statistics = ParseJson(RestApiGet('/studies/' .. studyId .. '/statistics'))
+  local patient = ParseJson(RestApiGet('/studies/' .. studyId))['PatientMainDicomTags']
   local modalities, seen = {}, {}
   for _, series in pairs(ParseJson(RestApiGet('/studies/' .. studyId .. '/series'))) do
     local modality = series['MainDicomTags']['Modality']
@@ -31,12 +32,12 @@ local function report(studyId, tags)
     SourceID = 'orthanc',
     StudyInstanceUID = tags['StudyInstanceUID'],
     AccessionNumber = tags['AccessionNumber'],
-    PatientID = tags['PatientID'],
+    PatientID = patient['PatientID'],
     StudyDate = tags['StudyDate'],
     StudyTime = tags['StudyTime'],
     StudyID = tags['StudyID'],
-    NumberOfStudyRelatedSeries = tostring(statistics['CountSeries']),
-    NumberOfStudyRelatedInstances = tostring(statistics['CountInstances']),
+    NumberOfStudyRelatedSeries = string.format('%d', statistics['CountSeries']),
+    NumberOfStudyRelatedInstances = string.format('%d', statistics['CountInstances']),
     ModalitiesInStudy = table.concat(modalities, '\\'),
     EventType = 'STABLE'
   }
