@@ -21,7 +21,7 @@ from local.settings import Pacs, Ports, Settings
 from local.stack import LocalStack
 
 # Template parameters that only make tests quicker.
-TEST_PARAMETERS: Mapping[str, str] = {}
+TEST_PARAMETERS: Mapping[str, str] = {"QuietPeriod": "2"}
 
 
 @dataclass

@@ -8,6 +8,7 @@ from dicom_service.notifications.announce import Announcer, AnnounceSettings
 from dicom_service.notifications.work import Outcome, Queues, work_off
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings, load
+from dicom_service.worklist.opening import open_reconciler
 
 
 @cache
@@ -17,7 +18,8 @@ def settings() -> AnnounceSettings:
 
 @cache
 def announcer() -> Announcer:
-    return Announcer(settings(), connect(load(PacsSettings)))
+    reconcile = open_reconciler().complete_for_exam
+    return Announcer(settings(), connect(load(PacsSettings)), reconcile=reconcile)
 
 
 def look(message: Any, attempt: int) -> Outcome:

@@ -63,7 +63,7 @@ class Announcer:
         settings: AnnounceSettings,
         pacs: Searches,
         *,
-        reconcile: Callable[[str, str, str], object] | None = None,
+        reconcile: Callable[[str, str, str], object],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -107,8 +107,7 @@ class Announcer:
         if study.get("announcedDigest") != content.digest and not self._announce(uid, study, content):
             return Again(1)
         # Also when there was nothing to announce: the function may have been killed right here before.
-        if self._reconcile is not None:
-            self._reconcile(uid, content.accession_number, content.patient_id)
+        self._reconcile(uid, content.accession_number, content.patient_id)
         return Done()
 
     def _incomplete(self, check: Check, study: dict[str, Any], attempt: int) -> Outcome | None:
