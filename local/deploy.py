@@ -88,7 +88,10 @@ class Deployment:
 
     def api_url(self) -> str:
         """Give the API's base URL, which holds the id that the API got when it was made."""
-        return f"{self._settings.endpoint}/_aws/execute-api/{self.outputs()['ApiId']}/{STAGE}"
+        return self._public_url().format(apiId=self.outputs()["ApiId"])
+
+    def _public_url(self) -> str:
+        return f"{self._settings.endpoint}/_aws/execute-api/{{apiId}}/{STAGE}"
 
     def wait_until_healthy(self, seconds: float = 90) -> None:
         """Wait for GET /health to say 200.
@@ -112,6 +115,7 @@ class Deployment:
             "Architecture": LAMBDA_ARCHITECTURE,
             "StageName": STAGE,
             "LocalMode": "true",
+            "PublicUrl": self._public_url(),
             "PacsUrl": pacs.url,
             "PacsAuth": pacs.auth,
             "PacsQuirks": pacs.quirks,

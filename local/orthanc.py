@@ -38,8 +38,12 @@ class Orthanc:
         return self._folder / "worklists"
 
     @property
+    def pid(self) -> int | None:
+        return self._server.pid()
+
+    @property
     def running(self) -> bool:
-        return self._server.pid() is not None
+        return self.pid is not None
 
     def pacs(self) -> Pacs:
         return Pacs(f"{self.url}/dicom-web", USER, self._password(), QUIRKS)

@@ -18,6 +18,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -27,6 +28,7 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from dicom_service import log
 from dicom_service.auth.scope import keep_to_exam
 from dicom_service.errors import BadRequest, NotFound, PayloadTooLarge, ServiceError
+from dicom_service.settings import load, setting
 from dicom_service.uid import is_uid
 
 logger = log.get_logger()
@@ -170,9 +172,19 @@ def _bad_uid(name: str) -> BadRequest:
     )
 
 
+@dataclass(frozen=True)
+class EdgeSettings:
+    """Where callers reach the API, if their request does not tell."""
+
+    public_url: str | None = setting("PUBLIC_URL", default=None)
+
+
 def base_url(app: APIGatewayRestResolver) -> str:
     """Give the URL of this stage as the caller sees it, without a trailing slash."""
     event = app.current_event.raw_event
+    public_url = load(EdgeSettings).public_url
+    if public_url:
+        return public_url.replace("{apiId}", str(event.get("requestContext", {}).get("apiId", "")))
     headers = {key.lower(): value for key, value in (event.get("headers") or {}).items()}
     scheme = headers.get("x-forwarded-proto", "https")
     full = str(event.get("requestContext", {}).get("path") or event.get("path") or "")

@@ -12,6 +12,7 @@ from dicom_service.settings import PacsSettings
 from dicomweb.auth import make_auth
 from dicomweb.client import DicomwebClient, Endpoints, Quirks, Timeouts
 from dicomweb.errors import (
+    BodyUnreadable,
     DicomwebError,
     InvalidUid,
     NotFound,
@@ -108,6 +109,21 @@ def _signer(settings: PacsSettings) -> Callable[..., Mapping[str, str]] | None:
     return sign
 
 
+_TROUBLES: tuple[tuple[type[DicomwebError], int, str, str], ...] = (
+    (PacsUnreachable, 502, "PACS_UNREACHABLE", "The PACS cannot be reached; try again later."),
+    (PacsTimeout, 504, "PACS_TIMEOUT", "The PACS takes too long; try again later or ask for less."),
+    (
+        PacsRefusedCredentials,
+        502,
+        "PACS_REFUSED_CREDENTIALS",
+        "The PACS refuses this service's credentials; tell the operator.",
+    ),
+    (NotSupported, 502, "PACS_NOT_SUPPORTED", "This PACS cannot do that; tell the operator."),
+    (RequestRefused, 502, "PACS_ERROR", "The PACS refuses the request; tell the operator."),
+    (DicomwebError, 502, "PACS_ERROR", "The PACS answers nonsense; try again or tell the operator."),
+)
+
+
 @contextmanager
 def pacs_errors(missing: str = "The PACS does not have it.") -> Iterator[None]:
     """Turn the client's errors into answers (api.md: "PACS trouble is never the caller's fault").
@@ -123,6 +139,10 @@ def pacs_errors(missing: str = "The PACS does not have it.") -> Iterator[None]:
         The PACS does not have what the path names.
     PacsTrouble
         502, 503 or 504, by what went wrong.
+    BadRequest
+        A UID turns out to be none.
+    Unavailable
+        What was to be stored could not be read: our trouble, not the PACS's.
     """
     try:
         yield
@@ -130,23 +150,12 @@ def pacs_errors(missing: str = "The PACS does not have it.") -> Iterator[None]:
         raise errors.NotFound(missing) from error
     except InvalidUid as error:
         raise errors.BadRequest("The path has something that is not a UID.", code="INVALID_UID") from error
-    except PacsUnreachable as error:
-        raise _trouble("The PACS cannot be reached; try again later.", 502, "PACS_UNREACHABLE") from error
-    except PacsTimeout as error:
-        raise _trouble("The PACS takes too long; try again later or ask for less.", 504, "PACS_TIMEOUT") from error
-    except PacsRefusedCredentials as error:
-        detail = "The PACS refuses this service's credentials; tell the operator."
-        raise _trouble(detail, 502, "PACS_REFUSED_CREDENTIALS") from error
+    except BodyUnreadable as error:
+        raise errors.Unavailable("The file to store cannot be read at the moment; try again.") from error
     except PacsBusy as error:
         headers = {"Retry-After": str(error.retry_after or 5)}
-        raise _trouble("The PACS is busy; try again after the time given.", 503, "PACS_BUSY", headers) from error
-    except NotSupported as error:
-        raise _trouble("This PACS cannot do that; tell the operator.", 502, "PACS_NOT_SUPPORTED") from error
-    except RequestRefused as error:
-        raise _trouble("The PACS refuses the request; tell the operator.", 502, "PACS_ERROR") from error
+        detail = "The PACS is busy; try again after the time given."
+        raise errors.PacsTrouble(detail, status=503, code="PACS_BUSY", headers=headers) from error
     except DicomwebError as error:
-        raise _trouble("The PACS answers nonsense; try again or tell the operator.", 502, "PACS_ERROR") from error
-
-
-def _trouble(detail: str, status: int, code: str, headers: Mapping[str, str] | None = None) -> errors.PacsTrouble:
-    return errors.PacsTrouble(detail, status=status, code=code, headers=headers)
+        _, status, code, detail = next(row for row in _TROUBLES if isinstance(error, row[0]))
+        raise errors.PacsTrouble(detail, status=status, code=code) from error
