@@ -35,16 +35,17 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
-def create_table(resource: str) -> str:
+def create_table(resource: str, name: str = "") -> str:
     """Make a table with the very keys that template.yaml gives it, so that tests and deployment cannot drift."""
+    name = name or resource
     properties = yaml.load(TEMPLATE.read_text(), _Loader)["Resources"][resource]["Properties"]
     aws.dynamodb().create_table(
-        TableName=resource,
+        TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=properties["AttributeDefinitions"],
         KeySchema=properties["KeySchema"],
     )
-    return resource
+    return name
 
 
 def study(uid: str = STUDY, patient: str = PATIENT, birth_date: str | None = BIRTH_DATE) -> dict[str, Any]:

@@ -31,9 +31,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def log() -> Iterator[io.StringIO]:
     """Everything that is logged, as it leaves the process."""
     text = io.StringIO()
-    handlers = [
-        entry for entry in logging.getLogger("dicom-service").handlers if isinstance(entry, logging.StreamHandler)
-    ]
+    loggers = [logging.getLogger(name) for name in ("dicom-service", "dicom-service-audit")]
+    handlers = [entry for one in loggers for entry in one.handlers if isinstance(entry, logging.StreamHandler)]
     before = [handler.setStream(text) for handler in handlers]
     yield text
     for handler, stream in zip(handlers, before, strict=True):

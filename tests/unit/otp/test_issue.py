@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -129,6 +130,18 @@ def test_every_happening_leaves_an_audit_line_with_dicoms_codes(world: World, lo
     assert lines[2]["ActiveParticipant"]["NetworkAccessPointID"] == "198.51.100.9"
     assert lines[3]["EventOutcomeDescription"] == "wrong"
     assert all(line["ParticipantObject"]["studyHash"] for line in lines)
+
+
+def test_a_quiet_log_does_not_silence_the_audit_trail(world: World, log: io.StringIO) -> None:
+    service = logging.getLogger("dicom-service")
+    level = service.level
+    service.setLevel("CRITICAL")
+    try:
+        world.issue()
+    finally:
+        service.setLevel(level)
+
+    assert len(audit_lines(log.getvalue())) == 1
 
 
 def test_a_link_is_made_from_the_template(world: World) -> None:

@@ -17,6 +17,8 @@ in it.
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from aws_lambda_powertools import Logger
+
 from dicom_service import log
 
 Happening = Literal["issued", "redeemed", "rejected", "locked", "revoked"]
@@ -36,7 +38,8 @@ _CODES: dict[Happening, tuple[tuple[str, str], tuple[str, str], int]] = {
     "revoked": (_ALERT, _CHANGED, 0),
 }
 
-logger = log.get_logger()
+# A logger of its own with a level of its own: who quiets the log must not silence the audit trail with it.
+logger = Logger(service="dicom-service-audit", level="INFO")
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ def audit(happening: Happening, actor: Actor, *, otp_id: str, study_uid: str | N
     }
     if reason:
         line["EventOutcomeDescription"] = reason
-    logger.info(f"one-time password {happening}", extra={"audit": line})
+    request_id = log.get_logger().get_current_keys().get("requestId")
+    logger.info(f"one-time password {happening}", extra={"audit": line, "requestId": request_id})
 
 
 def _dcm(code: tuple[str, str]) -> dict[str, str]:

@@ -1,0 +1,90 @@
+"""One-time passwords: what redeeming costs beside one bare conditional write, and how often each step calls DynamoDB.
+
+Runs in this process on the DynamoDB of a local stack: `make up`, then `. local/.state/env` with its variables exported.
+"""
+
+import io
+import logging
+import os
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.table import Row, pairs
+from dicom_service import aws
+from dicom_service.otp.store import OtpTables
+from tests.otp_world import World, create_table, keyring, master_secret
+
+ROUNDS = 200
+WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
+
+
+def measure() -> Iterator[Row]:
+    """Give redeem beside a bare conditional write, and the calls of issue, redeem and a miss."""
+    world = _world()
+    issued = iter([world.issue() for _ in range(ROUNDS + 20)])
+    bare = iter([world.issue()["otpId"] for _ in range(ROUNDS + 20)])
+    timed = pairs(lambda: world.redeem(next(issued)), lambda: _bare_write(world, next(bare)), rounds=ROUNDS, warm_up=10)
+    p50 = [1000 * statistics.median(side) for side in (timed.ours, timed.theirs)]
+    yield Row("OTP: redeem, p50", "one bare conditional write", p50[0], "ms", p50[1], p50[0] / p50[1], 2.5)
+    again = world.issue(max_uses=2)
+    world.redeem(again)
+    for name, step, aim in (
+        ("issue", world.issue, 1),
+        ("redeem", lambda: world.redeem(again), 2),
+    ):
+        calls, items = _counted(step)
+        yield Row(f"OTP: write calls of one {name}", "aim", calls, "calls", aim=aim)
+        yield Row(f"OTP: items written by one {name}", "", items, "items")
+
+
+def _world() -> World:
+    """Make tables for this run alone, in a stack that is running."""
+    if "AWS_ENDPOINT_URL" not in os.environ:
+        raise SystemExit("make up; set -a; . local/.state/env; set +a")
+    os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
+    _write_the_audit_trail_nowhere()
+    run = str(time.time_ns())
+    tables = OtpTables(
+        *(create_table(name, f"{name}-{run}") for name in ("OtpsTable", "AccessTokensTable", "ExamEventsTable"))
+    )
+    return World(tables, keyring(master_secret(f"otp-{run}")))
+
+
+def _write_the_audit_trail_nowhere() -> None:
+    # Its lines are still made, since deployed functions make them too.
+    for handler in logging.getLogger("dicom-service-audit").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(io.StringIO())
+
+
+def _bare_write(world: World, otp_id: str) -> None:
+    """Do the least that single use can cost: one conditional write, nothing compared, no token, no event."""
+    aws.dynamodb().update_item(
+        TableName=world.tables.otps,
+        Key=aws.to_item({"otpId": otp_id}),
+        UpdateExpression="SET #uses = #uses + :one",
+        ConditionExpression="#uses < maxUses",
+        ExpressionAttributeNames={"#uses": "uses"},
+        ExpressionAttributeValues=aws.to_item({":one": 1}),
+    )
+
+
+def _counted(step: Any) -> tuple[int, int]:
+    """Give how many write calls a step makes, and how many items they write."""
+    calls: Counter[str] = Counter()
+    items = 0
+
+    def count(model: Any, params: Any, **_: Any) -> None:
+        nonlocal items
+        if model.name in WRITES:
+            calls[model.name] += 1
+            items += len(params.get("TransactItems", [1])) if "TransactItems" in params else 1
+
+    events = aws.dynamodb().meta.events
+    events.register("provide-client-params.dynamodb", lambda params, model, **_: count(model, params))
+    step()
+    aws.forget_clients()
+    return sum(calls.values()), items
