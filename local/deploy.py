@@ -13,6 +13,7 @@ import yaml
 from botocore.exceptions import ClientError
 
 from local.build import LAMBDA_ARCHITECTURE, PYTHON_VERSION, ensure_build, sam, tool_environment
+from local.orthanc import Orthanc
 from local.processes import http_status
 from local.settings import (
     ADMINISTRATOR,
@@ -110,6 +111,8 @@ class Deployment:
             time.sleep(0.5)
 
     def _parameters(self, pacs: Pacs) -> dict[str, str]:
+        # Our own Orthanc shows the worklist to modalities; somebody else's PACS is not ours to write to.
+        files = {} if self._settings.external_pacs else {"WorklistFiles": str(Orthanc(self._settings).worklists)}
         return {
             "PythonRuntime": f"python{PYTHON_VERSION}",
             "Architecture": LAMBDA_ARCHITECTURE,
@@ -119,6 +122,7 @@ class Deployment:
             "PacsUrl": pacs.url,
             "PacsAuth": pacs.auth,
             "PacsQuirks": pacs.quirks,
+            **files,
             **self._settings.parameters,
         }
 
