@@ -10,6 +10,8 @@ import urllib3.exceptions
 
 from dicomweb.errors import BodyUnreadable
 
+_TOGETHER = 64 * 1024
+
 
 @dataclass(frozen=True)
 class Body:
@@ -38,6 +40,8 @@ class Body:
 class Sending:
     """One pass over a body; its ``len()`` makes requests send Content-Length instead of chunks.
 
+    Short pieces go out together: each one alone would be a packet of its own and wake the PACS for it.
+
     Iterating raises BodyUnreadable when the body cannot be read or is not as long as announced.
     """
 
@@ -49,12 +53,21 @@ class Sending:
 
     def __iter__(self) -> Iterator[bytes]:
         sent = 0
+        pending = bytearray()
         try:
             for piece in self._body.open():
                 sent += len(piece)
                 if sent > self._body.length:
                     break
+                if len(pending) + len(piece) <= _TOGETHER:
+                    pending += piece
+                    continue
+                if pending:
+                    yield bytes(pending)
+                    pending.clear()
                 yield piece
+            if pending and sent == self._body.length:
+                yield bytes(pending)
         except (OSError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             # Left as it is, the HTTP library would take it for trouble with the connection to the PACS.
             raise BodyUnreadable("what was to be sent could not be read") from error

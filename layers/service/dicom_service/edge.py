@@ -14,7 +14,6 @@ A function's module stays small::
     lambda_handler = serve(app)
 """
 
-import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping
@@ -123,8 +122,11 @@ def body_bytes(app: APIGatewayRestResolver, limit: int) -> bytes:
     if not app.current_event.raw_event.get("isBase64Encoded"):
         body = raw.encode()
     else:
+        # Several times as fast as the standard library, whose decoder took longer than the rest of an upload here.
+        import pybase64
+
         try:
-            body = base64.b64decode(raw, validate=True)
+            body = pybase64.b64decode(raw, validate=True)
         except (binascii.Error, ValueError) as error:
             raise BadRequest("The body is not valid base64.") from error
     if len(body) > limit:

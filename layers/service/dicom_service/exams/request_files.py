@@ -1,9 +1,9 @@
 """The files of an upload request: ``multipart/form-data`` (RFC 7578) or one bare ``application/dicom`` body."""
 
-import io
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from multipart import MultipartError, MultipartParser, parse_options_header
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from dicom_service.errors import BadRequest
 
@@ -60,22 +60,27 @@ def read_files(content_type: str, body: bytes) -> list[UploadedFile]:
 def _form_files(boundary: str, body: bytes) -> list[UploadedFile]:
     if not boundary:
         raise BadRequest("The multipart body has no boundary.", code="INVALID_MULTIPART")
-    parser = MultipartParser(
-        io.BytesIO(body),
-        boundary,
-        content_length=len(body),
-        part_limit=MAX_FILES,
-        memory_limit=len(body) + 1,
-        spool_limit=len(body) + 1,
-        strict=False,
-    )
+    files = []
     try:
-        parts = [part for part in parser if part.filename is not None or part.content_type.startswith("application/")]
-        return [
-            UploadedFile(_shown(part.filename) or f"file {number}", part.raw) for number, part in enumerate(parts, 1)
-        ]
+        for number, (segment, content) in enumerate(_segments(boundary, body), 1):
+            files.append(UploadedFile(_shown(segment.filename) or f"file {number}", content))
     except MultipartError as error:
         raise BadRequest("The multipart body cannot be read.", code="INVALID_MULTIPART") from error
+    return files
+
+
+def _segments(boundary: str, body: bytes) -> Iterator[tuple[MultipartSegment, bytes]]:
+    """Yield the files among the form fields, each copied once: the parser gets the body whole and slices it."""
+    with PushMultipartParser(boundary, content_length=len(body), max_segment_count=MAX_FILES) as parser:
+        segment: MultipartSegment | None = None
+        pieces: list[bytes] = []
+        for event in parser.parse(body):
+            if isinstance(event, MultipartSegment):
+                segment, pieces = event, []
+            elif event:
+                pieces.append(event)
+            elif segment and (segment.filename is not None or (segment.content_type or "").startswith("application/")):
+                yield segment, b"".join(pieces)
 
 
 def _shown(filename: str | None) -> str:
