@@ -101,7 +101,7 @@ class InstanceStream:
         for piece in self._pieces():
             pending += piece
             while len(pending) >= chunk:
-                yield bytes(pending[:chunk])
+                yield bytes(memoryview(pending)[:chunk])  # a slice of a bytearray would be one copy more
                 del pending[:chunk]
         if pending:
             yield bytes(pending)

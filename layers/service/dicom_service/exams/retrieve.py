@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -63,13 +64,15 @@ def retrieve_file(client: DicomwebClient, name: InstanceName, cache: CacheSettin
         The cache bucket refuses.
     """
     with pacs_errors(_NO_INSTANCE), client.retrieve_instance(*_uids(name)) as stream:
-        pieces = _pieces(stream.iter_bytes())
+        pieces = stream.iter_bytes(_PART)
         head = next(pieces, b"")
         # Only the last piece is shorter than a part, so a short first one is the whole file.
         if len(head) <= LARGEST_ANSWER:
             return Retrieved(head)
+        parts = chain((head,), pieces)
+        del head  # or the first part would stay in memory until the last is sent
         key = f"instances/{name.study_uid}/{name.series_uid}/{name.file_name}"
-        _stream_to_cache(cache.bucket, key, head, pieces)
+        _stream_to_cache(cache.bucket, key, parts)
     return Retrieved(None, _link(cache.bucket, key, name.file_name))
 
 
@@ -77,26 +80,14 @@ def _uids(name: InstanceName) -> tuple[str, str, str]:
     return name.study_uid, name.series_uid, name.instance_uid
 
 
-def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Join chunks to parts of the size that S3 takes for a multipart upload."""
-    buffer = bytearray()
-    for chunk in chunks:
-        buffer += chunk
-        while len(buffer) >= _PART:
-            yield bytes(buffer[:_PART])
-            del buffer[:_PART]
-    if buffer:
-        yield bytes(buffer)
-
-
-def _stream_to_cache(bucket: str, key: str, head: bytes, rest: Iterator[bytes]) -> None:
+def _stream_to_cache(bucket: str, key: str, pieces: Iterator[bytes]) -> None:
     try:
         upload = aws.s3().create_multipart_upload(Bucket=bucket, Key=key, ContentType="application/dicom")
         done = False
         try:
-            parts: list[Any] = [_part(bucket, key, upload["UploadId"], 1, head)]
-            for number, piece in enumerate(rest, 2):
-                parts.append(_part(bucket, key, upload["UploadId"], number, piece))
+            parts: list[Any] = [
+                _part(bucket, key, upload["UploadId"], number, piece) for number, piece in enumerate(pieces, 1)
+            ]
             aws.s3().complete_multipart_upload(
                 Bucket=bucket, Key=key, UploadId=upload["UploadId"], MultipartUpload={"Parts": parts}
             )
