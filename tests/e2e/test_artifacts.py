@@ -7,54 +7,14 @@ import sys
 from collections.abc import Iterator
 from email.parser import HeaderParser
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
+from local.artifacts import IN_THE_RUNTIME, Artifacts, lambda_packages
 from local.build import ensure_build
 from local.settings import ROOT
 
 LIMIT = 250 * 1024 * 1024  # Lambda: a function's code and layers together, unpacked
-# Lambda's Python has these; a copy in a layer would shadow them and cost a third of the room.
-IN_THE_RUNTIME = ("boto3", "botocore", "s3transfer")
-
-
-class Loader(yaml.SafeLoader):
-    """Reads a template's plain values and !Ref; SAM writes most of what it built in the long form."""
-
-
-Loader.add_multi_constructor("!", lambda loader, suffix, node: {suffix: getattr(node, "value", None)})
-
-
-class Artifacts:
-    """The built template and the folders that it names."""
-
-    def __init__(self, template: Path) -> None:
-        self._folder = template.parent
-        document = yaml.load(template.read_text(), Loader)
-        self._resources: dict[str, Any] = document["Resources"]
-        self._common_layers: list[dict[str, str]] = document["Globals"]["Function"]["Layers"]
-
-    def _of_type(self, kind: str) -> dict[str, Any]:
-        return {name: r["Properties"] for name, r in self._resources.items() if r["Type"] == kind}
-
-    @property
-    def layers(self) -> dict[str, Path]:
-        found = self._of_type("AWS::Serverless::LayerVersion")
-        return {name: (self._folder / layer["ContentUri"]).resolve() for name, layer in found.items()}
-
-    @property
-    def functions(self) -> dict[str, tuple[Path, list[str]]]:
-        """Each function's code and the names of its layers."""
-        found = self._of_type("AWS::Serverless::Function")
-        return {
-            name: (
-                (self._folder / function["CodeUri"]).resolve(),
-                [layer["Ref"] for layer in self._common_layers + function.get("Layers", [])],
-            )
-            for name, function in found.items()
-        }
 
 
 @pytest.fixture(scope="module")
@@ -130,19 +90,14 @@ def test_layers_carry_bytecode(artifacts: Artifacts) -> None:
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What Lambda's own Python offers: boto3 and what it stands on."""
-    folder = tmp_path_factory.mktemp("runtime")
-    site = Path(yaml.__file__).parent.parent
-    for name in (*IN_THE_RUNTIME, "jmespath", "dateutil", "six.py", "urllib3"):
-        (folder / name).symlink_to(site / name)
-    return folder
+    return lambda_packages(tmp_path_factory.mktemp("runtime"))
 
 
 def test_each_function_imports_with_its_layers_alone(artifacts: Artifacts, runtime: Path) -> None:
     """MiniStack's own packages are in reach of the functions there, so only this tells a dependency left out."""
     assert artifacts.functions
-    for name, (code, layers) in artifacts.functions.items():
-        paths = [str(code), *(str(artifacts.layers[layer] / "python") for layer in layers), str(runtime)]
+    for name in artifacts.functions:
+        paths = [str(path) for path in artifacts.import_path(name, runtime)]
         program = f"import sys; sys.path[:0] = {paths!r}; import app; assert callable(app.lambda_handler)"
         environment = {"PATH": os.defpath, "AWS_DEFAULT_REGION": "us-east-1"}
         done = subprocess.run(

@@ -21,7 +21,7 @@ DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 100, 1000, 1_000_000
 _NO_STUDY = "The PACS has no exam with this StudyInstanceUID."
 _NO_SERIES = "The PACS has no such series in this exam."
 # What people expect in a list beyond what PS3.18 Table 10.6.3-3 has every PACS return.
-_STUDY_FIELDS = ("StudyDescription", "ModalitiesInStudy", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
+STUDY_FIELDS = ("StudyDescription", "ModalitiesInStudy", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def search_studies(client: DicomwebClient, filters: Mapping[str, str], page: Pag
             limit=page.limit,
             offset=page.offset,
             fuzzy="PatientName" in filters,
-            includefields=_STUDY_FIELDS,
+            includefields=STUDY_FIELDS,
         )
 
 

@@ -1,0 +1,54 @@
+"""DICOM files of any size for benchmarks, each with UIDs of its own at no cost."""
+
+from __future__ import annotations
+
+import io
+import random
+import uuid
+from dataclasses import dataclass
+
+
+def new_uid() -> str:
+    """A UID of always the same length (PS3.5 §B.2), so that it can be put in the place of another."""
+    return f"2.25.{uuid.uuid4().int | 1 << 127}"
+
+
+@dataclass(frozen=True)
+class Template:
+    """A DICOM file whose UIDs are to be replaced."""
+
+    content: bytes
+    study_uid: str
+    series_uid: str
+    instance_uid: str
+
+    def instance(self) -> bytes:
+        """Give the next instance of the same series."""
+        return self.content.replace(self.instance_uid.encode(), new_uid().encode())
+
+    def study(self) -> bytes:
+        """Give the only instance of a study of its own."""
+        return (
+            self.instance()
+            .replace(self.study_uid.encode(), new_uid().encode())
+            .replace(self.series_uid.encode(), new_uid().encode())
+        )
+
+
+def template(side: int | None = None) -> Template:
+    """Make a CT image of `side` × `side` pixels of 2 bytes, or pydicom's CT_small (128 × 128) with UIDs of its own."""
+    import pydicom
+    from pydicom.data import get_testdata_file
+
+    path = get_testdata_file("CT_small.dcm")
+    dataset = pydicom.dcmread(str(path))
+    uids = new_uid(), new_uid(), new_uid()
+    for keyword, uid in zip(("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"), uids, strict=True):
+        setattr(dataset, keyword, uid)
+    dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID(uids[2])
+    if side:
+        dataset.Rows = dataset.Columns = side
+        dataset.PixelData = random.Random(side).randbytes(side * side * 2)
+    written = io.BytesIO()
+    dataset.save_as(written)
+    return Template(written.getvalue(), *uids)

@@ -1,0 +1,66 @@
+"""Cold starts: what each built function imports before its first request, against what every function needs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.table import Row, own_figure, pairs
+from local.artifacts import Artifacts, lambda_packages
+from local.build import ensure_build
+
+AIM = 1.3
+ROUNDS = 7
+# What every function of this kind imports: the AWS SDK, a logger, a resolver of REST API events.
+ALONE = (
+    "import boto3; from aws_lambda_powertools import Logger; "
+    "from aws_lambda_powertools.event_handler import APIGatewayRestResolver"
+)
+# Only what decodes pixels or reads every kind of text may need these, and then not before it does.
+HEAVY = ("pydicom", "numpy", "PIL", "cryptography")
+TIMED = """
+import sys, time
+sys.path[:0] = {paths!r}
+started = time.process_time()
+{statement}
+print(time.process_time() - started, *(name for name in {heavy!r} if name in sys.modules))
+"""
+
+
+def measure() -> Iterator[Row]:
+    artifacts = Artifacts(ensure_build()[1])
+    with tempfile.TemporaryDirectory() as folder:
+        runtime = lambda_packages(Path(folder))
+        for name in sorted(artifacts.functions):
+            yield _function(name, artifacts.import_path(name, runtime))
+
+
+def _function(name: str, paths: Sequence[Path]) -> Row:
+    heavy: set[str] = set()
+
+    def ours() -> float:
+        seconds, found = _import("import app", paths)
+        heavy.update(found)
+        return seconds
+
+    def theirs() -> float:
+        return _import(ALONE, paths)[0]
+
+    compared = pairs(ours, theirs, rounds=ROUNDS, timed=own_figure)
+    noted = f"import {name}" + (f" (with {', '.join(sorted(heavy))})" if heavy else "")
+    return compared.row(noted, "boto3 + Powertools", aim=AIM)
+
+
+def _import(statement: str, paths: Sequence[Path]) -> tuple[float, list[str]]:
+    """Import in a fresh interpreter that sees nothing else; give processor seconds and the heavy modules."""
+    program = TIMED.format(paths=[str(path) for path in paths], statement=statement, heavy=HEAVY)
+    environment = {"PATH": os.defpath, "AWS_DEFAULT_REGION": "us-east-1"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    seconds, *found = done.stdout.split()
+    return float(seconds), found

@@ -1,0 +1,162 @@
+"""A PACS and the stores for benchmarks: a real Orthanc and MiniStack on free ports, and handlers called in process."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+import requests
+import yaml
+
+from dicom_service import aws
+from local.ministack import MiniStack
+from local.orthanc import Orthanc
+from local.processes import free_ports
+from local.settings import ROOT, Pacs, Ports, Settings
+
+CACHE_BUCKET, EXAMS_TABLE, PACS_SECRET = "benchmark-cache", "Exams", "pacs"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads a template; what its functions (!Ref, !Sub …) make is of no interest here."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: suffix)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """What a benchmark talks to.
+
+    Parameters
+    ----------
+    pacs
+        The PACS, to be asked past the service.
+    http
+        A session with the PACS's credentials that keeps its connection open.
+    """
+
+    pacs: Pacs
+    http: requests.Session
+
+    def store(self, *files: bytes) -> requests.Response:
+        """Send DICOM files to the PACS as they are (STOW-RS), with nothing but `requests`."""
+        return self.send(*stow_body(*files))
+
+    def send(self, content_type: str, body: Any) -> requests.Response:
+        headers = {"Content-Type": content_type, "Accept": "application/dicom+json"}
+        response = self.http.post(f"{self.pacs.url}/studies", data=body, headers=headers, timeout=300)
+        response.raise_for_status()
+        return response
+
+
+@contextmanager
+def running() -> Iterator[Servers]:
+    """Start both servers, point the process's environment at them, and stop them in the end."""
+    with tempfile.TemporaryDirectory(prefix="dicom-service-bench-") as folder:
+        settings = Settings(Path(folder), Ports(*free_ports(3)))
+        settings.prepare()
+        orthanc, cloud = Orthanc(settings), MiniStack(settings)
+        before = dict(os.environ)
+        try:
+            orthanc.start()
+            cloud.start()
+            os.environ.update(settings.aws_environment())
+            os.environ.update(_make_stores(orthanc.pacs()))
+            aws.forget_clients()
+            with requests.Session() as http:
+                http.trust_env = False
+                http.auth = (orthanc.pacs().user, orthanc.pacs().password)
+                yield Servers(orthanc.pacs(), http)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            cloud.stop()
+            orthanc.stop()
+
+
+def _make_stores(pacs: Pacs) -> dict[str, str]:
+    """Make table, queue, bucket and secret; give the environment of the functions that use them."""
+    table = yaml.load((ROOT / "template.yaml").read_text(), _Loader)["Resources"]["ExamsTable"]["Properties"]
+    schema = {name: table[name] for name in ("AttributeDefinitions", "KeySchema", "BillingMode")}
+    boto3.client("dynamodb").create_table(TableName=EXAMS_TABLE, **schema)
+    boto3.client("s3").create_bucket(Bucket=CACHE_BUCKET)
+    secret = f'{{"username": "{pacs.user}", "password": "{pacs.password}"}}'
+    boto3.client("secretsmanager").create_secret(Name=PACS_SECRET, SecretString=secret)
+    return {
+        "PACS_URL": pacs.url,
+        "PACS_AUTH": pacs.auth,
+        "PACS_QUIRKS": pacs.quirks,
+        "PACS_SECRET_ARN": PACS_SECRET,
+        "EXAMS_TABLE": EXAMS_TABLE,
+        "EXAM_CHECKS_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="checks")["QueueUrl"],
+        "CACHE_BUCKET": CACHE_BUCKET,
+    }
+
+
+def function(name: str) -> ModuleType:
+    """Import a function's module anew, as Lambda does at a cold start."""
+    spec = importlib.util.spec_from_file_location(f"{name}_app", ROOT / "functions" / name / "app.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def api_event(
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+) -> dict[str, Any]:
+    """Make the event that a REST API with binary media types sends a function (proxy integration)."""
+    all_headers = {"Host": "api.example.org", "X-Forwarded-Proto": "https", "Accept": "*/*", **(headers or {})}
+    return {
+        "resource": path,
+        "path": path,
+        "httpMethod": method,
+        "headers": all_headers,
+        "multiValueHeaders": {name: [value] for name, value in all_headers.items()},
+        "queryStringParameters": dict(query) if query else None,
+        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} if query else None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {
+            "requestId": str(uuid.uuid4()),
+            "stage": "v1",
+            "path": f"/v1{path}",
+            "httpMethod": method,
+            "identity": {"sourceIp": "192.0.2.1"},
+        },
+        "body": base64.b64encode(body).decode() if body else None,
+        "isBase64Encoded": bool(body),
+    }
+
+
+def stow_body(*files: bytes) -> tuple[str, bytes]:
+    """Make the body of a STOW-RS request, and its content type."""
+    boundary = uuid.uuid4().hex
+    head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+    body = b"".join(piece for file in files for piece in (head, file, b"\r\n")) + f"--{boundary}--\r\n".encode()
+    return f'multipart/related; type="application/dicom"; boundary={boundary}', body
+
+
+def form_body(file: bytes) -> tuple[str, bytes]:
+    """Make the body that ``curl -F file=@…`` sends, and its content type."""
+    boundary = f"------------------------{uuid.uuid4().hex[:22]}"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="image.dcm"\r\n'
+    head += "Content-Type: application/octet-stream\r\n\r\n"
+    return f"multipart/form-data; boundary={boundary}", head.encode() + file + f"\r\n--{boundary}--\r\n".encode()
