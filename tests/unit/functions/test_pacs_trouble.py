@@ -62,8 +62,11 @@ def test_a_pacs_that_is_down_is_unreachable(function: str, invoke: Invoke, close
     ],
 )
 def test_trouble_is_told_by_name_and_in_time(
-    function: str, misbehaviour: PacsAnswer, status: int, code: str, invoke: Invoke
+    function: str, misbehaviour: PacsAnswer, status: int, code: str, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if code == "PACS_TIMEOUT":
+        monkeypatch.setenv("PACS_READ_TIMEOUT", "0.4")
+        monkeypatch.setenv("PACS_TOTAL_TIMEOUT", "1.2")
     with FakePacs(misbehaviour) as pacs:
         started = time.monotonic()
         given = invoke(function, pacs.url)
