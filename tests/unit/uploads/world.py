@@ -180,7 +180,8 @@ class World:
 
     def told(self) -> list[dict[str, Any]]:
         """The events in the outbox."""
-        return [aws.from_item(item) for item in aws.dynamodb().scan(TableName="ExamEvents")["Items"]]
+        items = [aws.from_item(item) for item in aws.dynamodb().scan(TableName="ExamEvents")["Items"]]
+        return [{**item, "detail": json.loads(item["detail"])} for item in items]
 
 
 def event_body(entry: Any, *, with_version: bool = True) -> str:
