@@ -47,7 +47,7 @@ class Killer:
 @contextmanager
 def killing(world: World, killer: Killer) -> Iterator[None]:
     """Let every AWS call and every request to the PACS pass through the killer."""
-    clients = [aws.s3(), aws.dynamodb(), aws.sqs()]
+    clients: list[Any] = [aws.s3(), aws.dynamodb(), aws.sqs()]
     store = world.pacs.store_instances
     originals = [client._make_api_call for client in clients]
 
@@ -56,13 +56,14 @@ def killing(world: World, killer: Killer) -> Iterator[None]:
 
     for client, original in zip(clients, originals, strict=True):
         client._make_api_call = wrapped(original)
-    world.pacs.store_instances = lambda parts, study=None: killer.around(lambda: store(parts, study))  # type: ignore[method-assign]
+    pacs: Any = world.pacs
+    pacs.store_instances = lambda parts: killer.around(lambda: store(parts))
     try:
         yield
     finally:
         for client, original in zip(clients, originals, strict=True):
             client._make_api_call = original
-        world.pacs.store_instances = store  # type: ignore[method-assign]
+        pacs.store_instances = store
 
 
 def stage(world: World) -> tuple[str, list[str]]:
