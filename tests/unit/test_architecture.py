@@ -1,0 +1,139 @@
+"""The house rules that no linter knows (CONTRIBUTING.md), read off the syntax trees of the tracked sources."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+AWS = {"boto3", "botocore", "aws_lambda_powertools", "dicom_service", "functions", "app"}
+# Who must not import what, by the folder a file is in.
+FORBIDDEN = {
+    "layers/dicomweb/": AWS | {"imaging"},
+    "layers/imaging/": AWS | {"dicomweb", "requests"},
+    "layers/service/": {"functions", "app", "local", "tests"},
+    "functions/": {"boto3", "botocore", "requests", "urllib3", "os", "functions", "local", "tests"},
+}
+SHIPPED = ("functions/", "layers/", "local/", "scripts/")
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+LONGEST_HANDLER_MODULE = 60
+MACHINE_PATH = re.compile(r"(?<![\w.}/~:-])/(?:work|home|Users|root|tmp)/\w")
+
+
+def _tracked(*patterns: str) -> list[str]:
+    # Also what is new and not added yet, so that a rule holds before the commit.
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return sorted(name for name in listed if (ROOT / name).is_file())
+
+
+SOURCES = _tracked("*.py")
+TREES = {name: ast.parse((ROOT / name).read_text()) for name in SOURCES}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Give the top package of every absolute import, at whatever depth of the file it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+def caught_too_widely(tree: ast.AST) -> Iterator[int]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+            if any(kind is None or getattr(kind, "id", "") in ("Exception", "BaseException") for kind in kinds):
+                yield node.lineno
+
+
+def import_fallbacks(tree: ast.AST) -> Iterator[int]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try) and any(isinstance(line, ast.Import | ast.ImportFrom) for line in node.body):
+            yield node.lineno
+
+
+def long_functions(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+            length = (node.end_lineno or first.lineno) - first.lineno + 1
+            if length > LONGEST_FUNCTION:
+                yield f"{node.name} ({length} lines)"
+
+
+def path_edits(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.Assign | ast.Delete):
+            targets = node.targets
+        elif isinstance(node, ast.AugAssign):
+            targets = [node.target]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            targets = [node.func.value]
+        yield from (text for text in map(ast.unparse, targets) if re.match(r"sys\.path\b", text))
+
+
+def undocumented(tree: ast.Module) -> Iterator[str]:
+    """Give the public modules, classes and functions without a docstring; nested functions are private."""
+    if not ast.get_docstring(tree):
+        yield "the module"
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+            if not ast.get_docstring(node):
+                yield node.name
+            for member in node.body if isinstance(node, ast.ClassDef) else []:
+                if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
+                    overrides = any(getattr(mark, "id", "") == "overload" for mark in member.decorator_list)
+                    if not overrides and not ast.get_docstring(member):
+                        yield f"{node.name}.{member.name}"
+
+
+def test_the_sources_are_there() -> None:
+    # A wrong folder would let every rule below hold for nothing.
+    for folder in (*FORBIDDEN, "tests/", "local/"):
+        assert any(name.startswith(folder) for name in SOURCES), folder
+
+
+@pytest.mark.parametrize("folder", FORBIDDEN)
+def test_imports_point_down_only(folder: str) -> None:
+    wrong = {
+        name: sorted(found)
+        for name in SOURCES
+        if name.startswith(folder) and (found := set(imported(TREES[name])) & FORBIDDEN[folder])
+    }
+    assert not wrong
+
+
+def test_files_and_functions_stay_small() -> None:
+    lines = {name: len((ROOT / name).read_text().splitlines()) for name in SOURCES}
+    assert not {name: count for name, count in lines.items() if count >= LONGEST_FILE}
+    handlers = {name: count for name, count in lines.items() if re.fullmatch(r"functions/\w+/app\.py", name)}
+    assert handlers and not {name: count for name, count in handlers.items() if count > LONGEST_HANDLER_MODULE}
+    shipped = [name for name in SOURCES if name.startswith(SHIPPED)]
+    assert not {name: found for name in shipped if (found := list(long_functions(TREES[name])))}
+
+
+def test_nothing_is_caught_wholesale_and_no_import_has_a_fallback() -> None:
+    shipped = [name for name in SOURCES if name.startswith(SHIPPED)]
+    assert not {name: lines for name in shipped if (lines := list(caught_too_widely(TREES[name])))}
+    assert not {name: lines for name in shipped if (lines := list(import_fallbacks(TREES[name])))}
+
+
+def test_no_source_edits_the_import_path() -> None:
+    assert not {name: lines for name in SOURCES if (lines := list(path_edits(TREES[name])))}
+
+
+def test_no_file_names_a_place_on_somebodys_machine() -> None:
+    text = _tracked("*.py", "*.md", "*.yaml", "*.toml", "*.json", "*.sh", "*.lua", "Makefile", "**/Makefile")
+    assert not [name for name in text if MACHINE_PATH.search((ROOT / name).read_text())]
+
+
+def test_what_is_public_says_what_it_is_for() -> None:
+    public = [name for name in SOURCES if name.startswith("layers/") and not Path(name).name.startswith("_")]
+    assert not {name: missing for name in public if (missing := list(undocumented(TREES[name])))}
