@@ -4,6 +4,7 @@ import importlib
 import os
 import pkgutil
 import platform
+import signal
 import sys
 import time
 
@@ -15,7 +16,9 @@ def main(names: list[str]) -> int:
     rows: list[Row] = []
     for name in names or all_benchmarks():
         print(f"… {name}", file=sys.stderr, flush=True)
-        rows += importlib.import_module(f"benchmarks.{name}").measure()
+        for row in importlib.import_module(f"benchmarks.{name}").measure():
+            print("  " + "  ".join(row.cells()), file=sys.stderr, flush=True)
+            rows.append(row)
     print(f"\n{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {os.cpu_count()} cores\n")
     print(show(rows))
     return 1 if any(row.met is False for row in rows) else 0
@@ -27,4 +30,6 @@ def all_benchmarks() -> list[str]:
 
 
 if __name__ == "__main__":
+    # Asked to stop, a benchmark still stops the servers that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))

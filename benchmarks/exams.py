@@ -33,7 +33,7 @@ def _uploads(servers: Servers) -> Iterator[Row]:
     alone.registry = lambda: NoStores()  # type: ignore[attr-defined]
     for size, side in SIZES.items():
         file = template(side)
-        rounds = 15 if side == 1400 else 41
+        rounds = 11 if side == 1400 else 21
         name = f"POST /exams, {size}"
         compared = _upload_pairs(servers, alone, file, rounds)
         yield compared.row(f"{name}, no stores", "requests → STOW-RS", aim=AIM)
