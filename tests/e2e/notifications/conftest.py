@@ -1,8 +1,10 @@
 """A webhook receiver of our own, and the deployed functions pointed at it."""
 
+import contextlib
+import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -111,21 +113,22 @@ def point_webhooks(stack: Stack, urls: list[str], delays: str) -> None:
                 functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
 
-PATHS = ("/hook", "/failing", "/gone", "/moved")
-
-
-@pytest.fixture(scope="module")
-def receiver(stack: Stack) -> Iterator[Receiver]:
-    """A receiver at four URLs, of which only /hook is well."""
-    import json
-
+@contextlib.contextmanager
+def receiving(stack: Stack, paths: Sequence[str], delays: str) -> Iterator[Receiver]:
+    """Run a receiver and point the deployed functions at these of its paths."""
     secret = stack.client("secretsmanager").get_secret_value(SecretId=stack.outputs["WebhookKeysSecret"])
     receiver = Receiver(json.loads(secret["SecretString"]))
-    receiver.statuses = {"/failing": 500, "/gone": 410, "/moved": 302}
     receiver.start()
-    point_webhooks(stack, [receiver.url(path) for path in PATHS], "1,1,2,2,4,8,16")
+    point_webhooks(stack, [receiver.url(path) for path in paths], delays)
     try:
         yield receiver
     finally:
         point_webhooks(stack, [], "")
         receiver.stop()
+
+
+@pytest.fixture(scope="module")
+def receiver(stack: Stack) -> Iterator[Receiver]:
+    """A receiver at one URL."""
+    with receiving(stack, ["/hook"], "1,1,2,2,4,8,16") as receiver:
+        yield receiver

@@ -14,14 +14,22 @@ def new_uid() -> str:
     return f"2.25.{uuid.uuid4().int}"
 
 
-def instance(study: str, series: str, *, modality: str = "OT", patient: str = "PAT1", accession: str = "ACC1") -> bytes:
+def instance(
+    study: str,
+    series: str,
+    *,
+    modality: str = "OT",
+    patient: str = "PAT1",
+    accession: str = "ACC1",
+    date: str = "20260131",
+) -> bytes:
     """Make a Part 10 file without pixels."""
     dataset = Dataset()
     dataset.SOPClassUID = SecondaryCaptureImageStorage
     dataset.SOPInstanceUID = new_uid()
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, series
     dataset.PatientID, dataset.PatientName, dataset.AccessionNumber = patient, "CANARY^NAME", accession
-    dataset.Modality, dataset.StudyDate, dataset.InstanceNumber = modality, "20260131", next(_numbers)
+    dataset.Modality, dataset.StudyDate, dataset.InstanceNumber = modality, date, next(_numbers)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     buffer = io.BytesIO()

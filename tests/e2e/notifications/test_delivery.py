@@ -1,10 +1,10 @@
 """On the deployed stack: an exam by any way makes one signed webhook with the right counts, whatever fails."""
 
 import concurrent.futures
+import datetime
 import json
 import os
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tests.e2e.notifications.exams import exam
 from tests.stack import Stack
 
 ROOT = Path(__file__).parents[3]
-SOAK = bool(os.environ.get("SOAK"))
+SOAK = os.environ.get("SOAK") == "1"
 BURST = 1000 if SOAK else 20
 
 
@@ -46,19 +46,6 @@ def of(stack: Stack, study: str) -> list[dict[str, Any]]:
         for event in feed(stack)
         if event["type"] == "Exam Uploaded" and event["data"]["StudyInstanceUID"] == study
     ]
-
-
-def operator(stack: Stack, *arguments: str) -> str:
-    """Run scripts/webhooks.py as an operator does."""
-    done = subprocess.run(
-        [sys.executable, "scripts/webhooks.py", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **stack.local.settings.aws_environment()},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
 
 
 def test_an_uploaded_exam_is_told_once_with_its_counts(stack: Stack, receiver: Receiver) -> None:
@@ -132,47 +119,6 @@ def test_a_receiver_that_was_away_gets_everything(stack: Stack, receiver: Receiv
         assert len(wait_for(partial(receiver.of, study))) == 1
 
 
-def test_dead_letters_are_sent_again_with_one_command(stack: Stack, receiver: Receiver) -> None:
-    # GIVEN a URL that fails until the last attempt
-    study, files = exam(1, 1)
-    upload(stack, files)
-    wait_for(lambda: receiver.of(study))
-    queue = stack.outputs["DeadWebhooksQueue"]
-    names = ["ApproximateNumberOfMessages"]
-
-    def dead() -> int:
-        attributes = stack.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
-        return int(attributes["ApproximateNumberOfMessages"])
-
-    wait_for(lambda: dead() >= 1, 150)
-    # WHEN it is well again and the operator sends its dead letters again
-    receiver.statuses["/failing"] = 204
-    try:
-        assert operator(stack, "redrive").endswith("messages sent again")
-        # THEN it gets them, signed with its own secret
-        wait_for(lambda: receiver.of(study, "/failing"))
-    finally:
-        receiver.statuses["/failing"] = 500
-    assert operator(stack, "secret", receiver.url("/hook")).startswith("whsec_")
-
-
-def test_gone_is_left_alone_until_it_is_enabled(stack: Stack, receiver: Receiver) -> None:
-    # GIVEN a URL that has said 410 once
-    study, files = exam(1, 1)
-    upload(stack, files)
-    wait_for(lambda: receiver.of(study))
-    # WHEN it is well again THEN it stays alone until the operator enables it
-    receiver.statuses["/gone"] = 204
-    quiet, files = exam(1, 1)
-    upload(stack, files)
-    wait_for(lambda: receiver.of(quiet))
-    assert receiver.of(quiet, "/gone") == []
-    assert operator(stack, "enable", receiver.url("/gone")) == "switched on"
-    loud, files = exam(1, 1)
-    upload(stack, files)
-    wait_for(lambda: receiver.of(loud, "/gone"))
-
-
 def test_many_exams_at_once_are_each_told_once(stack: Stack, receiver: Receiver) -> None:
     # GIVEN many exams in the PACS
     exams = dict(exam(1, 1) for _ in range(BURST))
@@ -189,6 +135,18 @@ def test_many_exams_at_once_are_each_told_once(stack: Stack, receiver: Receiver)
     print(f"{BURST} exams at once: {BURST} told, 0 missing, 0 twice")
 
 
+def test_the_poll_finds_what_the_pacs_has(stack: Stack) -> None:
+    # GIVEN a study of today in the PACS that nobody has reported yet
+    study, files = exam(1, 1, date=f"{datetime.datetime.now(datetime.UTC):%Y%m%d}")
+    upload_to_pacs(stack, files)
+    # WHEN the schedule would run the poll THEN it leaves a check for it
+    names = [entry["FunctionName"] for entry in stack.client("lambda").list_functions(MaxItems=200)["Functions"]]
+    (name,) = [name for name in names if "PollPacs" in name]
+    answer = json.loads(stack.client("lambda").invoke(FunctionName=name, Payload=b"{}")["Payload"].read())
+    assert answer["checks"] >= 1, answer
+    wait_for(partial(of, stack, study))
+
+
 def upload_to_pacs(stack: Stack, files: list[bytes]) -> None:
     import uuid
 
@@ -200,36 +158,3 @@ def upload_to_pacs(stack: Stack, files: list[bytes]) -> None:
     headers["Accept"] = "application/dicom+json"
     answer = stack.pacs_request("POST", "/studies", data=body + f"--{boundary}--\r\n".encode(), headers=headers)
     assert answer.status_code == 200, answer.text
-
-
-def test_an_operators_own_rule_gets_the_events(stack: Stack, receiver: Receiver) -> None:
-    # GIVEN the documentation's example of a rule to a queue, deployed
-    template = (ROOT / "docs/examples/events-to-queue.yaml").read_text()
-    cloudformation = stack.client("cloudformation")
-    parameters = [{"ParameterKey": "EventBusName", "ParameterValue": stack.event_bus}]
-    cloudformation.create_stack(StackName="own-rule", TemplateBody=template, Parameters=parameters)
-    try:
-        described = wait_for(
-            lambda: [
-                found
-                for found in cloudformation.describe_stacks(StackName="own-rule")["Stacks"]
-                if found["StackStatus"] == "CREATE_COMPLETE"
-            ]
-        )
-        queue = {output["OutputKey"]: output["OutputValue"] for output in described[0]["Outputs"]}["QueueUrl"]
-        # WHEN an exam arrives
-        study, files = exam(1, 1)
-        upload(stack, files)
-        # THEN the queue has its event
-        sqs = stack.client("sqs")
-        bodies: list[dict[str, Any]] = []
-
-        def arrived() -> list[dict[str, Any]]:
-            for message in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages", []):
-                bodies.append(json.loads(message["Body"]))
-            return [body for body in bodies if body["detail"].get("StudyInstanceUID") == study]
-
-        (event,) = wait_for(arrived)
-        assert (event["source"], event["detail-type"]) == ("dicom-service", "Exam Uploaded")
-    finally:
-        cloudformation.delete_stack(StackName="own-rule")

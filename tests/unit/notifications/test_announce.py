@@ -280,3 +280,34 @@ def test_no_name_leaves_with_an_event_or_a_check(house: House) -> None:
         TableName=EXAMS, Key=aws.to_item({"StudyInstanceUID": "9.9", "SOPInstanceUID": "#callback"})
     )
     assert json.loads(aws.from_item(kept["Item"])["fields"]) == body
+
+
+@pytest.mark.parametrize("instances", [1, 200])
+def test_items_written_for_an_exam(house: House, instances: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a count of every item written
+    written: list[str] = []
+    client = aws.dynamodb()
+    transact, batch = client.transact_write_items, client.batch_write_item
+
+    def count_transaction(**arguments: Any) -> Any:
+        written.extend("transaction" for _ in arguments["TransactItems"])
+        return transact(**arguments)
+
+    def count_batch(**arguments: Any) -> Any:
+        written.extend("batch" for requests in arguments["RequestItems"].values() for _ in requests)
+        return batch(**arguments)
+
+    monkeypatch.setattr(client, "transact_write_items", count_transaction)
+    monkeypatch.setattr(client, "batch_write_item", count_batch)
+    # WHEN an exam arrives in one call, is announced and published
+    check = house.arrive(*range(instances))
+    house.now += 60
+    house.announcer.look(check, 1)
+    publisher = Publisher(PublishSettings(EVENTS, "bus"))
+    publisher.publish(publisher.leftovers(-(10**9)))
+    # THEN each instance is one item, its study one for 99 of them, and the event six: state, outbox; counter, feed,
+    # mark; deletion
+    assert len(written) == instances + -(-instances // 99) + 6
+    print(
+        f"exam of {instances} instances: {len(written)} items written, {written.count('transaction')} in transactions"
+    )

@@ -78,6 +78,17 @@ def test_a_place_that_commits_late_is_not_skipped() -> None:
     assert read(cursor)[0] == [2, 3]
 
 
+def test_the_stop_at_a_gap_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: a reader that takes every gap for expiry loses the late place."""
+    monkeypatch.setattr(feed_module, "_SETTLED", -(10**9))
+    put(1)
+    put(3)
+    head(3)
+    positions, cursor = read()
+    put(2)
+    assert 2 not in positions + read(cursor)[0]
+
+
 def test_a_gap_left_by_expiry_is_passed() -> None:
     # GIVEN old events of which the first have expired, not quite in order
     put(2, age=90 * 86_400)
@@ -86,6 +97,16 @@ def test_a_gap_left_by_expiry_is_passed() -> None:
     head(6)
     # WHEN read from the start THEN what is left is there
     assert read()[0] == [2, 5, 6]
+
+
+def test_a_page_stays_below_what_a_function_may_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "_LARGEST_PAGE", 60)
+    for position in range(1, 6):
+        put(position)
+    head(5)
+    positions, cursor = read()
+    assert positions == [1, 2]
+    assert read(cursor)[0] == [3, 4]
 
 
 def test_blocks_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,8 @@ BLOCK = 10_000
 COUNTER = {"shard": "COUNTER", "sequence": "feed"}
 # Commits take milliseconds: a gap before something this old was left by expiry, not by a commit under way.
 _SETTLED = 3600_000
+# A function's answer has 6 MB at most.
+_LARGEST_PAGE = 4_000_000
 _CURSOR = re.compile(r"v1\.([0-9]{1,15})")
 
 
@@ -95,7 +97,7 @@ class Feed:
         after
             A cursor given before, or None for the oldest that is kept.
         limit
-            How many at most.
+            How many at most; fewer where they are long.
 
         Raises
         ------
@@ -106,10 +108,11 @@ class Feed:
         """
         start = read_cursor(after) if after else 0
         found: list[Notification] = []
-        position = start
+        position, size = start, 0
         for item in self._items(start, limit):
             settled = item["sequencedAt"] < self._clock() * 1000 - _SETTLED
-            if item["position"] != position + 1 and not settled:
+            size += len(item["detail"].encode())
+            if size > _LARGEST_PAGE or (item["position"] != position + 1 and not settled):
                 break
             position = item["position"]
             found.append(_notification(item))

@@ -1,0 +1,113 @@
+"""On the deployed stack: URLs that fail or are gone, what an operator does about them, and a rule of one's own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.notifications.conftest import Receiver, receiving, wait_for
+from tests.e2e.notifications.exams import exam
+from tests.e2e.notifications.test_delivery import upload
+from tests.stack import Stack
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def receiver(stack: Stack) -> Iterator[Receiver]:
+    """A receiver at three URLs, of which only /hook is well."""
+    with receiving(stack, ["/hook", "/failing", "/gone"], "1,1,2") as receiver:
+        receiver.statuses |= {"/failing": 500, "/gone": 410}
+        yield receiver
+
+
+def operator(stack: Stack, *arguments: str) -> str:
+    """Run scripts/webhooks.py as an operator does."""
+    done = subprocess.run(
+        [sys.executable, "scripts/webhooks.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **stack.local.settings.aws_environment()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_dead_letters_are_sent_again_with_one_command(stack: Stack, receiver: Receiver) -> None:
+    # GIVEN a URL that fails until the last attempt
+    study, files = exam(1, 1)
+    upload(stack, files)
+    wait_for(lambda: receiver.of(study))
+    queue = stack.outputs["DeadWebhooksQueue"]
+    names = ["ApproximateNumberOfMessages"]
+
+    def dead() -> int:
+        attributes = stack.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+        return int(attributes["ApproximateNumberOfMessages"])
+
+    wait_for(lambda: dead() >= 1, 150)
+    # WHEN it is well again and the operator sends its dead letters again
+    receiver.statuses["/failing"] = 204
+    try:
+        assert operator(stack, "redrive").endswith("messages sent again")
+        # THEN it gets them, signed with its own secret
+        wait_for(lambda: receiver.of(study, "/failing"))
+    finally:
+        receiver.statuses["/failing"] = 500
+    assert operator(stack, "secret", receiver.url("/hook")).startswith("whsec_")
+
+
+def test_gone_is_left_alone_until_it_is_enabled(stack: Stack, receiver: Receiver) -> None:
+    # GIVEN a URL that has said 410 once
+    study, files = exam(1, 1)
+    upload(stack, files)
+    wait_for(lambda: receiver.of(study))
+    # WHEN it is well again THEN it stays alone until the operator enables it
+    receiver.statuses["/gone"] = 204
+    quiet, files = exam(1, 1)
+    upload(stack, files)
+    wait_for(lambda: receiver.of(quiet))
+    assert receiver.of(quiet, "/gone") == []
+    assert operator(stack, "enable", receiver.url("/gone")) == "switched on"
+    loud, files = exam(1, 1)
+    upload(stack, files)
+    wait_for(lambda: receiver.of(loud, "/gone"))
+
+
+def test_an_operators_own_rule_gets_the_events(stack: Stack, receiver: Receiver) -> None:
+    # GIVEN the documentation's example of a rule to a queue, deployed
+    template = (ROOT / "docs/examples/events-to-queue.yaml").read_text()
+    cloudformation = stack.client("cloudformation")
+    parameters = [{"ParameterKey": "EventBusName", "ParameterValue": stack.event_bus}]
+    cloudformation.create_stack(StackName="own-rule", TemplateBody=template, Parameters=parameters)
+    try:
+        described = wait_for(
+            lambda: [
+                found
+                for found in cloudformation.describe_stacks(StackName="own-rule")["Stacks"]
+                if found["StackStatus"] == "CREATE_COMPLETE"
+            ]
+        )
+        queue = {output["OutputKey"]: output["OutputValue"] for output in described[0]["Outputs"]}["QueueUrl"]
+        # WHEN an exam arrives
+        study, files = exam(1, 1)
+        upload(stack, files)
+        # THEN the queue has its event
+        sqs = stack.client("sqs")
+        bodies: list[dict[str, Any]] = []
+
+        def arrived() -> list[dict[str, Any]]:
+            for message in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages", []):
+                bodies.append(json.loads(message["Body"]))
+            return [body for body in bodies if body["detail"].get("StudyInstanceUID") == study]
+
+        (event,) = wait_for(arrived)
+        assert (event["source"], event["detail-type"]) == ("dicom-service", "Exam Uploaded")
+    finally:
+        cloudformation.delete_stack(StackName="own-rule")
