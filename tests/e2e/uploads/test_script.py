@@ -131,10 +131,11 @@ def test_a_file_that_takes_parts(stack: Stack, tmp_path: Path) -> None:
 
     assert run(stack, path) == 0
 
-    found = stack.pacs_request("GET", f"/studies/{study}/series/{study}.2/instances/{study}.1", stream=True)
-    assert found.status_code == 200
-    length = sum(len(chunk) for chunk in found.iter_content(MIB))
-    assert length > size
+    orthanc = stack.pacs.url.removesuffix("/dicom-web")
+    login = (stack.pacs.user, stack.pacs.password)
+    found = requests.post(f"{orthanc}/tools/lookup", data=f"{study}.1", auth=login, timeout=60).json()
+    length = requests.get(f"{orthanc}/instances/{found[0]['ID']}/attachments/dicom/size", auth=login, timeout=60)
+    assert int(length.text) == path.stat().st_size
 
 
 def test_the_presigned_form_takes_only_what_was_announced(stack: Stack) -> None:

@@ -48,12 +48,17 @@ class Job:
         One, unless it was delivered more than once in this batch.
     sha256
         Digest that its client announced.
+    refusals
+        How often the PACS refused it in a way that may pass.
+    failed, retry_after
+        Whether it is to be delivered again, and when the PACS wants that.
     """
 
     staged: Staged
     messages: list[Message]
     source: S3Source
     sha256: str | None = None
+    refusals: int = 0
     failed: bool = False
     retry_after: int | None = None
 
@@ -215,7 +220,8 @@ class _Run:
             elif item is None and job.staged.source == "upload":
                 steps[self._senders.submit(self._ending.unknown, job.ended(rejected(UNKNOWN_UPLOAD)))] = [job]
             else:
-                job.sha256 = (item or {}).get("sha256")
+                known_of_it = item or {}
+                job.sha256, job.refusals = known_of_it.get("sha256"), known_of_it.get("refusals", 0)
                 todo.append(job)
         self._finish(steps)
 
@@ -279,8 +285,8 @@ class _Run:
         verdicts = self._sender.send(group.outgoing)
         jobs, outcomes = [], []
         for job, outgoing, verdict in zip(group.jobs, group.outgoing, verdicts, strict=True):
-            if verdict.later(job.attempts):
-                self._wait(job, verdict.retry_after)
+            if verdict.later(job.refusals):
+                self._wait(job, verdict.retry_after, refused=verdict.refusal is not None)
             else:
                 jobs.append(job)
                 outcomes.append(judged(outgoing.header, verdict))
@@ -298,8 +304,10 @@ class _Run:
                 ended.append(job.ended(outcome))
         self._ending.settle(ended)
 
-    def _wait(self, job: Job, retry_after: int | None) -> None:
+    def _wait(self, job: Job, retry_after: int | None, *, refused: bool) -> None:
         job.failed, job.retry_after = True, retry_after
+        if refused:
+            self._table.refused(job.staged.tracked)
         if job.staged.session:
             self._table.received(job.staged.tracked)
 
@@ -312,7 +320,7 @@ class _Run:
             outcome = zips.run(
                 job.staged.tracked,
                 job.source,
-                job.attempts,
+                job.refusals,
                 lambda arrived: (
                     self._ingest._register.record(arrived, source=source, session=session) if arrived else 0  # type: ignore[arg-type]
                 ),
@@ -323,7 +331,7 @@ class _Run:
         except ObjectMissing:
             outcome = rejected(OBJECT_MISSING)
         except Later as error:
-            self._wait(job, error.retry_after)
+            self._wait(job, error.retry_after, refused=error.refused)
             return
         except Postponed:
             # As new work, so that a long ZIP does not use up its tries.

@@ -12,6 +12,7 @@ EXPIRED = "EXPIRED"
 NO_INSTANCES = "NO_INSTANCES"
 PARTLY_STORED = "PARTLY_STORED"
 PACS_REFUSED = "PACS_REFUSED"
+PACS_ERROR = "PACS_ERROR"
 
 DETAILS = {
     OBJECT_MISSING: "The staged object was deleted before it could be read.",
@@ -22,8 +23,9 @@ DETAILS = {
     PARTLY_STORED: "Some instances of the ZIP were not stored.",
 }
 
-# How often a failure that may pass is tried before the file is given up.
-_PATIENCE = {"PACS_PROCESSING_FAILURE": 5, PACS_REFUSED: 3}
+# How often the PACS may refuse a file in a way that may pass before the file is given up. Tries that got no answer do
+# not count.
+_PATIENCE = {"PACS_PROCESSING_FAILURE": 10, PACS_ERROR: 10, PACS_REFUSED: 5}
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,12 @@ class Refusal:
         given = f"failure reason {self.code}" if self.code else "no failure reason"
         return f"The PACS did not store the instance ({given})."
 
-    def final(self, attempts: int) -> bool:
-        """Whether a file that was tried `attempts` times is to be given up."""
+    def final(self, refusals: int) -> bool:
+        """Whether a file that the PACS has refused so often, this time included, is to be given up."""
         if not self.passing:
             return True
         # A full disk is the operator's to empty: the file waits for as long as the queue keeps it.
-        return attempts >= _PATIENCE.get(self.reason, 1_000_000)
+        return self.reason in _PATIENCE and refusals >= _PATIENCE[self.reason]
 
 
 def refusal(failure_reason: int | None) -> Refusal:

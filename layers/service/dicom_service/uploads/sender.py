@@ -7,7 +7,7 @@ from typing import Protocol
 
 from dicom_service.log import describe, get_logger
 from dicom_service.uploads.outgoing import Outgoing
-from dicom_service.uploads.reasons import PACS_REFUSED, Refusal, refusal
+from dicom_service.uploads.reasons import PACS_ERROR, PACS_REFUSED, Refusal, refusal
 from dicom_service.uploads.s3source import ObjectMissing
 from dicomweb.client import StorePart, StoreResult
 from dicomweb.errors import (
@@ -59,11 +59,11 @@ class Verdict:
     missing: bool = False
     retry_after: int | None = None
 
-    def later(self, attempts: int) -> bool:
-        """Whether the file is to be tried again after `attempts` tries."""
+    def later(self, refusals: int) -> bool:
+        """Whether the file is to be tried again, after the PACS had refused it `refusals` times before."""
         if self.stored or self.missing:
             return False
-        return self.refusal is None or not self.refusal.final(attempts)
+        return self.refusal is None or not self.refusal.final(refusals + 1)
 
 
 class Sender:
@@ -115,7 +115,8 @@ class Sender:
         if isinstance(error, BodyUnreadable):
             return [Verdict(missing=_gone(error))]
         if isinstance(error, RequestRefused | PacsFault):
-            return [Verdict(refusal=Refusal(PACS_REFUSED, None, passing=True))]
+            reason = PACS_ERROR if isinstance(error, PacsFault) else PACS_REFUSED
+            return [Verdict(refusal=Refusal(reason, None, passing=True))]
         if isinstance(error, NotSupported | NotFound):
             # The address of the PACS is wrong or its store service is off: the operator's to repair, the file waits.
             return [Verdict()]

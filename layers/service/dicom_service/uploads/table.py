@@ -185,6 +185,22 @@ class UploadsTable:
         """
         self._update(key, "SET #state = :received", "#state = :waiting", received="received", waiting="waiting")
 
+    def refused(self, key: Key) -> None:
+        """Count that the PACS refused a file that it may yet take.
+
+        Raises
+        ------
+        Unavailable
+            The table refuses.
+        """
+        self._call(
+            "update_item",
+            Key=_key(key),
+            UpdateExpression="SET #ttl = :ttl ADD refusals :one",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues=aws.to_item({":ttl": self.now() + self._keep, ":one": 1}),
+        )
+
     def finish(self, files: Sequence[Finished]) -> list[Key]:
         """Note the end of files of one upload, or of dropped objects, once.
 

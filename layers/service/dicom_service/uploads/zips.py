@@ -27,11 +27,20 @@ class Postponed(Exception):
 
 
 class Later(Exception):
-    """The PACS does not take it now."""
+    """The PACS does not take it now.
 
-    def __init__(self, retry_after: int | None) -> None:
+    Parameters
+    ----------
+    retry_after
+        Seconds that it asked for, where it did.
+    refused
+        It answered and said no, as far as that may pass.
+    """
+
+    def __init__(self, retry_after: int | None, *, refused: bool) -> None:
         super().__init__("later")
         self.retry_after = retry_after
+        self.refused = refused
 
 
 class Register(Protocol):
@@ -77,7 +86,7 @@ class ZipIngest:
         self,
         key: Key,
         source: Source,
-        attempts: int,
+        refusals: int,
         record: Callable[[Sequence[Arrived]], int],
         in_time: Callable[[], bool],
     ) -> Outcome:
@@ -89,8 +98,8 @@ class ZipIngest:
             Its place in the Uploads table.
         source
             Its bytes.
-        attempts
-            How often it was tried, this time included.
+        refusals
+            How often the PACS refused something in it that it may yet take.
         record
             Notes instances that the PACS has.
         in_time
@@ -113,13 +122,13 @@ class ZipIngest:
             for stretch, last in _stretches(walk(source, self._limits, first=start)):
                 if not in_time():
                     raise Postponed
-                results = self._send(stretch, attempts, record)
+                results = self._send(stretch, refusals, record)
                 self._table.put_entries(key, start, results, last=last())
                 start += len(results)
         return of_archive([entry for item in self._table.entries(key) for entry in read_entries(item)])
 
     def _send(
-        self, stretch: Iterator[Entry], attempts: int, record: Callable[[Sequence[Arrived]], int]
+        self, stretch: Iterator[Entry], refusals: int, record: Callable[[Sequence[Arrived]], int]
     ) -> list[dict[str, Any]]:
         results: dict[int, dict[str, Any]] = {}
         sent: list[_Sent] = []
@@ -147,7 +156,7 @@ class ZipIngest:
                 batch, size, uids = [], 0, set()
         if batch:
             self._submit(batch, sent)
-        self._judge(sent, attempts, results, record)
+        self._judge(sent, refusals, results, record)
         return [results[number] for number in sorted(results)]
 
     def _prepare(self, entry: Entry) -> Outgoing:
@@ -171,7 +180,7 @@ class ZipIngest:
     def _judge(
         self,
         sent: Sequence[_Sent],
-        attempts: int,
+        refusals: int,
         results: dict[int, dict[str, Any]],
         record: Callable[[Sequence[Arrived]], int],
     ) -> None:
@@ -179,14 +188,15 @@ class ZipIngest:
         later: list[Verdict] = []
         for request in sent:
             for (number, name, header), verdict in zip(request.entries, request.verdicts.result(), strict=True):
-                if verdict.later(attempts):
+                if verdict.later(refusals):
                     later.append(verdict)
                 if verdict.stored:
                     stored.append(arrived(header))
                 results[number] = entry_judged(name, header, verdict)
         record(stored)
         if later:
-            raise Later(max((verdict.retry_after or 0 for verdict in later), default=0) or None)
+            retry_after = max(verdict.retry_after or 0 for verdict in later) or None
+            raise Later(retry_after, refused=any(verdict.refusal for verdict in later))
 
 
 def _stretches(entries: Iterator[Entry]) -> Iterator[tuple[Iterator[Entry], Callable[[], bool]]]:
