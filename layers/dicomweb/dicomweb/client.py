@@ -336,7 +336,7 @@ class DicomwebClient:
             found = self.search_for_series(study_uid, {"SeriesInstanceUID": series_uid}, limit=1)
         else:
             found = self.search_for_studies({"StudyInstanceUID": study_uid}, limit=1)
-        return NotSupported("the PACS does not make such images") if found.datasets else error
+        return NotSupported("the PACS does not make such images", status=404) if found.datasets else error
 
 
 def _viewport(viewport: tuple[int, int] | None) -> dict[str, str]:

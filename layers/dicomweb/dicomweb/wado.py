@@ -230,7 +230,9 @@ class Wado:
         try:
             response.raise_for_status()
         except RequestRefused as error:
-            raise NotSupported(f"the PACS does not make this image (HTTP {error.status})") from error
+            raise NotSupported(
+                f"the PACS does not make this image (HTTP {error.status})", status=error.status
+            ) from error
         if not response.content:
             raise NotFound("the PACS answered without an image")
         if not response.media_type.startswith("image/"):

@@ -255,7 +255,8 @@ def test_an_exam_is_shown_by_the_middle_of_its_largest_series_with_pictures(invo
 
 def test_what_a_pacs_cannot_do_is_asked_for_once_and_again_after_an_hour() -> None:
     now = [0.0]
-    with pacs((f"/instances/{INSTANCE}", multipart(CT_BYTES))) as server:
+    listed = ("/instances", dicom_json([INSTANCE_ROW]))
+    with pacs((f"/instances/{INSTANCE}", multipart(CT_BYTES)), listed) as server:
         client = connect(PacsSettings(url=server.url, total_timeout=2))
         thumbnailer = Thumbnailer(client, Capabilities(clock=lambda: now[0]))
         name, wanted = InstanceName(STUDY, SERIES, INSTANCE), Wanted(64, "image/jpeg")
@@ -264,3 +265,19 @@ def test_what_a_pacs_cannot_do_is_asked_for_once_and_again_after_an_hour() -> No
             assert thumbnailer.make(name, METADATA, wanted).source == "frame"
             asked.append(sum(received.path.endswith("/thumbnail") for received in server.received))
     assert asked == [1, 1, 2]
+
+
+def test_one_image_that_a_pacs_cannot_render_does_not_keep_it_from_rendering_others() -> None:
+    # GIVEN a PACS that answers 400 for the first picture, as Orthanc does for JPEG 2000, and renders the second
+    name, wanted = InstanceName(STUDY, SERIES, INSTANCE), Wanted(64, "image/jpeg")
+    replies = iter([answer(400), answer(200, b"PIC", "image/jpeg")])
+
+    def rendered(handler: Handler, received: Received) -> None:
+        next(replies)(handler, received)
+
+    with pacs(
+        (f"/instances/{INSTANCE}/rendered", rendered), (f"/instances/{INSTANCE}", multipart(b"broken"))
+    ) as server:
+        thumbnailer = Thumbnailer(connect(PacsSettings(url=server.url, total_timeout=5)), Capabilities())
+        sources = [thumbnailer.make(name, METADATA, wanted).source for _ in range(2)]
+    assert sources == ["placeholder; reason=undecodable", "rendered"]

@@ -3,11 +3,15 @@
 import time
 from collections.abc import Callable
 
+from dicomweb.errors import NotSupported
+
 FORGET_AFTER = 3600.0
+# These are about the service. 400, 406 and 415 may be about this one image: Orthanc renders many, JPEG 2000 not.
+_NO_SUCH_SERVICE = frozenset({404, 405, 501})
 
 
 class Capabilities:
-    """Remembers services that a PACS answered 404, 405, 406 or 501 to.
+    """Remembers services that a PACS answered 404, 405 or 501 to.
 
     Kept in the function's memory: an upgraded PACS is asked again after an hour.
 
@@ -26,6 +30,7 @@ class Capabilities:
         since = self._lacking.get(service)
         return since is None or self._clock() - since > FORGET_AFTER
 
-    def lacks(self, service: str) -> None:
-        """Remember that the PACS does not have a service."""
-        self._lacking[service] = self._clock()
+    def learn(self, service: str, error: NotSupported) -> None:
+        """Remember that the PACS does not have a service, where the error says so."""
+        if error.status in _NO_SUCH_SERVICE:
+            self._lacking[service] = self._clock()

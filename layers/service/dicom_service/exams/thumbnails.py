@@ -122,32 +122,35 @@ class Thumbnailer:
                 viewport=_viewport(header, wanted.size),
                 media_type=wanted.media_type,
             )
-        except (NotFound, NotSupported):
-            # The instance is there, its metadata was just read: so it is the service that is missing.
-            self._capabilities.lacks("thumbnail")
+        except NotSupported as error:
+            self._capabilities.learn("thumbnail", error)
             return None
-        except (RequestRefused, PacsFault):
+        except (NotFound, RequestRefused, PacsFault):
             return None
         return Thumbnail(picture.data, picture.media_type, "pacs") if picture.data else None
 
     def _of_frame(self, name: InstanceName, header: Mapping[str, Any], wanted: Wanted) -> Thumbnail | None:
-        try:
-            if number_of_frames(header) > 1 and not _needs_tables(header) and self._capabilities.may("frames"):
-                picture = self._render_frame(name, header, wanted)
-            else:
-                picture = self._render_file(name, wanted)
-        except (imaging.ImagingError, *_MISSING) as error:
-            logger.info("frame not rendered", extra={"instance": log.hashed(name.instance_uid), **log.describe(error)})
-            return None
-        return Thumbnail(picture.data, picture.media_type, "frame") if picture else None
+        # The one frame, where there are many; the whole file where its metadata alone does not describe the frame.
+        one_of_many = number_of_frames(header) > 1 and not _needs_tables(header) and self._capabilities.may("frames")
+        makers = (self._render_frame, self._render_file) if one_of_many else (self._render_file,)
+        for maker in makers:
+            try:
+                picture = maker(name, header, wanted)
+            except (imaging.ImagingError, *_MISSING) as error:
+                told = {"instance": log.hashed(name.instance_uid), **log.describe(error)}
+                logger.info("frame not rendered", extra=told)
+                continue
+            if picture is not None:
+                return Thumbnail(picture.data, picture.media_type, "frame")
+        return None
 
     def _render_frame(self, name: InstanceName, header: Mapping[str, Any], wanted: Wanted) -> imaging.Picture | None:
         number = imaging.representative_frame(header)
         try:
             frame = self._client.retrieve_frame(name.study_uid, name.series_uid, name.instance_uid, number)
-        except NotSupported:
-            self._capabilities.lacks("frames")
-            return self._render_file(name, wanted)
+        except NotSupported as error:
+            self._capabilities.learn("frames", error)
+            return None
         return imaging.render_frame(
             frame.data,
             frame.transfer_syntax_uid or _EXPLICIT_LITTLE,
@@ -157,7 +160,7 @@ class Thumbnailer:
             media_type=wanted.media_type,
         )
 
-    def _render_file(self, name: InstanceName, wanted: Wanted) -> imaging.Picture | None:
+    def _render_file(self, name: InstanceName, _: Mapping[str, Any], wanted: Wanted) -> imaging.Picture | None:
         with (
             self._client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream,
             tempfile.SpooledTemporaryFile(max_size=_SPOOL) as file,
@@ -183,8 +186,8 @@ class Thumbnailer:
                 window=(window.center, window.width, window.function.lower().replace("_", "-")) if window else None,
                 media_type=wanted.media_type,
             )
-        except NotSupported:
-            self._capabilities.lacks("rendered")
+        except NotSupported as error:
+            self._capabilities.learn("rendered", error)
             return None
         except (NotFound, RequestRefused, PacsFault):
             return None
