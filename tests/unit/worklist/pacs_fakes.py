@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from tests.unit.dicomweb.fake_pacs import Answer, Handler, Received, answer, dicom_json
+from tests.unit.dicomweb.fake_pacs import Answer, Handler, Received, answer, dicom_json, reset
 
 Dataset = dict[str, Any]
 ROOT = "/dicom-web"
@@ -29,14 +29,19 @@ def nothing(status: int) -> Answer:
 class WorklistServer:
     """Routes requests to `serve`, and spoils those that `faults` names.
 
-    `faults` holds (method, path part, when, misbehaviour): when is "before" or "after" the request took effect.
+    `faults` holds (method, path part, when, misbehaviour): when is "before" or "after" the request took effect, or
+    "last" for after which the server is down. While `down`, every connection is reset.
     """
 
     def __init__(self) -> None:
         self.faults: list[tuple[str, str, str, Answer]] = []
+        self.down = self.dying = False
         self.requests: list[tuple[str, str]] = []
 
     def __call__(self, handler: Handler, received: Received) -> None:
+        if self.down:
+            reset(handler, received)
+            return
         path = received.path.removeprefix(ROOT)
         self.requests.append((received.method, path))
         fault = next((each for each in self.faults if each[0] == received.method and each[1] in path), None)
@@ -46,6 +51,8 @@ class WorklistServer:
             fault[3](handler, received)
             return
         reply = self.serve(received)
+        self.down = self.dying or (fault is not None and fault[2] == "last")
+        self.dying = False
         (fault[3] if fault else reply)(handler, received)
 
     def serve(self, received: Received) -> Answer:
