@@ -5,9 +5,12 @@ import datetime
 import json
 import os
 import subprocess
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from tests.e2e.notifications.conftest import Receiver, wait_for
 from tests.e2e.notifications.exams import exam
@@ -22,6 +25,12 @@ def upload(stack: Stack, files: list[bytes]) -> None:
     parts = [("file", (f"{number}.dcm", data, "application/dicom")) for number, data in enumerate(files)]
     answer = stack.request("POST", "/exams", files=parts)
     assert answer.status_code == 200, answer.text
+
+
+def in_pacs(stack: Stack, study: str) -> list[Any]:
+    answer = stack.pacs_request("GET", f"/studies/{study}/instances", headers={"Accept": "application/dicom+json"})
+    instances: list[Any] = answer.json() if answer.status_code == 200 and answer.content else []
+    return instances
 
 
 def call_back(stack: Stack, study: str, **fields: Any) -> int:
@@ -81,6 +90,32 @@ def test_an_exam_sent_straight_to_the_pacs_is_told_once(stack: Stack, receiver: 
     upload(stack, more)
     wait_for(lambda: receiver.of(more_study))
     assert len(of(stack, study)) == 1
+
+
+def test_an_upload_session_is_told_once_when_it_is_complete(stack: Stack, receiver: Receiver) -> None:
+    # GIVEN an upload session of three files, of which the last comes after more than the quiet period
+    study, files = exam(1, 3)
+    named = [{"name": f"{number}.dcm", "size": len(data)} for number, data in enumerate(files)]
+    opened = stack.request("POST", "/uploads", json={"files": named})
+    assert opened.status_code == 201, opened.text
+    for number, (told, data) in enumerate(zip(opened.json()["files"], files, strict=True)):
+        if number == 2:
+            wait_for(lambda: len(in_pacs(stack, study)) == 2)
+            time.sleep(4)
+            assert receiver.of(study) == []
+        sent = requests.post(told["url"], data=told["fields"], files={"file": data}, timeout=60)
+        assert sent.status_code < 300, sent.text
+    # WHEN the session is complete THEN the exam is told, once, whole
+    (data,) = wait_for(lambda: receiver.of(study))
+    assert (data["eventType"], data["source"], data["NumberOfStudyRelatedInstances"]) == ("CREATED", "upload", 3)
+
+
+def test_dropped_files_are_told_once(stack: Stack, receiver: Receiver) -> None:
+    study, files = exam(1, 2)
+    for number, data in enumerate(files):
+        stack.client("s3").put_object(Bucket=stack.staging_bucket, Key=f"drop/{study}/{number}.dcm", Body=data)
+    wait_for(lambda: any(data["NumberOfStudyRelatedInstances"] == 2 for data in receiver.of(study)))
+    assert {data["source"] for data in receiver.of(study)} == {"drop"}
 
 
 def test_later_instances_make_an_update(stack: Stack, receiver: Receiver) -> None:

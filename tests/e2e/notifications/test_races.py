@@ -81,9 +81,11 @@ def test_a_reader_misses_nothing_while_many_publish(cloud: Stack, table: Any) ->
     # WHEN many publish at once
     with ThreadPoolExecutor(1) as reader:
         following = reader.submit(follow)
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(publish, range(EVENTS)))
-        done.set()
+        try:
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(publish, range(EVENTS)))
+        finally:
+            done.set()
         following.result()
     # THEN it has seen each event once, in the order of the feed, whose places have no gap
     everything = Feed(FeedSettings(events_table)).read(None, 10_000).notifications

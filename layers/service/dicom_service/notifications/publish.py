@@ -26,7 +26,8 @@ logger = log.get_logger()
 _CHUNK = 49
 _BUS_CHUNK = 10
 _DELETE_CHUNK = 25
-_ATTEMPTS = 10
+# Other publishers come first now and then; the longest wait between attempts is half a second.
+_ATTEMPTS = 30
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Publisher:
                     if code == "ConditionalCheckFailed":
                         entries = [other for other in entries if other is not entry]
                         placed += self._placed_before(entry)
-                self._sleep(random.uniform(0, min(1.0, 0.01 * 2**attempt)))  # noqa: S311
+                self._sleep(random.uniform(0, min(0.5, 0.01 * 2**attempt)))  # noqa: S311
                 continue
             except BotoCoreError as error:
                 raise Unavailable("The feed cannot be written.") from error

@@ -1,0 +1,74 @@
+"""Every kind of event that the deployed service makes fits its published schema."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from tests.e2e.notifications.conftest import wait_for
+from tests.e2e.notifications.exams import exam, new_uid
+from tests.e2e.notifications.test_delivery import feed, upload
+from tests.stack import Stack
+
+SCHEMAS = Path(__file__).parents[3] / "schemas/events/v1"
+FILES = {"Exam Uploaded": "exam-uploaded", "Exam Rejected": "exam-rejected", "Workitem": "workitem", "OTP": "otp"}
+WORKITEM = {
+    "PatientID": "PAT1",
+    "PatientName": "CANARY^NAME",
+    "ScheduledStationAETitle": "CT1",
+    "ScheduledProcedureStepDescription": "CT head",
+    "ScheduledProcedureStepStartDate": "20260131",
+    "ScheduledProcedureStepStartTime": "0815",
+    "Modality": "CT",
+    "AccessionNumber": "ACC9",
+}
+
+
+def schema_of(kind: str) -> dict[str, Any]:
+    name = FILES.get(kind) or FILES[kind.split()[0]]
+    schema: dict[str, Any] = json.loads((SCHEMAS / f"{name}.json").read_text())
+    return schema
+
+
+def test_every_event_fits_its_schema(stack: Stack) -> None:
+    # GIVEN an exam, a password for it, a workitem that comes and goes, and a dropped file that is no DICOM
+    study, files = exam(1, 1)
+    upload(stack, files)
+    issued = stack.request("POST", "/otps", json={"studyUID": study, "patientID": "PAT1"})
+    assert issued.status_code == 201, issued.text
+    assert stack.request("POST", "/otps/redeem", json={"token": issued.json()["token"]}).status_code == 200
+    assert stack.request("DELETE", f"/otps/{issued.json()['otpId']}").status_code == 204
+    made = stack.request("POST", "/workitems", json=WORKITEM)
+    assert made.status_code == 200, made.text
+    assert stack.request("DELETE", f"/workitems/{made.json()['StudyInstanceUID']}").status_code == 204
+    stack.client("s3").put_object(Bucket=stack.staging_bucket, Key=f"drop/{new_uid()}/x.dcm", Body=b"nonsense")
+    wanted = {"Exam Uploaded", "Exam Rejected", "OTP Issued", "OTP Redeemed", "OTP Revoked"}
+    wanted |= {"Workitem Created", "Workitem Deleted"}
+    # WHEN all of them are in the feed
+    wait_for(lambda: wanted <= {event["type"] for event in feed(stack)}, 120)
+    # THEN each fits the schema of its type, and none has a name in it
+    events = feed(stack)
+    for event in events:
+        jsonschema.validate(event["data"], schema_of(event["type"]))
+    assert "CANARY" not in json.dumps(events)
+    kinds = sorted({event["type"] for event in events})
+    print(f"{len(events)} events of {len(kinds)} types fit their schemas: {', '.join(kinds)}")
+
+
+def test_an_exam_completes_its_workitem(stack: Stack) -> None:
+    # GIVEN a workitem
+    study, files = exam(1, 1)
+    made = stack.request("POST", "/workitems", json={**WORKITEM, "StudyInstanceUID": study})
+    assert made.status_code == 200, made.text
+    # WHEN its exam arrives THEN it is completed
+    upload(stack, files)
+
+    def completed() -> list[Any]:
+        return [
+            event
+            for event in feed(stack)
+            if event["type"] == "Workitem Completed" and event["data"]["StudyInstanceUID"] == study
+        ]
+
+    assert len(wait_for(completed)) == 1
