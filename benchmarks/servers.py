@@ -101,6 +101,7 @@ def _make_stores(pacs: Pacs) -> dict[str, str]:
         "EXAMS_TABLE": EXAMS_TABLE,
         "EXAM_CHECKS_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="checks")["QueueUrl"],
         "CACHE_BUCKET": CACHE_BUCKET,
+        "FETCH_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="fetches")["QueueUrl"],
     }
 
 

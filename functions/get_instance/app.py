@@ -7,8 +7,9 @@ from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, check_uid, create_app, empty, serve
 from dicom_service.exams.capabilities import Capabilities
+from dicom_service.exams.fetching import FetchSettings, give_file
 from dicom_service.exams.pictures import DICOM, PictureCache, PictureSettings, read_file_type, read_wanted, show
-from dicom_service.exams.retrieve import CacheSettings, InstanceName, retrieve_file
+from dicom_service.exams.retrieve import CacheSettings, InstanceName
 from dicom_service.exams.thumbnails import Thumbnailer
 from dicom_service.pacs import connect
 from dicom_service.query import Query
@@ -41,8 +42,9 @@ def get_instance(studyUID: str, seriesUID: str, instanceUID: str) -> Response[An
     if file_type != DICOM:
         wanted = read_wanted(query)
         query.check()
-        return show(app, thumbnailer(), PictureCache(cache_settings), name, wanted)
-    retrieved = retrieve_file(client(), name, cache_settings)
+        with client().one_call():
+            return show(app, thumbnailer(), PictureCache(cache_settings), name, wanted)
+    retrieved = give_file(client(), name, cache_settings, load(FetchSettings))
     if retrieved.link is not None:
         return empty(303, headers={"Location": retrieved.link})
     headers = {"Content-Disposition": f'attachment; filename="{name.file_name}"'}

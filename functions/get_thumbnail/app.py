@@ -39,8 +39,9 @@ def study_thumbnail(studyUID: str) -> Response[Any]:
     query = Query(app, "fileType", "size")
     wanted = read_wanted(query)
     query.check()
-    name = represent_study(client(), check_uid("studyUID", studyUID))
-    return show(app, thumbnailer(), pictures(), name, wanted)
+    with client().one_call():
+        name = represent_study(client(), check_uid("studyUID", studyUID))
+        return show(app, thumbnailer(), pictures(), name, wanted)
 
 
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/thumbnail")
@@ -48,8 +49,9 @@ def series_thumbnail(studyUID: str, seriesUID: str) -> Response[Any]:
     query = Query(app, "fileType", "size")
     wanted = read_wanted(query)
     query.check()
-    name = represent_series(client(), check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID))
-    return show(app, thumbnailer(), pictures(), name, wanted)
+    with client().one_call():
+        name = represent_series(client(), check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID))
+        return show(app, thumbnailer(), pictures(), name, wanted)
 
 
 lambda_handler = serve(app)

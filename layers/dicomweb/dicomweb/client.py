@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -98,6 +99,16 @@ class DicomwebClient:
         self._qido = Qido(self._transport, elsewhere.qido or url, quirks or Quirks())
         self._wado = Wado(self._transport, elsewhere.wado or url)
         self._stow = Stow(self._transport, elsewhere.stow or url, self._qido)
+
+    def one_call(self, share: float = 1.0) -> contextlib.AbstractContextManager[None]:
+        """Make all that is asked inside share ``timeouts.total``, as if it were one call; may be nested.
+
+        Parameters
+        ----------
+        share
+            The part of the time, or of what is left of it around, that may be used, 0 to 1.
+        """
+        return self._transport.one_call(share)
 
     def search_for_studies(
         self,

@@ -214,19 +214,25 @@ class Transport:
         return response.json() if response.content.strip() else None
 
     @contextlib.contextmanager
-    def one_call(self) -> Iterator[None]:
-        """Make all requests inside share the time of one call."""
-        with keep(self._deadline()):
+    def one_call(self, share: float = 1.0) -> Iterator[None]:
+        """Make all requests inside share the time of one call, or of what is left of the one around it.
+
+        Parameters
+        ----------
+        share
+            The part of that time that they may use, 0 to 1.
+        """
+        with keep(self._deadline(share)):
             yield
 
     def close(self) -> None:
         """Close the idle connections."""
         self._session.close()
 
-    def _deadline(self) -> Deadline:
+    def _deadline(self, share: float = 1.0) -> Deadline:
         outer = current_deadline()
         total = self._timeouts.total if outer is None else min(self._timeouts.total, outer.remaining())
-        return Deadline(self._timeouts.read, total)
+        return Deadline(self._timeouts.read, total * share)
 
     def _renew(self) -> bool:
         return isinstance(self._auth, RenewableAuth) and self._auth.renew()

@@ -60,6 +60,8 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with mock_aws():
         boto3.client("s3").create_bucket(Bucket="cache", CreateBucketConfiguration={"LocationConstraint": "eu-south-1"})
         monkeypatch.setenv("EXAM_CHECKS_QUEUE_URL", boto3.client("sqs").create_queue(QueueName="checks")["QueueUrl"])
+        for variable, queue in (("FETCH_QUEUE_URL", "fetches"), ("DEAD_FETCH_QUEUE_URL", "dead-fetches")):
+            monkeypatch.setenv(variable, boto3.client("sqs").create_queue(QueueName=queue)["QueueUrl"])
         _table("Exams", "StudyInstanceUID", "SOPInstanceUID")
         _table("Uids", "prefix")
         yield

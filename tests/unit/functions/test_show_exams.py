@@ -281,3 +281,14 @@ def test_one_image_that_a_pacs_cannot_render_does_not_keep_it_from_rendering_oth
         thumbnailer = Thumbnailer(connect(PacsSettings(url=server.url, total_timeout=5)), Capabilities())
         sources = [thumbnailer.make(name, METADATA, wanted).source for _ in range(2)]
     assert sources == ["placeholder; reason=undecodable", "rendered"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "may"), [([INSTANCE_ROW], False), ([], True)], ids=["service-missing", "object-missing"]
+)
+def test_only_a_missing_service_is_remembered_not_a_missing_object(rows: list[Any], may: bool) -> None:
+    capabilities = Capabilities()
+    with pacs((f"/series/{SERIES}/instances", dicom_json(rows))) as server:
+        thumbnailer = Thumbnailer(connect(PacsSettings(url=server.url, total_timeout=9)), capabilities)
+        thumbnailer.make(InstanceName(STUDY, SERIES, INSTANCE), METADATA, Wanted(64, "image/jpeg"))
+    assert (capabilities.may("thumbnail"), capabilities.may("rendered")) == (may, may)

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws
-from dicom_service.errors import Unavailable
+from dicom_service.errors import NotFound, Unavailable
 from dicom_service.pacs import pacs_errors
 from dicom_service.settings import setting
 from dicomweb.client import DicomwebClient
@@ -39,6 +39,16 @@ class InstanceName:
     def file_name(self) -> str:
         """Name under which the file is saved."""
         return f"{self.instance_uid}.dcm"
+
+    @property
+    def folder(self) -> str:
+        """Where the cache bucket has what belongs to the file."""
+        return f"instances/{self.study_uid}/{self.series_uid}/{self.instance_uid}/"
+
+    @property
+    def key(self) -> str:
+        """Key of the file in the cache bucket; it exists only when the file is whole."""
+        return self.folder + self.file_name
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,50 @@ def retrieve_file(client: DicomwebClient, name: InstanceName, cache: CacheSettin
             return Retrieved(head)
         parts = chain((head,), pieces)
         del head  # or the first part would stay in memory until the last is sent
-        key = f"instances/{name.study_uid}/{name.series_uid}/{name.file_name}"
-        _stream_to_cache(cache.bucket, key, parts)
-    return Retrieved(None, _link(cache.bucket, key, name.file_name))
+        _stream_to_cache(cache.bucket, name.key, parts)
+    return Retrieved(None, link_to(name, cache))
+
+
+def fetch_to_cache(client: DicomwebClient, name: InstanceName, cache: CacheSettings) -> None:
+    """Fetch an instance from the PACS into the cache bucket, whatever its size; memory as in `retrieve_file`.
+
+    Raises
+    ------
+    NotFound
+        The PACS does not have it.
+    PacsTrouble
+        The PACS cannot be asked, or its answer broke off; nothing half-fetched is left behind.
+    Unavailable
+        The cache bucket refuses.
+    """
+    with pacs_errors(_NO_INSTANCE), client.retrieve_instance(*_uids(name)) as stream:
+        _stream_to_cache(cache.bucket, name.key, stream.iter_bytes(_PART))
+
+
+def confirm(client: DicomwebClient, name: InstanceName) -> None:
+    """Ask the PACS by a search, which is cheap for any size, whether it has the instance.
+
+    Raises
+    ------
+    NotFound
+        It does not.
+    PacsTrouble
+        The PACS cannot be asked.
+    """
+    study, series, instance = _uids(name)
+    with pacs_errors(_NO_INSTANCE):
+        if not client.search_for_instances(study, series, {"SOPInstanceUID": instance}, limit=1).datasets:
+            raise NotFound(_NO_INSTANCE)
+
+
+def link_to(name: InstanceName, cache: CacheSettings) -> str:
+    """Give a URL that gives the cached file to whoever has it, for as long as `LINK_LIVES` seconds."""
+    parameters = {
+        "Bucket": cache.bucket,
+        "Key": name.key,
+        "ResponseContentDisposition": f'attachment; filename="{name.file_name}"',
+    }
+    return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=LINK_LIVES)
 
 
 def _uids(name: InstanceName) -> tuple[str, str, str]:
@@ -102,12 +153,3 @@ def _stream_to_cache(bucket: str, key: str, pieces: Iterator[bytes]) -> None:
 def _part(bucket: str, key: str, upload_id: str, number: int, body: bytes) -> dict[str, Any]:
     part = aws.s3().upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body)
     return {"PartNumber": number, "ETag": part["ETag"]}
-
-
-def _link(bucket: str, key: str, file_name: str) -> str:
-    parameters = {
-        "Bucket": bucket,
-        "Key": key,
-        "ResponseContentDisposition": f'attachment; filename="{file_name}"',
-    }
-    return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=LINK_LIVES)
