@@ -8,6 +8,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,14 +94,21 @@ class Stack:
         )
 
 
+@contextmanager
+def temporary_settings() -> Iterator[Settings]:
+    """Settings of a stack, or of one server of it, in a folder and on ports of its own."""
+    with tempfile.TemporaryDirectory(prefix="dicom-service-test-") as folder:
+        yield Settings(Path(folder), Ports(*free_ports(3)), parameters=TEST_PARAMETERS)
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The deployed service."""
     if env_file := os.environ.get("STACK_ENV"):
         yield _running_stack(Path(env_file).resolve())
         return
-    with tempfile.TemporaryDirectory(prefix="dicom-service-test-") as folder:
-        local = LocalStack(Settings(Path(folder), Ports(*free_ports(3)), parameters=TEST_PARAMETERS))
+    with temporary_settings() as settings:
+        local = LocalStack(settings)
         try:
             yield Stack(local, local.up())
         finally:

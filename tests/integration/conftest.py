@@ -3,19 +3,30 @@
 from collections.abc import Iterator
 
 import pytest
+import requests
 
-from tests.orthanc import OrthancServer
+from local.orthanc import Orthanc
+from tests.stack import temporary_settings
 
 
 @pytest.fixture(scope="session")
-def orthanc_server() -> Iterator[OrthancServer]:
+def orthanc_server() -> Iterator[Orthanc]:
     """One Orthanc for all tests of the session."""
-    with OrthancServer() as server:
-        yield server
+    with temporary_settings() as settings:
+        server = Orthanc(settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture
-def orthanc(orthanc_server: OrthancServer) -> OrthancServer:
+def orthanc(orthanc_server: Orthanc) -> Orthanc:
     """Orthanc with nothing in it."""
-    orthanc_server.clear()
+    pacs = orthanc_server.pacs()
+    with requests.Session() as session:
+        session.auth = (pacs.user, pacs.password)
+        for patient in session.get(f"{orthanc_server.url}/patients", timeout=10).json():
+            session.delete(f"{orthanc_server.url}/patients/{patient}", timeout=10).raise_for_status()
     return orthanc_server

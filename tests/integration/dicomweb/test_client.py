@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -17,20 +19,22 @@ from dicomweb.auth import make_auth
 from dicomweb.client import DicomwebClient, Quirks, StorePart, Timeouts
 from dicomweb.dataset import person_name, value
 from dicomweb.errors import NotFound, NotSupported, PacsRefusedCredentials, PacsUnreachable
-from tests.orthanc import OrthancServer
+from local.orthanc import Orthanc
+from tests.stack import temporary_settings
 
 NAMES = ["O'NEILL^MARY", "MÜLLER^JÖRG", "ROSSI^MARIO", "ROSSI^MARIA", "DE LA CRUZ^ANA", "山田^太郎", "Ковалёв^Пётр"]
 PATIENT_NAME, PATIENT_ID, ACCESSION_NUMBER = "00100010", "00100020", "00080050"
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
 
 
-def connect(server: OrthancServer, password: str | None = None) -> DicomwebClient:
-    auth = make_auth("basic", {"username": server.username, "password": password or server.password})
-    return DicomwebClient(server.dicomweb_url, auth=auth, quirks=Quirks.parse("raw-query"))
+def connect(server: Orthanc, password: str | None = None, **options: Any) -> DicomwebClient:
+    pacs = server.pacs()
+    auth = make_auth("basic", {"username": pacs.user, "password": password or pacs.password})
+    return DicomwebClient(pacs.url, auth=auth, quirks=Quirks.parse(pacs.quirks), **options)
 
 
 @pytest.fixture
-def client(orthanc: OrthancServer) -> Iterator[DicomwebClient]:
+def client(orthanc: Orthanc) -> Iterator[DicomwebClient]:
     client = connect(orthanc)
     yield client
     client.close()
@@ -209,7 +213,7 @@ def test_idle_connection_that_orthanc_has_closed(client: DicomwebClient) -> None
         assert client.store_instances([part(file(1))]).all_stored
 
 
-def test_wrong_password(orthanc: OrthancServer) -> None:
+def test_wrong_password(orthanc: Orthanc) -> None:
     client = connect(orthanc, "wrong")
     with pytest.raises(PacsRefusedCredentials):
         client.ping()
@@ -217,8 +221,9 @@ def test_wrong_password(orthanc: OrthancServer) -> None:
         client.store_instances([part(file(1))])
 
 
-def test_wrong_address(orthanc: OrthancServer) -> None:
-    auth = make_auth("basic", {"username": orthanc.username, "password": orthanc.password})
+def test_wrong_address(orthanc: Orthanc) -> None:
+    pacs = orthanc.pacs()
+    auth = make_auth("basic", {"username": pacs.user, "password": pacs.password})
     client = DicomwebClient(f"{orthanc.url}/elsewhere", auth=auth)
     with pytest.raises(NotSupported):
         client.ping()
@@ -226,18 +231,24 @@ def test_wrong_address(orthanc: OrthancServer) -> None:
         client.store_instances([part(file(1))])
 
 
-def test_pacs_that_comes_and_goes(tmp_path: Path) -> None:
-    server = OrthancServer(tmp_path)
-    client = DicomwebClient(
-        server.dicomweb_url,
-        auth=make_auth("basic", {"username": server.username, "password": server.password}),
-        timeouts=Timeouts(connect=1, read=10, total=15),
-    )
-    with pytest.raises(PacsUnreachable):
-        client.ping()
-    with server:
-        assert client.store_instances([part(file(1))]).all_stored
-    with pytest.raises(PacsUnreachable):
-        client.ping()
-    with server:
-        assert len(client.search_for_studies().datasets) == 1
+def test_pacs_that_comes_and_goes() -> None:
+    with temporary_settings() as settings:
+        server = Orthanc(settings)
+        client = connect(server, timeouts=Timeouts(connect=1, read=10, total=15))
+        with pytest.raises(PacsUnreachable):
+            client.ping()
+        with running(server):
+            assert client.store_instances([part(file(1))]).all_stored
+        with pytest.raises(PacsUnreachable):
+            client.ping()
+        with running(server):
+            assert len(client.search_for_studies().datasets) == 1
+
+
+@contextmanager
+def running(server: Orthanc) -> Iterator[None]:
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()

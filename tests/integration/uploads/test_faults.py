@@ -14,8 +14,8 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from dicomweb.client import DicomwebClient, InstanceResult, StorePart, StoreResult, Timeouts
+from local.orthanc import Orthanc
 from tests.faults.proxy import FAULTS, FaultyProxy
-from tests.orthanc import OrthancServer
 from tests.unit.uploads.files import ROOT, dicom, zipped
 from tests.unit.uploads.world import World, cloud
 
@@ -30,15 +30,20 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield made
 
 
+def login(orthanc: Orthanc) -> tuple[str, str]:
+    pacs = orthanc.pacs()
+    return pacs.user, pacs.password
+
+
 @pytest.fixture
-def proxy(orthanc: OrthancServer) -> Iterator[FaultyProxy]:
-    with FaultyProxy(orthanc.dicomweb_url) as made:
+def proxy(orthanc: Orthanc) -> Iterator[FaultyProxy]:
+    with FaultyProxy(orthanc.pacs().url) as made:
         yield made
 
 
-def connect(world: World, proxy: FaultyProxy, orthanc: OrthancServer) -> None:
+def connect(world: World, proxy: FaultyProxy, orthanc: Orthanc) -> None:
     world.pacs = DicomwebClient(  # type: ignore[assignment]
-        proxy.url, auth=HTTPBasicAuth(*orthanc.auth), timeouts=Timeouts(1, 0.7, 6), max_retries=1
+        proxy.url, auth=HTTPBasicAuth(*login(orthanc)), timeouts=Timeouts(1, 0.7, 6), max_retries=1
     )
 
 
@@ -61,9 +66,9 @@ def until_quiet(world: World, bodies: list[str]) -> int:
     raise AssertionError(f"{len(bodies)} messages are never done")
 
 
-def problems(world: World, orthanc: OrthancServer, study: str, upload_id: str) -> list[str]:
+def problems(world: World, orthanc: Orthanc, study: str, upload_id: str) -> list[str]:
     """What is lost, doubled or told wrongly."""
-    found = requests.get(f"{orthanc.dicomweb_url}/studies/{study}/instances", auth=orthanc.auth, timeout=30).json()
+    found = requests.get(f"{orthanc.pacs().url}/studies/{study}/instances", auth=login(orthanc), timeout=30).json()
     in_pacs = Counter(row["00080018"]["Value"][0] for row in found)
     progress = world.progress(upload_id)
     uploaded = FILES + 1 + IN_ZIP
@@ -82,7 +87,7 @@ def problems(world: World, orthanc: OrthancServer, study: str, upload_id: str) -
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_kind_of_fault(world: World, proxy: FaultyProxy, orthanc: OrthancServer, fault: str) -> None:
+def test_one_kind_of_fault(world: World, proxy: FaultyProxy, orthanc: Orthanc, fault: str) -> None:
     # GIVEN a PACS that does this to the first six requests
     connect(world, proxy, orthanc)
     proxy.script([fault] * 6)
@@ -99,7 +104,7 @@ def test_one_kind_of_fault(world: World, proxy: FaultyProxy, orthanc: OrthancSer
 
 
 @pytest.mark.parametrize("seed", range(25 if SOAK else 2))
-def test_any_mixture_of_faults(world: World, proxy: FaultyProxy, orthanc: OrthancServer, seed: int) -> None:
+def test_any_mixture_of_faults(world: World, proxy: FaultyProxy, orthanc: Orthanc, seed: int) -> None:
     # GIVEN a PACS that misbehaves in every way, and messages that come several times in any order
     chance = random.Random(seed)
     connect(world, proxy, orthanc)
@@ -115,7 +120,7 @@ def test_any_mixture_of_faults(world: World, proxy: FaultyProxy, orthanc: Orthan
     assert wrong == []
 
 
-def test_a_pacs_that_is_down_for_long(world: World, proxy: FaultyProxy, orthanc: OrthancServer) -> None:
+def test_a_pacs_that_is_down_for_long(world: World, proxy: FaultyProxy, orthanc: Orthanc) -> None:
     # GIVEN a PACS that is down
     connect(world, proxy, orthanc)
     proxy.script(["down"] * 100_000)
@@ -133,9 +138,7 @@ def test_a_pacs_that_is_down_for_long(world: World, proxy: FaultyProxy, orthanc:
     assert problems(world, orthanc, study, upload_id) == []
 
 
-def test_the_check_sees_what_is_taken_for_stored_and_is_not(
-    world: World, proxy: FaultyProxy, orthanc: OrthancServer
-) -> None:
+def test_the_check_sees_what_is_taken_for_stored_and_is_not(world: World, proxy: FaultyProxy, orthanc: Orthanc) -> None:
     """Negative control: a client that trusts the status 200 loses instances, and the check says so."""
     connect(world, proxy, orthanc)
 
@@ -147,7 +150,7 @@ def test_the_check_sees_what_is_taken_for_stored_and_is_not(
                 f"{proxy.url}/studies",
                 data=body + b"--b--\r\n",
                 headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'},
-                auth=orthanc.auth,
+                auth=login(orthanc),
                 timeout=30,
             )
             return StoreResult(tuple(InstanceResult(p.sop_class_uid, p.sop_instance_uid, True) for p in parts))
