@@ -43,7 +43,7 @@ def fetch(study_uid: str, series_uid: str, instance_uid: str) -> int:
 def _store(servers: Servers, size: int) -> tuple[str, str, str]:
     """Put an instance with so many bytes of pixel data into the PACS, never holding it; give its UIDs."""
     uids = new_uid(), new_uid(), new_uid()
-    head = _header(*uids, frames=max(size // (_ROWS * _ROWS), 1), pixel_bytes=size)
+    head = large_header(*uids, frames=max(size // (_ROWS * _ROWS), 1), pixel_bytes=size)
     boundary = "instance"
     before = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode() + head
     after = f"\r\n--{boundary}--\r\n".encode()
@@ -62,7 +62,7 @@ def _store(servers: Servers, size: int) -> tuple[str, str, str]:
     return uids
 
 
-def _header(study_uid: str, series_uid: str, instance_uid: str, *, frames: int, pixel_bytes: int) -> bytes:
+def large_header(study_uid: str, series_uid: str, instance_uid: str, *, frames: int, pixel_bytes: int) -> bytes:
     """Everything of a Part 10 file before the first pixel; Explicit VR Little Endian (PS3.5 §7.1.2)."""
     rows = _ROWS if pixel_bytes > SMALL else 128
     meta = _element(0x00020002, "UI", _MULTIFRAME) + _element(0x00020003, "UI", instance_uid)

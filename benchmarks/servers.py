@@ -87,9 +87,7 @@ def running() -> Iterator[Servers]:
 
 def _make_stores(pacs: Pacs) -> dict[str, str]:
     """Make table, queue, bucket and secret; give the environment of the functions that use them."""
-    table = yaml.load((ROOT / "template.yaml").read_text(), _Loader)["Resources"]["ExamsTable"]["Properties"]
-    schema = {name: table[name] for name in ("AttributeDefinitions", "KeySchema", "BillingMode")}
-    boto3.client("dynamodb").create_table(TableName=EXAMS_TABLE, **schema)
+    boto3.client("dynamodb").create_table(TableName=EXAMS_TABLE, **template_properties("ExamsTable"))
     boto3.client("s3").create_bucket(Bucket=CACHE_BUCKET)
     secret = f'{{"username": "{pacs.user}", "password": "{pacs.password}"}}'
     boto3.client("secretsmanager").create_secret(Name=PACS_SECRET, SecretString=secret)
@@ -103,6 +101,13 @@ def _make_stores(pacs: Pacs) -> dict[str, str]:
         "CACHE_BUCKET": CACHE_BUCKET,
         "FETCH_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="fetches")["QueueUrl"],
     }
+
+
+def template_properties(table: str) -> dict[str, Any]:
+    """Give what makes a table of template.yaml: its keys and indexes."""
+    properties = yaml.load((ROOT / "template.yaml").read_text(), _Loader)["Resources"][table]["Properties"]
+    wanted = ("AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
+    return {name: properties[name] for name in wanted if name in properties}
 
 
 def function(name: str) -> ModuleType:
