@@ -89,9 +89,11 @@ class S3Source:
         for start, block in self._blocks:
             if start <= offset and end <= start + len(block):
                 return block[offset - start : end - start]
-        block = self._fetch(offset, max(end - offset, self._block_size(offset)))
-        self._blocks = [*self._blocks[-(_KEPT_BLOCKS - 1) :], (offset, block)]
-        return block[: end - offset]
+        # The first block is the object's beginning, so that a small object is whole from then on.
+        start = 0 if not self._blocks and end <= FIRST_BLOCK else offset
+        block = self._fetch(start, max(end - start, self._block_size(start)))
+        self._blocks = [*self._blocks[-(_KEPT_BLOCKS - 1) :], (start, block)]
+        return block[offset - start : end - start]
 
     def _block_size(self, offset: int) -> int:
         if not self._blocks:

@@ -1,0 +1,164 @@
+"""ZIPs: limits while unpacking, memory, and work that goes on where it stopped."""
+
+import io
+import struct
+import zipfile
+
+import pytest
+
+from dicom_service.part10 import BytesSource
+from dicom_service.uploads import zips
+from dicom_service.uploads.archive import ArchiveRefused, Limits, walk
+from dicom_service.uploads.staged import read_messages
+from tests.unit.uploads.files import dicom, uid, zipped
+from tests.unit.uploads.world import World
+
+MIB = 1024 * 1024
+
+
+def test_a_long_zip_is_worked_off_in_several_invocations(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a ZIP of several stretches, and invocations with time for two
+    monkeypatch.setattr(zips, "STRETCH_ENTRIES", 4)
+    upload_id = world.open([zipped({f"IM{n:02}": dicom(n) for n in range(19)})])
+    bodies = world.events("uploads/")
+    ingest, sqs = world.ingest(), world.ingest_settings.queue_url
+    ticks = iter(range(0, 10_000, 250))
+    ingest._clock = lambda: float(next(ticks))
+    rounds = 0
+
+    # WHEN each hands on what is left
+    while bodies:
+        rounds += 1
+        records = [
+            {"messageId": str(number), "receiptHandle": "none", "body": body, "attributes": {}}
+            for number, body in enumerate(bodies)
+        ]
+        assert ingest.handle(read_messages({"Records": records}), seconds_left=900) == []
+        from dicom_service import aws
+
+        found = aws.sqs().receive_message(QueueUrl=sqs).get("Messages", [])
+        bodies = [message["Body"] for message in found]
+        for message in found:
+            aws.sqs().delete_message(QueueUrl=sqs, ReceiptHandle=message["ReceiptHandle"])
+
+    # THEN all is stored, and no entry was sent twice
+    progress = world.progress(upload_id)
+    assert rounds == 3
+    assert progress["state"] == "completed"
+    assert progress["instances"] == 19 == sum(world.pacs.requests)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(entries=4), "ZIP_TOO_MANY_ENTRIES"),
+        (Limits(unpacked=1000), "ZIP_BOMB"),
+    ],
+)
+def test_limits_hold_before_the_first_entry(limits: Limits, reason: str) -> None:
+    content = zipped({f"IM{n}": dicom(n) for n in range(5)})
+
+    with pytest.raises(ArchiveRefused) as refused:
+        next(walk(BytesSource(content), limits))
+
+    assert refused.value.reason == reason
+
+
+def test_zips_within_count_against_the_same_limits() -> None:
+    inner = zipped({f"IM{n}": dicom(n) for n in range(5)})
+    entries = list(walk(BytesSource(zipped({"a.zip": inner, "b.zip": inner})), Limits(entries=9)))
+
+    # THEN the first is read, the second is refused
+    assert [entry.refused.reason if entry.refused else None for entry in entries] == [None] * 5 + [
+        "ZIP_TOO_MANY_ENTRIES"
+    ]
+
+
+def test_a_table_of_contents_without_end_is_not_read() -> None:
+    # GIVEN an end record that claims a table of contents of 100 MB, which is there
+    size = 100 * MIB
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, size, 4, 0)
+
+    class Endless:
+        def __init__(self) -> None:
+            self.size = 4 + size + len(end)
+            self.largest = 0
+
+        def read(self, offset: int, length: int) -> bytes:
+            self.largest = max(self.largest, length)
+            data = b"PK\3\4" if offset == 0 else b""
+            tail = offset - (self.size - len(end))
+            return end[max(0, tail) : max(0, tail) + length] if tail > -70_000 else (data + bytes(length))[:length]
+
+    source = Endless()
+    with pytest.raises(ArchiveRefused) as refused:
+        list(walk(source, Limits()))
+
+    assert refused.value.reason in {"ZIP_TOO_MANY_ENTRIES", "ZIP_DAMAGED"}
+    assert source.largest < 5 * MIB
+
+
+def test_damage_within_an_entry_is_found_before_it_is_sent(world: World) -> None:
+    # GIVEN a small and a large stored entry with a flipped bit, and a good one
+    content = bytearray(
+        zipped(
+            {"small": dicom(1, pixels=5000), "large": dicom(2, pixels=10 * MIB), "good": dicom(3)},
+            method=zipfile.ZIP_STORED,
+        )
+    )
+    content[4000] ^= 1
+    content[5 * MIB] ^= 1
+    upload_id = world.open([bytes(content)])
+
+    assert world.deliver(world.events("uploads/")) == []
+
+    assert list(world.pacs.stored) == [uid(3)]
+    file = world.progress(upload_id)["files"][0]
+    assert file["reasons"] == {"ZIP_DAMAGED": 2}
+
+
+def test_an_encrypted_entry_is_named() -> None:
+    content = bytearray(zipped({"a": dicom(1)}))
+    content[6] |= 1
+    content[content.index(b"PK\1\2") + 8] |= 1
+
+    entries = list(walk(BytesSource(bytes(content)), Limits()))
+
+    assert [entry.refused.reason for entry in entries if entry.refused] == ["ZIP_ENCRYPTED"]
+
+
+def test_entries_have_the_same_numbers_whenever_the_zip_is_read() -> None:
+    inner = zipped({f"N{n}": dicom(10 + n) for n in range(3)})
+    content = zipped({"a": dicom(1), "in.zip": inner, "z": dicom(2)})
+
+    names = [(entry.number, entry.name) for entry in walk(BytesSource(content), Limits())]
+    later = [(entry.number, entry.name) for entry in walk(BytesSource(content), Limits(), first=2)]
+
+    assert [number for number, _ in names] == [0, 1, 2, 3, 4]
+    assert later == names[2:]
+
+
+def test_a_dicom_file_that_pretends_to_be_a_zip_is_dicom(world: World) -> None:
+    preamble = b"PK\3\4" + bytes(124)
+    world.put("drop/a", dicom(1, preamble=preamble))
+
+    world.deliver(world.events("drop/"))
+
+    assert world.pacs.stored[uid(1)] == dicom(1)
+
+
+def test_a_zip_whose_entries_cannot_be_stored_now_is_tried_again_and_given_up_late(world: World) -> None:
+    # GIVEN a PACS that fails to process one entry again and again
+    world.pacs.refuse[uid(2)] = 0x0110
+    buffer = io.BytesIO(zipped({"a": dicom(1), "b": dicom(2)}))
+    upload_id = world.open([buffer.getvalue()])
+    bodies = world.events("uploads/")
+
+    tries = 0
+    while bodies:
+        tries += 1
+        bodies = world.deliver(bodies)
+
+    file = world.progress(upload_id)["files"][0]
+    assert tries == 10
+    assert (file["state"], file["reasons"]) == ("partly-stored", {"PACS_PROCESSING_FAILURE": 1})
