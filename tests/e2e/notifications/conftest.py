@@ -130,5 +130,5 @@ def receiving(stack: Stack, paths: Sequence[str], delays: str) -> Iterator[Recei
 @pytest.fixture(scope="module")
 def receiver(stack: Stack) -> Iterator[Receiver]:
     """A receiver at one URL."""
-    with receiving(stack, ["/hook"], "1,1,2,2,4,8,16") as receiver:
+    with receiving(stack, ["/hook"], "1,1,2,2,4,8,16,30,30") as receiver:
         yield receiver

@@ -148,6 +148,7 @@ def test_a_receiver_that_was_away_gets_everything(stack: Stack, receiver: Receiv
         upload(stack, files)
     for study, _ in exams:
         wait_for(partial(of, stack, study))
+    time.sleep(60 if SOAK else 0)
     # WHEN it is back THEN it gets them all
     receiver.start()
     for study, _ in exams:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jsonschema
 
+from local.events import follow, line
 from tests.e2e.notifications.conftest import wait_for
 from tests.e2e.notifications.exams import exam, new_uid
 from tests.e2e.notifications.test_delivery import feed, upload
@@ -54,6 +55,12 @@ def test_every_event_fits_its_schema(stack: Stack) -> None:
     assert "CANARY" not in json.dumps(events)
     kinds = sorted({event["type"] for event in events})
     print(f"{len(events)} events of {len(kinds)} types fit their schemas: {', '.join(kinds)}")
+
+
+def test_make_events_shows_the_feed(stack: Stack) -> None:
+    first = next(follow(stack.api_url, stack.service_key))
+    assert first == feed(stack)[0]
+    assert first["type"] in line(first)
 
 
 def test_an_exam_completes_its_workitem(stack: Stack) -> None:
