@@ -1,5 +1,6 @@
 """The viewer: what URLs an operator may set, and a viewer that does not do its part."""
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -82,7 +83,7 @@ def test_values_cannot_leave_their_place_in_the_link() -> None:
     assert link == "https://viewer.example/#1.2/a%26b%2F..%2F%7Brole%7D%3F"
 
 
-def test_the_viewer_is_asked_as_the_reference_asks(server: str, world: World) -> None:
+def test_the_viewer_is_asked_as_the_reference_asks(server: str, world: World, log: io.StringIO) -> None:
     world.viewer = ViewerSettings(token_url=viewer.viewer_url(f"{server}/token"))
 
     answer = world.issuer.token(IssueRequest(STUDY, PATIENT, "a b&c", "diagnostic"), PORTAL)
@@ -90,6 +91,8 @@ def test_the_viewer_is_asked_as_the_reference_asks(server: str, world: World) ->
     asked = {"studyUID": [STUDY], "patientID": [PATIENT], "user": ["a b&c"], "role": ["diagnostic"]}
     assert json.loads(answer["token"]) == asked
     assert events_of(world.tables) == []
+    assert log.getvalue().count('"110137"') == 1
+    assert "CANARY" not in log.getvalue()
 
 
 @pytest.mark.parametrize("path", ["redirect", "html", "number", "huge", "refused"])

@@ -58,11 +58,15 @@ class Actor:
     address: str = ""
 
 
-def audit(happening: Happening, actor: Actor, *, otp_id: str, study_uid: str | None, reason: str | None = None) -> None:
+def audit(
+    happening: Happening, actor: Actor, *, otp_id: str | None, study_uid: str | None, reason: str | None = None
+) -> None:
     """Write one audit line.
 
     Parameters
     ----------
+    otp_id
+        None for a token that the operator's viewer has made.
     reason
         Why a redemption was rejected: for the operator, the caller is never told.
     """

@@ -114,7 +114,9 @@ class Issuer:
             "user": request.user,
             "role": request.role,
         }
-        return {"token": viewer.ask_for_token(self._viewer.token_url, parameters)}
+        token = viewer.ask_for_token(self._viewer.token_url, parameters)
+        audit("issued", actor, otp_id=None, study_uid=request.study_uid)
+        return {"token": token}
 
     def _answer(self, otp: Otp, code: str) -> dict[str, Any]:
         token = f"{otp.otp_id}.{code}"
