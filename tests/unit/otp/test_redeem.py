@@ -173,7 +173,7 @@ class SentTwice(OtpStore):
 
 def test_a_winner_whose_own_write_is_reported_as_failed_still_wins(world: World) -> None:
     """GIVEN the winning write arrives twice WHEN the second is refused THEN the nonce in the row says who won."""
-    issued = world.issue()
+    issued = world.issue(max_uses=2)
     world.store_class = SentTwice
 
     answer = world.redeem(issued, nonce=NONCE)

@@ -102,7 +102,8 @@ class Redeemer:
     def _is_right(self, otp: Otp | None, request: RedeemRequest, *, charged: bool) -> bool:
         """Compare code and birth date; the same work is done for a code that cannot be redeemed or does not exist.
 
-        Only a charged attempt may learn anything: without one, what is compared is the code of another otpId.
+        Only a charged attempt may learn anything: without one, what is compared is the code of no otpId, and the answer
+        counts for nothing.
         """
         key_id, master = self._keyring.current()
         if otp is not None and otp.key_id != key_id:
@@ -114,7 +115,7 @@ class Redeemer:
         birth_date = codes.birth_date_tag(master, otp_id, request.birth_date or "")
         needed = otp.birth_date_tag if otp is not None else None
         right_date = self._matches((needed or birth_date).encode(), birth_date.encode())
-        return right_code and right_date and charged
+        return right_code and right_date
 
     def _use(self, otp: Otp, nonce: str, tag: str, now: int) -> Redemption | None:
         """Count the use, or find that this nonce has used the code already: its reply was lost."""
