@@ -6,7 +6,6 @@ Runs in this process on the DynamoDB of a local stack: `make up`, then `. local/
 import io
 import logging
 import os
-import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,8 +26,7 @@ def measure() -> Iterator[Row]:
     issued = iter([world.issue() for _ in range(ROUNDS + 20)])
     bare = iter([world.issue()["otpId"] for _ in range(ROUNDS + 20)])
     timed = pairs(lambda: world.redeem(next(issued)), lambda: _bare_write(world, next(bare)), rounds=ROUNDS, warm_up=10)
-    p50 = [1000 * statistics.median(side) for side in (timed.ours, timed.theirs)]
-    yield Row("OTP: redeem, p50", "one bare conditional write", p50[0], "ms", p50[1], p50[0] / p50[1], 2.5)
+    yield timed.row("OTP: redeem, p50", "one bare conditional write", aim=2.5)
     again = world.issue(max_uses=2)
     world.redeem(again)
     for name, step, aim in (

@@ -40,6 +40,7 @@ _CODES: dict[Happening, tuple[tuple[str, str], tuple[str, str], int]] = {
 
 # A logger of its own with a level of its own: who quiets the log must not silence the audit trail with it.
 logger = Logger(service="dicom-service-audit", level="INFO")
+_service_logger = log.get_logger()
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def audit(
     }
     if reason:
         line["EventOutcomeDescription"] = reason
-    request_id = log.get_logger().get_current_keys().get("requestId")
+    request_id = _service_logger.get_current_keys().get("requestId")
     logger.info(f"one-time password {happening}", extra={"audit": line, "requestId": request_id})
 
 
