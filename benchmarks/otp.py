@@ -1,16 +1,15 @@
-"""One-time passwords: what redeeming costs beside one bare conditional write, and how often each step calls DynamoDB.
+"""One-time passwords: what redeeming costs beside one bare conditional write, and how often each step writes.
 
-Runs in this process on the DynamoDB of a local stack: `make up`, then `. local/.state/env` with its variables exported.
+The parts run in this process, as a function would run them, on the DynamoDB of a MiniStack of their own.
 """
 
 import io
 import logging
-import os
-import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.servers import running
 from benchmarks.table import Row, pairs
 from dicom_service import aws
 from dicom_service.otp.store import OtpTables
@@ -21,34 +20,29 @@ WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
 
 
 def measure() -> Iterator[Row]:
-    """Give redeem beside a bare conditional write, and the calls of issue, redeem and a miss."""
-    world = _world()
+    """Give redeem beside a bare conditional write, and the writes of issue and redeem."""
+    with running():
+        yield from _rows(_world())
+
+
+def _rows(world: World) -> Iterator[Row]:
     issued = iter([world.issue() for _ in range(ROUNDS + 20)])
     bare = iter([world.issue()["otpId"] for _ in range(ROUNDS + 20)])
     timed = pairs(lambda: world.redeem(next(issued)), lambda: _bare_write(world, next(bare)), rounds=ROUNDS, warm_up=10)
     yield timed.row("OTP: redeem, p50", "one bare conditional write", aim=2.5)
     again = world.issue(max_uses=2)
     world.redeem(again)
-    for name, step, aim in (
-        ("issue", world.issue, 1),
-        ("redeem", lambda: world.redeem(again), 2),
-    ):
+    for name, step, aim in (("issue", world.issue, 1), ("redeem", lambda: world.redeem(again), 2)):
         calls, items = _counted(step)
         yield Row(f"OTP: write calls of one {name}", "aim", calls, "calls", aim=aim)
         yield Row(f"OTP: items written by one {name}", "", items, "items")
 
 
 def _world() -> World:
-    """Make tables for this run alone, in a stack that is running."""
-    if "AWS_ENDPOINT_URL" not in os.environ:
-        raise SystemExit("make up; set -a; . local/.state/env; set +a")
-    os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
+    """Make the tables, and a master secret."""
     _write_the_audit_trail_nowhere()
-    run = str(time.time_ns())
-    tables = OtpTables(
-        *(create_table(name, f"{name}-{run}") for name in ("OtpsTable", "AccessTokensTable", "ExamEventsTable"))
-    )
-    return World(tables, keyring(master_secret(f"otp-{run}")))
+    tables = OtpTables(*(create_table(name) for name in ("OtpsTable", "AccessTokensTable", "ExamEventsTable")))
+    return World(tables, keyring(master_secret("otp-benchmark")))
 
 
 def _write_the_audit_trail_nowhere() -> None:
