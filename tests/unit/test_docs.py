@@ -89,3 +89,9 @@ def test_links_between_documents_lead_somewhere(name: str) -> None:
         if not file.exists() or (anchor and anchor not in _anchors(file.read_text("utf-8"))):
             broken.append(target)
     assert not broken
+
+
+def test_code_names_no_document_that_is_not_there() -> None:
+    text = _sources("layers", "functions", "local", "scripts") + _text("template.yaml") + _text("Makefile")
+    named = set(re.findall(r"\bdocs/[\w/-]+\.md\b", text))
+    assert not {name for name in named if not (ROOT / name).is_file()}
