@@ -64,6 +64,7 @@ class LocalStack:
             "PACS_PASSWORD": self.pacs.password,
             "AWS_ENDPOINT_URL": self.settings.endpoint,
             "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
             **ADMINISTRATOR,
             "STAGING_BUCKET": outputs["StagingBucket"],
             "EVENT_BUS": outputs["EventBus"],

@@ -7,7 +7,6 @@
     ├── Unauthorized             401
     ├── Forbidden                403
     ├── NotFound                 404
-    ├── NotAcceptable            406
     ├── Conflict                 409
     ├── PayloadTooLarge          413
     ├── UnprocessableContent     422
@@ -28,7 +27,6 @@ TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
-    406: "Not Acceptable",
     409: "Conflict",
     413: "Content Too Large",
     422: "Unprocessable Content",
@@ -110,13 +108,6 @@ class NotFound(ServiceError):
 
     status = 404
     default_code = "NOT_FOUND"
-
-
-class NotAcceptable(ServiceError):
-    """It exists, but not in the form that was asked for."""
-
-    status = 406
-    default_code = "NOT_ACCEPTABLE"
 
 
 class Conflict(ServiceError):
