@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,22 @@ def test_a_pid_that_now_belongs_to_another_program_is_left_alone(tmp_path: Path)
     # THEN it is not taken for ours, and stopping does not end this process
     assert server.pid() is None
     assert server.stop() is False
+
+
+def test_what_a_server_started_ends_with_it(server: Server, tmp_path: Path) -> None:
+    # GIVEN a server with a worker that the server itself does not take along
+    parent = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"
+    server.start([sys.executable, "-c", parent], os.environ, tmp_path)
+    server.wait_until(lambda: server.tail().strip().isdigit(), seconds=30)
+    worker = Path("/proc") / server.tail().strip()
+    assert worker.exists()
+
+    server.stop()
+
+    deadline = time.monotonic() + 10
+    while worker.exists() and "Z" not in (worker / "stat").read_text().rpartition(")")[2].split()[0]:
+        assert time.monotonic() < deadline, "the worker is still there"
+        time.sleep(0.02)
 
 
 def test_a_server_that_refuses_to_end_is_ended(server: Server, tmp_path: Path) -> None:
