@@ -4,7 +4,6 @@ The order is what makes a crash harmless: the instance is in the PACS before the
 quarantine and the report is written before the file counts as finished, and the staged object goes last.
 """
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +51,6 @@ class Ending:
         self._registry = registry
         self._outbox = outbox
         self._shelf = shelf
-        # Transactions of one process need not meet at the same counter.
-        self._lock = threading.Lock()
 
     def settle(self, ended: Sequence[Ended]) -> None:
         """Do the last steps for files that were just stored or refused, all of one upload or dropped.
@@ -67,15 +64,14 @@ class Ending:
             return
         first = ended[0].staged
         arrived = [entry.outcome.arrived for entry in ended if entry.outcome.arrived]
-        with self._lock:
-            if arrived:
-                self._registry.record(arrived, source=_source(first), session=first.session)
-            for entry in ended:
-                self._file_away(entry)
-            for start in range(0, len(ended), FINISHED_AT_ONCE):
-                self._table.finish([self._finished(entry) for entry in ended[start : start + FINISHED_AT_ONCE]])
-            if first.session:
-                self.close(first.session)
+        if arrived:
+            self._registry.record(arrived, source=_source(first), session=first.session)
+        for entry in ended:
+            self._file_away(entry)
+        for start in range(0, len(ended), FINISHED_AT_ONCE):
+            self._table.finish([self._finished(entry) for entry in ended[start : start + FINISHED_AT_ONCE]])
+        if first.session:
+            self.close(first.session)
         self._shelf.remove((entry.staged, entry.version_id) for entry in ended)
 
     def repeat(self, staged: Staged, item: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from dicom_service.element_walk import NotDicom
@@ -139,8 +140,12 @@ class Ingest:
         """
         ends_at = self._clock() + seconds_left
         jobs, unreadable = self._read(messages)
-        with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(self._settings.connections) as senders:
-            _Run(self, jobs, self._make_sender(), readers, senders, ends_at).go()
+        with (
+            ThreadPoolExecutor(_READERS) as readers,
+            ThreadPoolExecutor(self._settings.connections) as senders,
+            ThreadPoolExecutor(1) as settler,
+        ):
+            _Run(self, jobs, self._make_sender(), _Pools(readers, senders, settler), ends_at).go()
         failed = {message: job.retry_after for job in jobs if job.failed for message in job.messages}
         self._queue.rest(failed)
         return [message.message_id for message in [*failed, *unreadable]]
@@ -162,6 +167,15 @@ class Ingest:
         return list(jobs.values()), unreadable
 
 
+@dataclass(frozen=True)
+class _Pools:
+    """Threads that read from S3, that send to the PACS, and the one that notes what became of files."""
+
+    readers: ThreadPoolExecutor
+    senders: ThreadPoolExecutor
+    settler: ThreadPoolExecutor
+
+
 class _Run:
     """One batch on its way."""
 
@@ -170,8 +184,7 @@ class _Run:
         ingest: Ingest,
         jobs: list[Job],
         sender: Sender,
-        readers: ThreadPoolExecutor,
-        senders: ThreadPoolExecutor,
+        pools: _Pools,
         ends_at: float,
     ) -> None:
         self._ingest = ingest
@@ -180,17 +193,24 @@ class _Run:
         self._ending = ingest._ending
         self._jobs = jobs
         self._sender = sender
-        self._readers = readers
-        self._senders = senders
+        self._readers = pools.readers
+        self._senders = pools.senders
+        self._settler = pools.settler
         self._ends_at = ends_at
+        self._to_settle: SimpleQueue[tuple[Job, Outcome]] = SimpleQueue()
+        self._settling: dict[Future[None], list[Job]] = {}
 
     def go(self) -> None:
         """Work through the batch: new before often tried, small before ZIPs."""
         todo: list[Job] = []
         self._finish({self._readers.submit(self._sort_out, todo): self._jobs})
         todo.sort(key=lambda job: job.attempts)
-        for job in self._store_files(todo):
+        zips = self._store_files(todo)
+        self._finish(self._settling)
+        for job in zips:
+            self._settling.clear()
             self._finish({self._readers.submit(self._store_zip, job): [job]})
+            self._finish(self._settling)
 
     def _finish(self, running: dict[Future[None], list[Job]]) -> None:
         """Wait for steps; where one fails, its jobs are tried again and the others go on."""
@@ -294,18 +314,39 @@ class _Run:
         self._settle(jobs, outcomes)
 
     def _settle(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
-        ended = []
+        """Have what became of files noted, while the connections to the PACS go on."""
         for job, outcome in zip(jobs, outcomes, strict=True):
-            # An object that is gone may be one that another invocation has just brought to its end.
-            item = self._table.get(*job.staged.tracked) if outcome.reason == OBJECT_MISSING else None
-            if item is not None and "finishedAt" in item:
-                self._ending.repeat(job.staged, item)
-            else:
-                ended.append(job.ended(outcome))
-        self._ending.settle(ended)
+            # Until it is noted: should that fail, the job is tried again.
+            job.failed = True
+            self._to_settle.put((job, outcome))
+        self._settling[self._settler.submit(self._settle_all)] = list(jobs)
+
+    def _settle_all(self) -> None:
+        """Note everything that has come together meanwhile, with few writes."""
+        by_session: dict[str | None, list[tuple[Job, Outcome]]] = {}
+        while not self._to_settle.empty():
+            job, outcome = self._to_settle.get()
+            by_session.setdefault(job.staged.session, []).append((job, outcome))
+        for settled in by_session.values():
+            self._ending.settle(
+                [job.ended(outcome) for job, outcome in settled if not self._ended_before(job, outcome)]
+            )
+            for job, _ in settled:
+                job.failed = False
+
+    def _ended_before(self, job: Job, outcome: Outcome) -> bool:
+        """Whether an object is gone because another invocation has just brought it to its end."""
+        item = self._table.get(*job.staged.tracked) if outcome.reason == OBJECT_MISSING else None
+        if item is None or "finishedAt" not in item:
+            return False
+        self._ending.repeat(job.staged, item)
+        return True
 
     def _wait(self, job: Job, retry_after: int | None, *, refused: bool) -> None:
         job.failed, job.retry_after = True, retry_after
+        self._settling[self._settler.submit(self._note_waiting, job, refused)] = [job]
+
+    def _note_waiting(self, job: Job, refused: bool) -> None:
         if refused:
             self._table.refused(job.staged.tracked)
         if job.staged.session:

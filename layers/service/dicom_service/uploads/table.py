@@ -29,8 +29,8 @@ from dicom_service.errors import Unavailable
 UPLOAD = "#upload"
 OPEN = "open"
 OPEN_INDEX = "OpenUploads"
-# One item of a transaction is the upload's, one may be an event's for each file.
-FINISHED_AT_ONCE = 25
+# A transaction takes 100 items: one is the upload's, and each file may have an event.
+FINISHED_AT_ONCE = 49
 _ATTEMPTS = 12
 _BUSY = "The upload cannot be noted at the moment; try again."
 _TRANSIENT = frozenset({"None", "ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"})
