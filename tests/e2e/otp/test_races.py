@@ -62,12 +62,11 @@ def race(redeemer: Redeemer, issued: dict[str, Any], redeemers: int) -> int:
         return sum(pool.map(one, range(redeemers)))
 
 
-def test_of_64_at_once_one_wins(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_64_at_once_one_wins(world: World) -> None:
     codes = scaled(3, 200)
     winners = [race(world.redeemer, world.issue(), REDEEMERS) for _ in range(codes)]
 
-    with capsys.disabled():
-        print(f"\n{REDEEMERS} redeemers at once x {codes} codes: winners {min(winners)} to {max(winners)} a code")
+    print(f"{REDEEMERS} redeemers at once x {codes} codes: winners {min(winners)} to {max(winners)} a code")
     assert winners == [1] * codes
 
 
@@ -97,13 +96,12 @@ def guess(world: World, issued: dict[str, Any], guesses: int) -> int:
     return compared.count(issued["otp"].encode())
 
 
-def test_of_10000_guesses_five_are_compared(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_10000_guesses_five_are_compared(world: World) -> None:
     guesses = scaled(200, 10_000)
     issued = world.issue()
     compared = guess(world, issued, guesses)
 
-    with capsys.disabled():
-        print(f"\n{guesses} parallel guesses at one code: {compared} compared, then locked")
+    print(f"{guesses} parallel guesses at one code: {compared} compared, then locked")
     assert compared == 5
     assert world.manager.get(issued["otpId"])["state"] == "LOCKED"
     with pytest.raises(Unauthorized):
@@ -117,7 +115,7 @@ def test_control_without_the_condition_on_attempts_more_are_compared(world: Worl
     assert guess(world, world.issue(), 8) == 8
 
 
-def test_over_http_one_wins(stack: Stack, exam: StoredExam, capsys: pytest.CaptureFixture[str]) -> None:
+def test_over_http_one_wins(stack: Stack, exam: StoredExam) -> None:
     """The same race through gateway and functions, as many as this machine starts functions for."""
     redeemers, codes = scaled(6, 12), scaled(2, 20)
     winners = []
@@ -134,7 +132,6 @@ def test_over_http_one_wins(stack: Stack, exam: StoredExam, capsys: pytest.Captu
             statuses = list(pool.map(one, range(redeemers)))
         assert set(statuses) <= {200, 401}
         winners.append(statuses.count(200))
-    with capsys.disabled():
-        counts = f"{redeemers} redeemers at once x {codes} codes"
-        print(f"\nover HTTP, {counts}: winners {min(winners)} to {max(winners)} a code")
+    counts = f"{redeemers} redeemers at once x {codes} codes"
+    print(f"over HTTP, {counts}: winners {min(winners)} to {max(winners)} a code")
     assert winners == [1] * codes

@@ -52,7 +52,7 @@ def test_refusals_cannot_be_told_apart(stack: Stack, exam: StoredExam) -> None:
     assert answer_of(stack, {"token": 5}) != answers["wrong"]
 
 
-def test_codes_and_tokens_are_nowhere(stack: Stack, exam: StoredExam, capsys: pytest.CaptureFixture[str]) -> None:
+def test_codes_and_tokens_are_nowhere(stack: Stack, exam: StoredExam) -> None:
     """GIVEN codes used, missed, dated, revoked WHEN tables, logs and events are searched THEN none is there."""
     nonce = secrets.token_urlsafe(24)
     long, short = issue(stack, exam, expiresIn=90_000), issue(stack, exam)
@@ -76,9 +76,8 @@ def test_codes_and_tokens_are_nowhere(stack: Stack, exam: StoredExam, capsys: py
     # Control: the search finds what is there.
     assert long["otpId"] in places["tables"]
     assert long["otpId"] in places["function logs"]
-    with capsys.disabled():
-        sizes = ", ".join(f"{name} {len(text) // 1024} KiB" for name, text in places.items())
-        print(f"\n{len(codes)} codes, {len(tokens)} access tokens and a nonce are in none of: {sizes}")
+    sizes = ", ".join(f"{name} {len(text) // 1024} KiB" for name, text in places.items())
+    print(f"{len(codes)} codes, {len(tokens)} access tokens and a nonce are in none of: {sizes}")
 
 
 def tables(stack: Stack) -> str:
@@ -99,7 +98,7 @@ def function_logs(stack: Stack) -> str:
     return "\n".join(lines)
 
 
-def test_times_of_refusals_overlap(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_times_of_refusals_overlap(world: World) -> None:
     """Shows the times and asserts none: a machine under load would make that fail for no reason of ours."""
     rounds = scaled(20, 400)
     used, revoked, locked = world.issue(), world.issue(), world.issue()
@@ -121,11 +120,10 @@ def test_times_of_refusals_overlap(world: World, capsys: pytest.CaptureFixture[s
     for _ in range(rounds):
         for name, case in cases.items():
             times[name].append(refused(world, case()))
-    with capsys.disabled():
-        print(f"\nms to refuse, {rounds} rounds interleaved: 25 % / median / 75 %")
-        for name, seconds in times.items():
-            low, median, high = (1000 * value for value in statistics.quantiles(seconds, n=4))
-            print(f"  {name:8} {low:6.2f} / {median:6.2f} / {high:6.2f}")
+    print(f"ms to refuse, {rounds} rounds interleaved: 25 % / median / 75 %")
+    for name, seconds in times.items():
+        low, median, high = (1000 * value for value in statistics.quantiles(seconds, n=4))
+        print(f"  {name:8} {low:6.2f} / {median:6.2f} / {high:6.2f}")
 
 
 def refused(world: World, issued: dict[str, Any]) -> float:
