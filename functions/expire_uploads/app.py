@@ -3,13 +3,13 @@
 from functools import cache
 from typing import Any
 
-from dicom_service.uploads import wiring
+from dicom_service.uploads import ingest_wiring
 from dicom_service.uploads.expiry import Expiry
 
 
 @cache
 def expiry() -> Expiry:
-    return wiring.expiry()
+    return ingest_wiring.expiry()
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

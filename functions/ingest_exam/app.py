@@ -3,14 +3,14 @@
 from functools import cache
 from typing import Any
 
-from dicom_service.uploads import wiring
+from dicom_service.uploads import ingest_wiring
 from dicom_service.uploads.ingest import Ingest
 from dicom_service.uploads.staged import read_messages
 
 
 @cache
 def ingest() -> Ingest:
-    return wiring.ingest()
+    return ingest_wiring.ingest()
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

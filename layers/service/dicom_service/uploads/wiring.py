@@ -1,28 +1,19 @@
-"""Puts the parts of the upload functions together from their settings."""
+"""Puts together what the upload routes need, from their settings.
+
+What works behind the routes is in `ingest_wiring`: it speaks to the PACS, whose client no route should have to import.
+"""
 
 from dicom_service import aws
-from dicom_service.exams.registry import ExamRegistry, ExamSettings
-from dicom_service.outbox import Outbox, OutboxSettings
-from dicom_service.pacs import connect
-from dicom_service.settings import PacsSettings, load
-from dicom_service.uploads.ending import Ending
-from dicom_service.uploads.expiry import Expiry
-from dicom_service.uploads.ingest import Ingest
+from dicom_service.settings import load
 from dicom_service.uploads.presign import Stage
-from dicom_service.uploads.queue import IngestQueue
-from dicom_service.uploads.sender import Sender
 from dicom_service.uploads.sessions import Uploads
-from dicom_service.uploads.settings import IngestSettings, UploadSettings
-from dicom_service.uploads.shelf import Shelf
+from dicom_service.uploads.settings import UploadSettings
 from dicom_service.uploads.table import UploadsTable
 
 
-def _table(settings: UploadSettings) -> UploadsTable:
+def uploads_table(settings: UploadSettings) -> UploadsTable:
+    """Give the table of uploads."""
     return UploadsTable(settings.table, keep_days=settings.keep_days)
-
-
-def _ending(table: UploadsTable) -> Ending:
-    return Ending(table, ExamRegistry(load(ExamSettings)), Outbox(load(OutboxSettings)), Shelf(aws.s3()))
 
 
 def uploads() -> Uploads:
@@ -34,39 +25,4 @@ def uploads() -> Uploads:
         A setting is missing.
     """
     settings = load(UploadSettings)
-    return Uploads(settings, _table(settings), Stage(aws.s3(), settings.bucket))
-
-
-def expiry() -> Expiry:
-    """Give what the scheduled function needs.
-
-    Raises
-    ------
-    SettingsError
-        A setting is missing.
-    """
-    settings = load(UploadSettings)
-    table = _table(settings)
-    return Expiry(settings, table, Stage(aws.s3(), settings.bucket), _ending(table))
-
-
-def ingest() -> Ingest:
-    """Give what the queue's function needs.
-
-    Raises
-    ------
-    SettingsError
-        A setting is missing.
-    """
-    settings = load(IngestSettings)
-    table = _table(load(UploadSettings))
-    pacs = connect(load(PacsSettings))
-    return Ingest(
-        settings,
-        client=aws.s3(),
-        table=table,
-        register=ExamRegistry(load(ExamSettings)),
-        ending=_ending(table),
-        queue=IngestQueue(aws.sqs(), settings.queue_url),
-        make_sender=lambda: Sender(pacs),
-    )
+    return Uploads(settings, uploads_table(settings), Stage(aws.s3(), settings.bucket))
