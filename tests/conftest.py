@@ -8,15 +8,14 @@ __all__ = ["stack"]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Show what passing tests printed: counts of what was compared, attacked, broken; not their log lines (JSON)."""
-    figures = [
-        line
+    """Show what passing tests printed: counts of what was compared, attacked, broken; no logs, no programs' output."""
+    printed = [
+        [line for line in text.splitlines() if line.strip() and not line.startswith(("{", "==>", "["))]
         for report in terminalreporter.stats.get("passed", [])
         for name, text in report.sections
         if name == "Captured stdout call"
-        for line in text.splitlines()
-        if line.strip() and not line.startswith(("{", "==>", "["))
     ]
+    figures = [line for lines in printed if len(lines) < 10 for line in lines]
     if figures:
         terminalreporter.section("figures")
         for line in figures:
