@@ -15,6 +15,8 @@ ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 _FRAGMENT_VRS = frozenset({b"OB", b"OW"})
+# What may be a sequence all the same: Implicit VR names none, and UN stands for any.
+_UNTOLD_VRS = frozenset({b"", b"UN"})
 
 
 class NotDicom(Exception):
@@ -64,7 +66,8 @@ class ElementWalk:
     def __init__(self, source: Source, position: int, *, explicit: bool, big: bool) -> None:
         self._source = source
         self._explicit = explicit
-        self._order = ">" if big else "<"
+        order = ">" if big else "<"
+        self._tag, self._long, self._short = (struct.Struct(order + code) for code in ("HH", "I", "H"))
         self._open: list[_Frame] = []
         self.position = position
 
@@ -96,7 +99,8 @@ class ElementWalk:
             The file is cut off, malformed, or nested deeper than 64.
         """
         while True:
-            self._leave_finished()
+            if self._open:
+                self._leave_finished()
             if not self._open and (self.position == self._source.size or self._left_group(until_group)):
                 return
             tag, vr, length = self._header()
@@ -107,29 +111,27 @@ class ElementWalk:
             elif vr == b"SQ" or length == UNDEFINED:
                 self._enter("fragments" if vr in _FRAGMENT_VRS else "sequence", length, implicit=vr == b"UN")
             else:
-                self._probe_depth(vr, length)
+                if length >= 16 and vr in _UNTOLD_VRS:
+                    self._probe_depth(length)
                 yield tag, self.position, length
                 self._skip(length)
 
     def _left_group(self, group: int | None) -> bool:
         # Asked before the header is read: what follows the file meta information may be encoded in another way.
-        return group is not None and self._source.read(self.position, 2) != struct.pack(self._order + "H", group)
+        return group is not None and self._source.read(self.position, 2) != self._short.pack(group)
 
     def _header(self) -> tuple[int, bytes, int]:
         head = self._need(8)
-        group, element = struct.unpack_from(self._order + "HH", head)
+        group, element = self._tag.unpack_from(head)
         tag = group << 16 | element
         if group == 0xFFFE or not self._explicit:
-            return tag, b"", self._long(head[4:])
+            return tag, b"", self._long.unpack_from(head, 4)[0]
         vr = head[4:6]
-        if vr in _LONG_VRS:
-            return tag, vr, self._long(self._need(4))
-        if vr not in _SHORT_VRS:
+        if vr in _SHORT_VRS:
+            return tag, vr, self._short.unpack_from(head, 6)[0]
+        if vr not in _LONG_VRS:
             raise NotDicom("MALFORMED", f"There is no valid data element at byte {self.position - 8} of the file.")
-        return tag, vr, struct.unpack_from(self._order + "H", head, 6)[0]
-
-    def _long(self, data: bytes) -> int:
-        return int(struct.unpack(self._order + "I", data)[0])
+        return tag, vr, self._long.unpack(self._need(4))[0]
 
     def _need(self, length: int) -> bytes:
         data = self._source.read(self.position, length)
@@ -175,12 +177,11 @@ class ElementWalk:
                 raise NotDicom("MALFORMED", f"A sequence is shorter than what is in it, at byte {self.position}.")
             self._explicit = frame.explicit_outside
 
-    def _probe_depth(self, vr: bytes, length: int) -> None:
-        """Follow the first items of what may be a sequence of defined length, which Implicit VR does not tell."""
+    def _probe_depth(self, length: int) -> None:
+        """Follow the first items of what may be a sequence of defined length, where the VR does not tell."""
         offset, end = self.position, self.position + length
         for _ in range(2 * MAX_DEPTH):
-            head = self._source.read(offset, 8) if vr in (b"", b"UN") and end - offset >= 16 else b""
-            if head[:4] != b"\xfe\xff\x00\xe0":
+            if end - offset < 16 or self._source.read(offset, 4) != b"\xfe\xff\x00\xe0":
                 return
             # Over the item's header and the header of the first element in it.
             offset += 16

@@ -34,12 +34,12 @@ class BytesSource:
     """A file that is in memory already."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = memoryview(data)
+        self._data = data
         self.size = len(data)
 
     def read(self, offset: int, length: int) -> bytes:
         """Give up to `length` bytes from `offset`."""
-        return bytes(self._data[offset : offset + length])
+        return self._data[offset : offset + length]
 
 
 @dataclass(frozen=True)
