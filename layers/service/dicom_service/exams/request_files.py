@@ -1,11 +1,16 @@
-"""The files of an upload request: ``multipart/form-data`` (RFC 7578) or one bare ``application/dicom`` body."""
+"""The files of an upload request: ``multipart/form-data`` (RFC 7578) or one bare ``application/dicom`` body.
+
+The form parser is imported when a form comes: a bare file does not pay for it.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from typing import TYPE_CHECKING
 
 from dicom_service.errors import BadRequest
+
+if TYPE_CHECKING:
+    from multipart import MultipartSegment
 
 MAX_FILES = 1000
 _BARE = ("application/dicom", "application/octet-stream")
@@ -42,11 +47,11 @@ def read_files(content_type: str, body: bytes) -> list[UploadedFile]:
     BadRequest
         Another content type, a multipart body that cannot be read, no file at all, or more than a thousand.
     """
-    media_type, options = parse_options_header(content_type)
+    media_type = content_type.partition(";")[0].strip().lower()
     if media_type in _BARE:
         files = [UploadedFile("file 1", body)] if body else []
     elif media_type == "multipart/form-data":
-        files = _form_files(options.get("boundary", ""), body)
+        files = _form_files(content_type, body)
     else:
         raise BadRequest(
             "Send multipart/form-data with one or more DICOM files, or one file as application/dicom.",
@@ -57,7 +62,10 @@ def read_files(content_type: str, body: bytes) -> list[UploadedFile]:
     return files
 
 
-def _form_files(boundary: str, body: bytes) -> list[UploadedFile]:
+def _form_files(content_type: str, body: bytes) -> list[UploadedFile]:
+    from multipart import MultipartError, parse_options_header
+
+    boundary = parse_options_header(content_type)[1].get("boundary", "")
     if not boundary:
         raise BadRequest("The multipart body has no boundary.", code="INVALID_MULTIPART")
     files = []
@@ -69,8 +77,10 @@ def _form_files(boundary: str, body: bytes) -> list[UploadedFile]:
     return files
 
 
-def _segments(boundary: str, body: bytes) -> Iterator[tuple[MultipartSegment, bytes]]:
+def _segments(boundary: str, body: bytes) -> "Iterator[tuple[MultipartSegment, bytes]]":
     """Yield the files among the form fields, each copied once: the parser gets the body whole and slices it."""
+    from multipart import MultipartSegment, PushMultipartParser
+
     with PushMultipartParser(boundary, content_length=len(body), max_segment_count=MAX_FILES) as parser:
         segment: MultipartSegment | None = None
         pieces: list[bytes] = []
