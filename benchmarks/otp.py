@@ -13,9 +13,11 @@ from benchmarks.servers import running
 from benchmarks.table import Row, pairs
 from dicom_service import aws
 from dicom_service.otp.store import OtpTables
-from tests.otp_world import World, create_table, keyring, master_secret
+from tests.otp_world import World, keyring, master_secret
+from tests.template import create_table
 
 ROUNDS = 200
+TABLES = ("OtpsTable", "AccessTokensTable", "ExamEventsTable")
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
 
 
@@ -41,7 +43,7 @@ def _rows(world: World) -> Iterator[Row]:
 def _world() -> World:
     """Make the tables, and a master secret."""
     _write_the_audit_trail_nowhere()
-    tables = OtpTables(*(create_table(name) for name in ("OtpsTable", "AccessTokensTable", "ExamEventsTable")))
+    tables = OtpTables(*(create_table(aws.dynamodb(), name) for name in TABLES))
     return World(tables, keyring(master_secret("otp-benchmark")))
 
 

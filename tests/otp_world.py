@@ -3,11 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-
-import yaml
 
 from dicom_service import aws
 from dicom_service.auth.access_tokens import AccessTokens
@@ -20,32 +17,11 @@ from dicom_service.otp.redeem import Redeemer, RedeemRequest
 from dicom_service.otp.store import OtpStore, OtpTables
 from dicom_service.otp.viewer import ViewerSettings
 
-TEMPLATE = Path(__file__).parents[1] / "template.yaml"
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 PATIENT = "CANARY-PAT-1"
 BIRTH_DATE = "19610412"
 MASTER = {"current": "k1", "k1": "unit-test-master-secret-of-64-characters-0123456789-abcdefghijkl"}
 PORTAL = Actor("portal", "192.0.2.7")
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads a template's plain values."""
-
-
-_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
-
-
-def create_table(resource: str, name: str = "") -> str:
-    """Make a table with the very keys that template.yaml gives it, so that tests and deployment cannot drift."""
-    name = name or resource
-    properties = yaml.load(TEMPLATE.read_text(), _Loader)["Resources"][resource]["Properties"]
-    aws.dynamodb().create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=properties["AttributeDefinitions"],
-        KeySchema=properties["KeySchema"],
-    )
-    return name
 
 
 def study(uid: str = STUDY, patient: str = PATIENT, birth_date: str | None = BIRTH_DATE) -> dict[str, Any]:

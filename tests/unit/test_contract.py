@@ -1,35 +1,19 @@
 """Template, functions, events and OpenAPI document say the same."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from openapi_spec_validator import validate
 
 from dicom_service.contract import contract, page
+from tests.template import RESOURCES
 
 ROOT = Path(__file__).parents[2]
 
 
-class Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms (!Ref and so on) as plain values."""
-
-
-def _short_form(loader: Loader, suffix: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    assert isinstance(node, yaml.MappingNode)
-    return loader.construct_mapping(node, deep=True)
-
-
-Loader.add_multi_constructor("!", _short_form)
-TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), Loader)
 FUNCTIONS = {
     name: resource["Properties"]
-    for name, resource in TEMPLATE["Resources"].items()
+    for name, resource in RESOURCES.items()
     if resource["Type"] == "AWS::Serverless::Function"
 }
 

@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from dicom_service import aws
+from tests.template import create_table
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = {
@@ -62,19 +63,10 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv("EXAM_CHECKS_QUEUE_URL", boto3.client("sqs").create_queue(QueueName="checks")["QueueUrl"])
         for variable, queue in (("FETCH_QUEUE_URL", "fetches"), ("DEAD_FETCH_QUEUE_URL", "dead-fetches")):
             monkeypatch.setenv(variable, boto3.client("sqs").create_queue(QueueName=queue)["QueueUrl"])
-        _table("Exams", "StudyInstanceUID", "SOPInstanceUID")
-        _table("Uids", "prefix")
+        create_table(boto3.client("dynamodb"), "ExamsTable", "Exams")
+        create_table(boto3.client("dynamodb"), "UidsTable", "Uids")
         yield
     aws.forget_clients()
-
-
-def _table(name: str, *keys: str) -> None:
-    boto3.client("dynamodb").create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-        KeySchema=[{"AttributeName": key, "KeyType": "RANGE" if keys.index(key) else "HASH"} for key in keys],
-    )
 
 
 @pytest.fixture

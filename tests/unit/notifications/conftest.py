@@ -9,6 +9,7 @@ from moto import mock_aws
 
 from dicom_service import aws
 from dicom_service.exams.registry import ExamSettings
+from tests.template import create_table
 
 EXAMS = "Exams"
 EVENTS = "ExamEvents"
@@ -26,23 +27,11 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     aws.forget_clients()
     with mock_aws():
-        _table(EXAMS, "StudyInstanceUID", "SOPInstanceUID")
-        _table(EVENTS, "shard", "sequence")
+        create_table(boto3.client("dynamodb"), "ExamsTable", EXAMS)
+        create_table(boto3.client("dynamodb"), "ExamEventsTable", EVENTS)
         boto3.client("events").create_event_bus(Name=BUS)
         yield
     aws.forget_clients()
-
-
-def _table(name: str, partition: str, sort: str) -> None:
-    boto3.client("dynamodb").create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": partition, "AttributeType": "S"},
-            {"AttributeName": sort, "AttributeType": "S"},
-        ],
-        KeySchema=[{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}],
-    )
 
 
 def queue(name: str) -> str:

@@ -9,7 +9,8 @@ from moto import mock_aws
 
 from dicom_service import aws
 from dicom_service.otp.store import OtpTables
-from tests.otp_world import World, create_table, keyring, master_secret
+from tests.otp_world import World, keyring, master_secret
+from tests.template import create_table
 
 
 @pytest.fixture
@@ -20,9 +21,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     aws.forget_clients()
     with mock_aws():
-        tables = OtpTables(
-            create_table("OtpsTable"), create_table("AccessTokensTable"), create_table("ExamEventsTable")
-        )
+        names = ("OtpsTable", "AccessTokensTable", "ExamEventsTable")
+        tables = OtpTables(*(create_table(aws.dynamodb(), name) for name in names))
         yield World(tables, keyring(master_secret("master")))
     aws.forget_clients()
 

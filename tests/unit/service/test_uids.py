@@ -12,6 +12,7 @@ from dicom_service.errors import SettingsError, Unavailable
 from dicom_service.settings import load
 from dicom_service.uid import is_uid
 from dicom_service.uids import LONGEST_ROOT, UidRegistry, UidSettings, uid_root
+from tests.template import create_table
 
 ENVIRONMENT = {"UIDS_TABLE": "uids"}
 
@@ -25,12 +26,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     }.items():
         monkeypatch.setenv(name, value)
     with mock_aws():
-        boto3.client("dynamodb").create_table(
-            TableName="uids",
-            KeySchema=[{"AttributeName": "prefix", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "prefix", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create_table(boto3.client("dynamodb"), "UidsTable", "uids")
         aws.forget_clients()
         yield "uids"
     aws.forget_clients()

@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-import yaml
 from moto import mock_aws
 
 from dicom_service import aws
@@ -29,28 +27,10 @@ from dicom_service.uploads.shelf import Shelf
 from dicom_service.uploads.staged import read_messages
 from dicom_service.uploads.table import UploadsTable
 from dicomweb.client import InstanceResult, StorePart, StoreResult
+from tests.template import create_table
 
 BUCKET = "staging"
 URL = "https://api.example/v1"
-_TEMPLATE = Path(__file__).resolve().parents[3] / "template.yaml"
-
-
-class _Template(yaml.SafeLoader):
-    """Reads CloudFormation's short forms as plain values: only keys and indexes are wanted here."""
-
-
-def _plain(loader: _Template, _: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node)
-    assert isinstance(node, yaml.MappingNode)
-    return loader.construct_mapping(node)
-
-
-_Template.add_multi_constructor("!", _plain)
-RESOURCES = yaml.load(_TEMPLATE.read_text(), _Template)["Resources"]
-_TABLE_KEYS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
 
 class FakePacs:
@@ -200,9 +180,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     aws.forget_clients()
     with mock_aws():
         for name in ("Uploads", "Exams", "ExamEvents"):
-            properties = RESOURCES[f"{name}Table"]["Properties"]
-            known = {key: properties[key] for key in _TABLE_KEYS if key in properties}
-            boto3.client("dynamodb").create_table(TableName=name, **known)
+            create_table(boto3.client("dynamodb"), f"{name}Table", name)
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-south-1"})
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-import yaml
 from moto import mock_aws
 
 from dicom_service import aws
@@ -23,33 +20,13 @@ from dicom_service.worklist.pacs_worklist import PacsWorklist
 from dicom_service.worklist.reconcile import Reconciler
 from dicom_service.worklist.service import WorklistService
 from dicom_service.worklist.store import WorkitemStore
+from tests.template import create_table
 from tests.unit.dicomweb.fake_pacs import FakePacs
 from tests.unit.worklist.pacs_fakes import MAKERS, Server
 from tests.unit.worklist.test_protocols import open_worklist
 
-TEMPLATE = Path(__file__).parents[3] / "template.yaml"
 TABLES = ("WorkitemsTable", "ExamEventsTable", "UidsTable")
 OWN = "dynamodb"
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads the template without minding its functions."""
-
-
-_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
-
-
-@cache
-def _resources() -> dict[str, Any]:
-    return dict(yaml.load(TEMPLATE.read_text(), _Loader)["Resources"])
-
-
-def make_tables(client: Any) -> None:
-    """Make the tables as they are deployed, so that the keys of test and deployment cannot drift."""
-    for name in TABLES:
-        properties = _resources()[name]["Properties"]
-        wanted = ("AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
-        client.create_table(TableName=name, **{key: properties[key] for key in wanted if key in properties})
 
 
 @pytest.fixture
@@ -60,7 +37,8 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     aws.forget_clients()
     with mock_aws():
-        make_tables(boto3.client("dynamodb"))
+        for name in TABLES:
+            create_table(boto3.client("dynamodb"), name)
         yield
     aws.forget_clients()
 
