@@ -16,22 +16,15 @@ from typing import Any
 
 import boto3
 import requests
-import yaml
 
 from dicom_service import aws
 from local.ministack import MiniStack
 from local.orthanc import Orthanc
 from local.processes import free_ports
 from local.settings import ROOT, Pacs, Ports, Settings
+from tests.template import create_table
 
 CACHE_BUCKET, EXAMS_TABLE, PACS_SECRET = "benchmark-cache", "Exams", "pacs"
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads a template; what its functions (!Ref, !Sub …) make is of no interest here."""
-
-
-_Loader.add_multi_constructor("!", lambda loader, suffix, node: suffix)
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ def running() -> Iterator[Servers]:
 
 def _make_stores(pacs: Pacs) -> dict[str, str]:
     """Make table, queue, bucket and secret; give the environment of the functions that use them."""
-    boto3.client("dynamodb").create_table(TableName=EXAMS_TABLE, **template_properties("ExamsTable"))
+    create_table(boto3.client("dynamodb"), "ExamsTable", EXAMS_TABLE)
     boto3.client("s3").create_bucket(Bucket=CACHE_BUCKET)
     secret = f'{{"username": "{pacs.user}", "password": "{pacs.password}"}}'
     boto3.client("secretsmanager").create_secret(Name=PACS_SECRET, SecretString=secret)
@@ -101,13 +94,6 @@ def _make_stores(pacs: Pacs) -> dict[str, str]:
         "CACHE_BUCKET": CACHE_BUCKET,
         "FETCH_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="fetches")["QueueUrl"],
     }
-
-
-def template_properties(table: str) -> dict[str, Any]:
-    """Give what makes a table of template.yaml: its keys and indexes."""
-    properties = yaml.load((ROOT / "template.yaml").read_text(), _Loader)["Resources"][table]["Properties"]
-    wanted = ("AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
-    return {name: properties[name] for name in wanted if name in properties}
 
 
 def function(name: str) -> ModuleType:

@@ -24,8 +24,9 @@ import requests
 
 from benchmarks.files import Template, new_uid, template
 from benchmarks.retrieve import large_header
-from benchmarks.servers import Servers, function, running, stow_body, template_properties
+from benchmarks.servers import Servers, function, running, stow_body
 from benchmarks.table import Pairs, Row, in_child
+from tests.template import create_table
 
 SLICES = 200
 ROUNDS = 5
@@ -293,7 +294,7 @@ def _message(bucket: str, key: str, size: int, etag: str) -> dict[str, Any]:
 def _make_stores() -> None:
     """Make what the upload functions use beyond the stores of the exams, and name it in the environment."""
     for name in ("Uploads", "ExamEvents"):
-        boto3.client("dynamodb").create_table(TableName=name, **template_properties(f"{name}Table"))
+        create_table(boto3.client("dynamodb"), f"{name}Table", name)
     client = boto3.client("s3")
     client.create_bucket(Bucket="benchmark-staging")
     client.put_bucket_versioning(Bucket="benchmark-staging", VersioningConfiguration={"Status": "Enabled"})

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import boto3
-import yaml
 
 from benchmarks.table import Row, pairs
 from dicom_service import aws
@@ -23,7 +22,7 @@ from dicom_service.worklist.dynamodb import DynamoWorklist
 from dicom_service.worklist.store import Row as TableRow
 from dicom_service.worklist.store import WorkitemStore, to_item
 from dicomweb.worklist.base import COMPLETED, IN_PROGRESS, SCHEDULED, Query, Workitem
-from local.settings import ROOT
+from tests.template import create_table
 
 FEW = 1_000
 MANY = int(os.environ.get("WORKITEMS", "10000"))
@@ -38,13 +37,6 @@ QUERIES = {
     "state, in progress": Query(state=IN_PROGRESS),
     "state, most of all": MOST_OF_THE_TABLE,
 }
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads a template without minding its functions."""
-
-
-_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
 def measure() -> Iterator[Row]:
@@ -83,11 +75,8 @@ def _cost(worklist: DynamoWorklist, query: Query) -> tuple[int, int]:
 
 def _seeded(number: int) -> DynamoWorklist:
     """Make a table as it is deployed, with so many workitems: 150 match the patient, the day, the state."""
-    properties = yaml.load((ROOT / "template.yaml").read_text(), _Loader)["Resources"]["WorkitemsTable"]["Properties"]
-    wanted = ("AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
-    name = f"Workitems-{number}-{time.time_ns()}"
     client = boto3.client("dynamodb")
-    client.create_table(TableName=name, **{key: properties[key] for key in wanted})
+    name = create_table(client, "WorkitemsTable", f"Workitems-{number}-{time.time_ns()}")
     items = [to_item(TableRow(_workitem(each), version=1)) for each in range(number)]
 
     def put(start: int) -> None:
