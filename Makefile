@@ -29,6 +29,7 @@ bootstrap:
 	@./local/bootstrap.sh
 
 test: bootstrap check ## all checks and all tests
+	@# test by test to whichever process is free; each of the two deploys a stack of its own
 	pytest -n 2 --dist loadgroup
 
 bench: bootstrap ## what the service costs, against what it stands in front of
