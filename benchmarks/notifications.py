@@ -21,10 +21,9 @@ from dicom_service.exams.registry import Arrived, ExamRegistry, ExamSettings
 from local.processes import free_ports
 from local.settings import Ports, Settings
 from local.stack import LocalStack
-from tests.e2e.notifications.conftest import Receiver, point_webhooks
-from tests.e2e.notifications.exams import exam
-from tests.e2e.notifications.test_delivery import upload_to_pacs
-from tests.stack import Stack, _running_stack
+from tests.support.exams import exam, upload_to_pacs
+from tests.support.stack import Stack, _running_stack
+from tests.support.webhooks import Receiver, point_webhooks
 
 _EXAMS = 100
 _BLOCK = 25

@@ -13,8 +13,8 @@ from benchmarks.servers import running
 from benchmarks.table import Row, pairs
 from dicom_service import aws
 from dicom_service.otp.store import OtpTables
-from tests.otp_world import World, keyring, master_secret
-from tests.template import create_table
+from tests.support.otp import World, keyring, master_secret
+from tests.support.template import create_table
 
 ROUNDS = 200
 TABLES = ("OtpsTable", "AccessTokensTable", "ExamEventsTable")

@@ -22,7 +22,7 @@ from local.ministack import MiniStack
 from local.orthanc import Orthanc
 from local.processes import free_ports
 from local.settings import ROOT, Pacs, Ports, Settings
-from tests.template import create_table
+from tests.support.template import create_table
 
 CACHE_BUCKET, EXAMS_TABLE, PACS_SECRET = "benchmark-cache", "Exams", "pacs"
 

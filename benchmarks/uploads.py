@@ -26,7 +26,7 @@ from benchmarks.files import Template, new_uid, template
 from benchmarks.retrieve import large_header
 from benchmarks.servers import Servers, function, running, stow_body
 from benchmarks.table import Pairs, Row, in_child
-from tests.template import create_table
+from tests.support.template import create_table
 
 SLICES = 200
 ROUNDS = 5

@@ -22,7 +22,7 @@ from dicom_service.worklist.dynamodb import DynamoWorklist
 from dicom_service.worklist.store import Row as TableRow
 from dicom_service.worklist.store import WorkitemStore, to_item
 from dicomweb.worklist.base import COMPLETED, IN_PROGRESS, SCHEDULED, Query, Workitem
-from tests.template import create_table
+from tests.support.template import create_table
 
 FEW = 1_000
 MANY = int(os.environ.get("WORKITEMS", "10000"))

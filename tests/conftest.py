@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.stack import stack
+from tests.support.stack import stack
 
 __all__ = ["stack"]
 

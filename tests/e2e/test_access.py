@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 OPEN = {("get", "/health"), ("get", "/openapi.json"), ("get", "/docs"), ("post", "/otps/redeem")}
 

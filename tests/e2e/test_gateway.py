@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 
 @pytest.mark.parametrize("key", [None, "no-such-key"])

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 
 def test_sixteen_callers_at_once_never_share_a_uid(stack: Stack) -> None:

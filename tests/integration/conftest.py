@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from local.orthanc import Orthanc
-from tests.stack import temporary_settings
+from tests.support.stack import temporary_settings
 
 
 @pytest.fixture(scope="session")

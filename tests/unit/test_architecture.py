@@ -18,6 +18,8 @@ FORBIDDEN = {
     "functions/": {"boto3", "botocore", "requests", "urllib3", "os", "functions", "local", "tests"},
 }
 SHIPPED = ("functions/", "layers/", "local/", "scripts/")
+# What tests and benchmarks share lies here; a test module that imports another runs it with its own fixtures.
+SHARED = "tests.support."
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 LONGEST_HANDLER_MODULE = 60
@@ -42,6 +44,20 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.split(".")[0]
+
+
+def imported_tests(tree: ast.AST) -> Iterator[str]:
+    """Return the modules of tests that a module imports, other than those made to be shared."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"tests.(relative).{node.module}"]
+        else:
+            continue
+        yield from (name for name in names if f"{name}.".startswith("tests.") and not f"{name}.".startswith(SHARED))
 
 
 def caught_too_widely(tree: ast.AST) -> Iterator[int]:
@@ -108,6 +124,27 @@ def test_imports_point_down_only(folder: str) -> None:
         if name.startswith(folder) and (found := set(imported(TREES[name])) & FORBIDDEN[folder])
     }
     assert not wrong
+
+
+def test_tests_and_benchmarks_share_helpers_not_test_modules() -> None:
+    sharing = {name for name in SOURCES if f"from {SHARED}" in (ROOT / name).read_text()}
+    assert len(sharing) > 20
+    assert not {name: found for name in SOURCES if (found := sorted(imported_tests(TREES[name])))}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tests.unit.worklist.test_contract import body",
+        "from tests.e2e.otp.conftest import issue",
+        "def f():\n    import tests.unit.test_docs",
+        "from tests import unit",
+        "from .test_docs import ROOT",
+    ],
+)
+def test_an_import_of_a_test_module_is_seen(line: str) -> None:
+    assert list(imported_tests(ast.parse(line)))
+    assert not list(imported_tests(ast.parse("from tests.support.stack import Stack\nimport tests.support.pacs")))
 
 
 def test_files_and_functions_stay_small() -> None:

@@ -6,7 +6,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from dicom_service.contract import contract, page
-from tests.template import RESOURCES
+from tests.support.template import RESOURCES
 
 ROOT = Path(__file__).parents[2]
 

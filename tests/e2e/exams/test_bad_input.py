@@ -7,8 +7,8 @@ import pytest
 import requests
 from pydicom.data import get_testdata_file
 
-from tests.stack import Stack
-from tests.unit.service.dicom_files import dataset, nested, part10
+from tests.support.dicom_files import dataset, nested, part10
+from tests.support.stack import Stack
 
 DICOM = {"Content-Type": "application/dicom"}
 GOOD = part10(dataset(SOPInstanceUID=b"1.2.826.0.1.3680043.9.3"))

@@ -9,8 +9,8 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from tests.stack import Stack
-from tests.unit.service.dicom_files import dataset, element, part10
+from tests.support.dicom_files import dataset, element, part10
+from tests.support.stack import Stack
 
 CT_FILE = Path(str(get_testdata_file("CT_small.dcm")))
 CT = dcmread(CT_FILE)

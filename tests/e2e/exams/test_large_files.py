@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from tests.stack import Stack
-from tests.unit.service.dicom_files import dataset, element, part10
+from tests.support.dicom_files import dataset, element, part10
+from tests.support.stack import Stack
 
 UID = "1.2.826.0.1.3680043.9.5"
 SERIES = f"/exams/studies/{UID}.1/series/1.2.3.4"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.stack import Stack
-from tests.unit.service.dicom_files import dataset, part10
+from tests.support.dicom_files import dataset, part10
+from tests.support.stack import Stack
 
 FILE = part10(dataset(SOPInstanceUID=b"1.2.826.0.1.3680043.9.4", StudyInstanceUID=b"1.2.826.0.1.3680043.9.4.1"))
 CALLS = [("POST", "/exams"), ("GET", "/exams/studies"), ("GET", "/exams/studies/1.2.3/thumbnail")]

@@ -9,9 +9,8 @@ from PIL import Image
 
 from dicom_service.element_walk import NotDicom
 from dicom_service.part10 import BytesSource, read_header
-from tests.stack import Stack
-from tests.unit.imaging.reference import mean_difference, sample_files, scaled
-from tests.unit.imaging.test_sample_files import JPEG_TOLERANCE, reference_of
+from tests.support.pictures import JPEG_TOLERANCE, mean_difference, reference_of, sample_files, scaled
+from tests.support.stack import Stack
 
 SIZE = 256
 LARGEST_BODY = 4_500_000

@@ -12,19 +12,13 @@ from typing import Any
 
 import requests
 
-from tests.e2e.notifications.conftest import Receiver, wait_for
-from tests.e2e.notifications.exams import exam
-from tests.stack import Stack
+from tests.support.exams import exam, feed, upload, upload_to_pacs
+from tests.support.stack import Stack
+from tests.support.webhooks import Receiver, wait_for
 
 ROOT = Path(__file__).parents[3]
 SOAK = os.environ.get("SOAK") == "1"
 BURST = 1000 if SOAK else 20
-
-
-def upload(stack: Stack, files: list[bytes]) -> None:
-    parts = [("file", (f"{number}.dcm", data, "application/dicom")) for number, data in enumerate(files)]
-    answer = stack.request("POST", "/exams", files=parts)
-    assert answer.status_code == 200, answer.text
 
 
 def in_pacs(stack: Stack, study: str) -> list[Any]:
@@ -36,17 +30,6 @@ def in_pacs(stack: Stack, study: str) -> list[Any]:
 def call_back(stack: Stack, study: str, **fields: Any) -> int:
     body = {"SourceID": "test", "StudyInstanceUID": study, **fields}
     return stack.request("POST", "/new-exam-callback", key=stack.callback_key, json=body).status_code
-
-
-def feed(stack: Stack) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = []
-    cursor = None
-    while True:
-        page = stack.request("GET", "/events", params={"after": cursor} if cursor else {}).json()
-        if not page["events"]:
-            return events
-        events += page["events"]
-        cursor = page["next"]
 
 
 def of(stack: Stack, study: str) -> list[dict[str, Any]]:
@@ -181,16 +164,3 @@ def test_the_poll_finds_what_the_pacs_has(stack: Stack) -> None:
     answer = json.loads(stack.client("lambda").invoke(FunctionName=name, Payload=b"{}")["Payload"].read())
     assert answer["checks"] >= 1, answer
     wait_for(partial(of, stack, study))
-
-
-def upload_to_pacs(stack: Stack, files: list[bytes]) -> None:
-    import uuid
-
-    boundary = uuid.uuid4().hex
-    body = b"".join(
-        f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode() + data + b"\r\n" for data in files
-    )
-    headers = {"Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}'}
-    headers["Accept"] = "application/dicom+json"
-    answer = stack.pacs_request("POST", "/studies", data=body + f"--{boundary}--\r\n".encode(), headers=headers)
-    assert answer.status_code == 200, answer.text

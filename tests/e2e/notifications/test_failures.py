@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.notifications.conftest import Receiver, receiving, wait_for
-from tests.e2e.notifications.exams import exam
-from tests.e2e.notifications.test_delivery import upload
-from tests.stack import Stack
+from tests.support.exams import exam, upload
+from tests.support.stack import Stack
+from tests.support.webhooks import Receiver, receiving, wait_for
 
 ROOT = Path(__file__).parents[3]
 

@@ -14,7 +14,7 @@ from dicom_service.exams.registry import Arrived, ExamRegistry, ExamSettings
 from dicom_service.notifications.feed import Feed, FeedSettings
 from dicom_service.notifications.publish import Pending, Publisher, PublishSettings
 from dicom_service.outbox import Event, Outbox, OutboxSettings
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 SOAK = os.environ.get("SOAK") == "1"
 EVENTS = 1000 if SOAK else 120

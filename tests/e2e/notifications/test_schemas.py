@@ -7,10 +7,9 @@ from typing import Any
 import jsonschema
 
 from local.events import follow, line
-from tests.e2e.notifications.conftest import wait_for
-from tests.e2e.notifications.exams import exam, new_uid
-from tests.e2e.notifications.test_delivery import feed, upload
-from tests.stack import Stack
+from tests.support.exams import exam, feed, new_uid, upload
+from tests.support.stack import Stack
+from tests.support.webhooks import wait_for
 
 SCHEMAS = Path(__file__).parents[3] / "schemas/events/v1"
 FILES = {"Exam Uploaded": "exam-uploaded", "Exam Rejected": "exam-rejected", "Workitem": "workitem", "OTP": "otp"}

@@ -6,10 +6,7 @@ full counts (`make soak`); without it the same attacks run with small ones.
 """
 
 import io
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pydicom
 import pytest
@@ -19,29 +16,9 @@ from pydicom.uid import generate_uid
 from dicom_service import aws
 from dicom_service.otp.store import OtpTables
 from local.settings import ADMINISTRATOR, REGION
-from tests.otp_world import World, keyring
-from tests.stack import Stack
-
-SOAK = os.environ.get("SOAK") == "1"
-
-
-@dataclass(frozen=True)
-class StoredExam:
-    """An exam of one image in the PACS behind the stack."""
-
-    study_uid: str
-    series_uid: str
-    instance_uid: str
-    patient_id: str
-
-    @property
-    def path(self) -> str:
-        return f"/exams/studies/{self.study_uid}"
-
-
-def scaled(small: int, full: int) -> int:
-    """Give the count of an attack: small in `make test`, full in `make soak`."""
-    return full if SOAK else small
+from tests.support.otp import World, keyring
+from tests.support.otp_stack import StoredExam
+from tests.support.stack import Stack
 
 
 @pytest.fixture(scope="session")
@@ -77,19 +54,3 @@ def world(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     tables = OtpTables(outputs["OtpsTable"], outputs["AccessTokensTable"], outputs["ExamEventsTable"])
     yield World(tables, keyring(outputs["OtpMasterSecret"]))
     aws.forget_clients()
-
-
-def issue(stack: Stack, exam: StoredExam, **wishes: Any) -> dict[str, Any]:
-    """Issue over HTTP."""
-    body = {"studyUID": exam.study_uid, "patientID": exam.patient_id, **wishes}
-    answer = stack.request("POST", "/otps", json=body)
-    assert answer.status_code == 201, answer.text
-    issued: dict[str, Any] = answer.json()
-    return issued
-
-
-def redeem(stack: Stack, issued: dict[str, Any]) -> str:
-    """Redeem over HTTP; give the access token."""
-    answer = stack.request("POST", "/otps/redeem", key=None, json={"token": issued["token"]})
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["accessToken"])

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.otp.conftest import StoredExam, issue, redeem
-from tests.stack import Stack
+from tests.support.otp_stack import StoredExam, issue, redeem
+from tests.support.stack import Stack
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OWN_ROUTES = "/exams/studies/{studyUID}/"

@@ -12,9 +12,9 @@ import pytest
 from dicom_service.auth.access_tokens import AccessTokens
 from dicom_service.errors import Unauthorized
 from dicom_service.otp.store import OtpStore
-from tests.e2e.otp.conftest import StoredExam, issue, scaled
-from tests.otp_world import PORTAL, World
-from tests.stack import Stack
+from tests.support.otp import PORTAL, World
+from tests.support.otp_stack import StoredExam, issue, scaled
+from tests.support.stack import Stack
 
 
 def redeem_and_hang_up(stack: Stack, issued: dict[str, Any], nonce: str) -> None:

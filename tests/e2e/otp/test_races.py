@@ -12,9 +12,9 @@ from dicom_service.errors import Unauthorized
 from dicom_service.otp.model import Otp
 from dicom_service.otp.redeem import Redeemer, RedeemRequest
 from dicom_service.otp.store import OtpStore, Refusal
-from tests.e2e.otp.conftest import StoredExam, issue, scaled
-from tests.otp_world import World
-from tests.stack import Stack
+from tests.support.otp import World
+from tests.support.otp_stack import StoredExam, issue, scaled
+from tests.support.stack import Stack
 
 REDEEMERS = 64
 both_charged = threading.Barrier(2)

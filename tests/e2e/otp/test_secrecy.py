@@ -11,9 +11,9 @@ import pytest
 
 from dicom_service.errors import Unauthorized
 from dicom_service.otp.redeem import RedeemRequest
-from tests.e2e.otp.conftest import StoredExam, issue, redeem, scaled
-from tests.otp_world import PORTAL, World, wrong
-from tests.stack import Stack
+from tests.support.otp import PORTAL, World, wrong
+from tests.support.otp_stack import StoredExam, issue, redeem, scaled
+from tests.support.stack import Stack
 
 
 def answer_of(stack: Stack, body: dict[str, Any]) -> tuple[int, dict[str, Any], list[str]]:

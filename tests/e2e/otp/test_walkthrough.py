@@ -1,7 +1,7 @@
 """The walk-through of docs/otp.md, over HTTP."""
 
-from tests.e2e.otp.conftest import StoredExam, issue, redeem
-from tests.stack import Stack
+from tests.support.otp_stack import StoredExam, issue, redeem
+from tests.support.stack import Stack
 
 
 def test_issue_redeem_look_be_refused_revoke_be_refused(stack: Stack, exam: StoredExam, other_exam: StoredExam) -> None:

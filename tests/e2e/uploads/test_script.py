@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from scripts import upload_exam
-from tests.stack import Stack
-from tests.unit.uploads.files import ROOT, dicom, element, meta, text
+from tests.support.stack import Stack
+from tests.support.upload_files import ROOT, dicom, element, meta, text
 
 SOAK = bool(os.environ.get("SOAK"))
 FILES = 300 if SOAK else 40

@@ -21,8 +21,8 @@ from dicom_service.worklist.dynamodb import DynamoWorklist
 from dicom_service.worklist.service import WorklistService
 from dicom_service.worklist.store import Row, WorkitemStore, to_item
 from dicomweb.worklist.base import IN_PROGRESS
-from tests.e2e.worklist.test_worklist import new_workitem
-from tests.stack import Stack
+from tests.support.stack import Stack
+from tests.support.worklist import new_workitem
 
 CALLERS = 32
 

@@ -9,35 +9,19 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 
-from tests.stack import Stack
+from tests.support.stack import Stack
+from tests.support.worklist import new_workitem
 
 # pynetdicom puts a findscu of its own on PATH.
 FINDSCU = "/usr/bin/findscu"
 PATIENCE = 90
 """Seconds; a function that is started for the first time on a busy machine takes its time."""
-
-
-def new_workitem(**changes: Any) -> dict[str, Any]:
-    marker = uuid.uuid4().int
-    return {
-        "StudyInstanceUID": f"2.25.{marker}",
-        "PatientID": f"PID{marker % 10**12}",
-        "PatientName": "O'Brien^Mary=山田^花子",
-        "AccessionNumber": f"A{marker % 10**12}",
-        "Modality": "CT",
-        "ScheduledStationAETitle": "CT1",
-        "ScheduledProcedureStepStartDate": "2026-11-22",
-        "ScheduledProcedureStepStartTime": "10:30",
-        "ScheduledProcedureStepDescription": "CT head",
-        **changes,
-    }
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

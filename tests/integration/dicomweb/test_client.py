@@ -20,7 +20,7 @@ from dicomweb.client import DicomwebClient, Quirks, StorePart, Timeouts
 from dicomweb.dataset import person_name, value
 from dicomweb.errors import NotFound, NotSupported, PacsRefusedCredentials, PacsUnreachable
 from local.orthanc import Orthanc
-from tests.stack import temporary_settings
+from tests.support.stack import temporary_settings
 
 NAMES = ["O'NEILL^MARY", "MÜLLER^JÖRG", "ROSSI^MARIO", "ROSSI^MARIA", "DE LA CRUZ^ANA", "山田^太郎", "Ковалёв^Пётр"]
 PATIENT_NAME, PATIENT_ID, ACCESSION_NUMBER = "00100010", "00100020", "00080050"

@@ -15,9 +15,9 @@ from requests.auth import HTTPBasicAuth
 
 from dicomweb.client import DicomwebClient, InstanceResult, StorePart, StoreResult, Timeouts
 from local.orthanc import Orthanc
-from tests.faults.proxy import FAULTS, FaultyProxy
-from tests.unit.uploads.files import ROOT, dicom, zipped
-from tests.unit.uploads.world import World, cloud
+from tests.support.faults import FAULTS, FaultyProxy
+from tests.support.upload_files import ROOT, dicom, zipped
+from tests.support.uploads import World, cloud
 
 SOAK = bool(os.environ.get("SOAK"))
 FILES = 24

@@ -12,7 +12,7 @@ import pytest
 from dicomweb.auth import make_auth
 from dicomweb.errors import DicomwebError, PacsBusy, PacsFault, PacsRefusedCredentials
 from dicomweb.transport import Body, Timeouts, Transport
-from tests.unit.dicomweb.fake_pacs import FakePacs, answer, dicom_json, hang_up, html
+from tests.support.pacs import FakePacs, answer, dicom_json, hang_up, html
 
 OK = dicom_json([])
 QUICK = Timeouts(connect=0.5, read=0.5, total=3.0)

@@ -8,7 +8,7 @@ import pytest
 
 from dicomweb.client import DicomwebClient, Endpoints, Quirks, Timeouts
 from dicomweb.errors import InvalidUid, NotSupported, PacsFault, RequestRefused
-from tests.unit.dicomweb.fake_pacs import Answer, FakePacs, Handler, Received, answer, dicom_json, html
+from tests.support.pacs import Answer, FakePacs, Handler, Received, answer, dicom_json, html
 
 QUICK = Timeouts(connect=0.5, read=0.5, total=3.0)
 

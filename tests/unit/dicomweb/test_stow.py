@@ -22,7 +22,7 @@ from dicomweb.errors import (
     PacsUnreachable,
 )
 from dicomweb.multipart import MultipartReader
-from tests.unit.dicomweb.fake_pacs import (
+from tests.support.pacs import (
     Answer,
     FakePacs,
     Handler,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from dicomweb.client import DicomwebClient, Timeouts
 from dicomweb.errors import PacsTimeout, PacsUnreachable
-from tests.unit.dicomweb.fake_pacs import FakePacs, dicom_json, drip, stall
+from tests.support.pacs import FakePacs, dicom_json, drip, stall
 
 QUICK = Timeouts(connect=1.0, read=0.5, total=2.0)
 OK = dicom_json([])

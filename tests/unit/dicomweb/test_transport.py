@@ -23,7 +23,7 @@ from dicomweb.errors import (
     RequestRefused,
 )
 from dicomweb.transport import Body, Timeouts, Transport
-from tests.unit.dicomweb.fake_pacs import (
+from tests.support.pacs import (
     FakePacs,
     answer,
     cut_off,

@@ -17,7 +17,7 @@ from dicomweb.errors import (
 )
 from dicomweb.transport import Transport
 from dicomweb.wado import Wado
-from tests.unit.dicomweb.fake_pacs import (
+from tests.support.pacs import (
     Answer,
     FakePacs,
     Handler,

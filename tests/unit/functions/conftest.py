@@ -1,10 +1,8 @@
 """What a function finds in Lambda: its settings, a PACS that does as it is told, and the cloud in process (moto)."""
 
 import importlib
-import json
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -12,9 +10,9 @@ import pytest
 from moto import mock_aws
 
 from dicom_service import aws
-from tests.template import create_table
+from tests.support.lambdas import Answer, Invoke, sample_event
+from tests.support.template import create_table
 
-ROOT = Path(__file__).parents[3]
 SETTINGS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -26,30 +24,6 @@ SETTINGS = {
     "PACS_READ_TIMEOUT": "8",
     "PACS_TOTAL_TIMEOUT": "12",
 }
-
-Invoke = Callable[..., "Answer"]
-
-
-class Answer:
-    """A function's answer as API Gateway would send it."""
-
-    def __init__(self, raw: dict[str, Any]) -> None:
-        import base64
-
-        self.status: int = raw["statusCode"]
-        self.headers = {name: values[-1] for name, values in raw["multiValueHeaders"].items()}
-        body = raw.get("body") or ""
-        self.body: bytes = base64.b64decode(body) if raw.get("isBase64Encoded") else body.encode()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-def sample_event(name: str) -> dict[str, Any]:
-    """The event that lies in `events/` for a function."""
-    found: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
-    return found
 
 
 @pytest.fixture(autouse=True)

@@ -11,18 +11,9 @@ import boto3
 import pytest
 
 from dicom_service.exams import fetching
-from tests.unit.dicomweb.fake_pacs import FakePacs, Handler, Received, answer, dicom_json, stall
-from tests.unit.functions.conftest import Answer, Invoke, sample_event
-from tests.unit.functions.test_show_exams import (
-    CT_BYTES,
-    INSTANCE,
-    INSTANCE_ROW,
-    METADATA_ROUTE,
-    SERIES,
-    multipart,
-    pacs,
-    picture,
-)
+from tests.support.exam_pacs import CT_BYTES, INSTANCE, INSTANCE_ROW, METADATA_ROUTE, SERIES, multipart, pacs, picture
+from tests.support.lambdas import Answer, Invoke, sample_event
+from tests.support.pacs import FakePacs, Handler, Received, answer, dicom_json, stall
 
 FILE = picture(fileType="application/dicom")
 LARGE = CT_BYTES + bytes(range(256)) * 80_000

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.dicomweb.fake_pacs import Answer as PacsAnswer
-from tests.unit.dicomweb.fake_pacs import FakePacs, answer, cut_off, drip_headers, hang_up, html, reset, stall
-from tests.unit.functions.conftest import Invoke
+from tests.support.lambdas import Invoke
+from tests.support.pacs import Answer as PacsAnswer
+from tests.support.pacs import FakePacs, answer, cut_off, drip_headers, hang_up, html, reset, stall
 
 FUNCTIONS = ("upload_exam", "list_exams", "get_instance", "get_thumbnail")
 

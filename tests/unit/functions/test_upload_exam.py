@@ -6,9 +6,9 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.unit.dicomweb.fake_pacs import FakePacs, answer, dicom_json
-from tests.unit.functions.conftest import Answer, Invoke
-from tests.unit.service.dicom_files import CT, dataset, part10
+from tests.support.dicom_files import CT, dataset, part10
+from tests.support.lambdas import Answer, Invoke
+from tests.support.pacs import FakePacs, answer, dicom_json
 
 GOOD = part10(dataset())
 OTHER = part10(dataset(SOPInstanceUID=b"1.2.3.4.6"))

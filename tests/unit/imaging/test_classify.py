@@ -10,8 +10,8 @@ from pydicom.uid import HEVCMP51, MPEG4HP41F, ExplicitVRLittleEndian
 
 from imaging import CannotDecode, Reason, classify, placeholder, render, window_of
 from imaging.picture import MediaType
-from tests.unit.imaging.build import image, opened, part10
-from tests.unit.imaging.reference import read, sample
+from tests.support.images import image, opened, part10
+from tests.support.pictures import read, sample
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 

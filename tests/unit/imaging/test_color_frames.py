@@ -11,7 +11,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import JPEGBaseline8Bit
 
-from tests.unit.imaging.build import image, shown
+from tests.support.images import image, shown
 
 COLORS = np.array(
     [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[255, 255, 255], [0, 0, 0], [200, 100, 50]]], dtype="u1"

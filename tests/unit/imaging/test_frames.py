@@ -15,7 +15,7 @@ from pydicom.pixels.encoders.base import JPEG2000LosslessEncoder, JPEGLSLossless
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from imaging import CannotDecode, FrameNotFound, Picture, render, render_frame, representative_frame
-from tests.unit.imaging.build import image, opened, part10, shown
+from tests.support.images import image, opened, part10, shown
 
 ENCODERS: dict[str, Any] = {
     RLELossless: RLELosslessEncoder,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imaging import Window, window_of
-from tests.unit.imaging.build import image, item, shown
+from tests.support.images import image, item, shown
 
 RAMP = np.arange(-128, 128, dtype="i2").reshape(16, 16)
 

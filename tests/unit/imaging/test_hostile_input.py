@@ -21,8 +21,8 @@ from pydicom.uid import (
 )
 
 from imaging import CannotDecode, ImagingError, Picture, TooLarge, render, render_frame
-from tests.unit.imaging.build import image, part10
-from tests.unit.imaging.reference import read, sample
+from tests.support.images import image, part10
+from tests.support.pictures import read, sample
 
 # GDCM starts a process for each try
 TRIES = {"SC_rgb_jpeg_gdcm.dcm": 10, "CT_small.dcm": 30}

@@ -9,23 +9,18 @@ from PIL import Image
 from pydicom.errors import InvalidDicomError
 
 from imaging import CannotDecode, classify, render
-from tests.unit.imaging.reference import mean_difference, read, reference_picture, sample_files, scaled
+from tests.support.pictures import (
+    JPEG_TOLERANCE,
+    mean_difference,
+    read,
+    reference_of,
+    sample_files,
+    scaled,
+)
 
 # Levels of 255, mean over the picture. Lossy JPEG decoders differ by a level or two where the reference used another
 # one, and a re-encoded thumbnail of quality 85 by a few more.
 PNG_TOLERANCE = 1.0
-JPEG_TOLERANCE = 4.0
-
-
-def reference_of(path: Path) -> Image.Image | None:
-    """Return pydicom's picture, or None where pydicom cannot read the file or decode its pixels."""
-    with warnings.catch_warnings():
-        # The samples are odd on purpose and pydicom says so
-        warnings.simplefilter("ignore")
-        try:
-            return reference_picture(read(path))
-        except (InvalidDicomError, AttributeError, ValueError, RuntimeError):
-            return None
 
 
 def check(path: Path, reference: Image.Image) -> None:

@@ -1,7 +1,6 @@
 """Tables and queues in process (moto) for what needs neither concurrency nor delivery."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import boto3
 import pytest
@@ -9,11 +8,8 @@ from moto import mock_aws
 
 from dicom_service import aws
 from dicom_service.exams.registry import ExamSettings
-from tests.template import create_table
-
-EXAMS = "Exams"
-EVENTS = "ExamEvents"
-BUS = "bus"
+from tests.support.notifications import BUS, EVENTS, EXAMS, queue
+from tests.support.template import create_table
 
 
 @pytest.fixture
@@ -32,20 +28,6 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         boto3.client("events").create_event_bus(Name=BUS)
         yield
     aws.forget_clients()
-
-
-def queue(name: str) -> str:
-    return str(boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"])
-
-
-def drain(url: str) -> list[dict[str, Any]]:
-    """Take every visible message of a queue."""
-    taken: list[dict[str, Any]] = []
-    while True:
-        found = boto3.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
-        if not found.get("Messages"):
-            return taken
-        taken += [dict(message) for message in found["Messages"]]
 
 
 @pytest.fixture

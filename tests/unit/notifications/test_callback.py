@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from dicom_service import aws
 from functions.receive_callback import app as function
-from tests.unit.notifications.conftest import EXAMS, drain, queue
+from tests.support.notifications import EXAMS, drain, queue
 
 pytestmark = pytest.mark.usefixtures("cloud")
 

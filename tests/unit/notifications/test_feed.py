@@ -10,7 +10,7 @@ from dicom_service import aws
 from dicom_service.errors import BadRequest
 from dicom_service.notifications import feed as feed_module
 from dicom_service.notifications.feed import COUNTER, Feed, FeedSettings, feed_key, read_cursor, write_cursor
-from tests.unit.notifications.conftest import EVENTS
+from tests.support.notifications import EVENTS
 
 pytestmark = pytest.mark.usefixtures("cloud")
 

@@ -16,8 +16,7 @@ from dicom_service.notifications.announce import Announcer
 from dicom_service.notifications.webhooks import Answer
 from dicom_service.notifications.work import Again, Queues, SetAside, work_off
 from dicom_service.outbox import Event, Outbox, OutboxSettings
-from tests.unit.notifications.conftest import BUS, EVENTS, EXAMS, drain, queue
-from tests.unit.notifications.test_announce import Pacs
+from tests.support.notifications import BUS, EVENTS, EXAMS, Pacs, drain, queue
 
 pytestmark = pytest.mark.usefixtures("cloud")
 
@@ -161,7 +160,7 @@ def test_poll_pacs(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Recent(Pacs):
         def search_for_studies(self, filters: Any, *, limit: Any, offset: int, includefields: Any) -> Any:
             assert filters["StudyDate"].count("-") == 1
-            from tests.unit.notifications.test_announce import Rows
+            from tests.support.notifications import Rows
 
             rows = [
                 {"0020000D": {"vr": "UI", "Value": [uid]}, "00201208": {"vr": "IS", "Value": [count]}}

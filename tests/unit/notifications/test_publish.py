@@ -9,7 +9,7 @@ from dicom_service import aws
 from dicom_service.notifications.feed import Feed, FeedSettings
 from dicom_service.notifications.publish import Pending, Publisher, PublishSettings, publish_stream, sweep
 from dicom_service.outbox import Event, Outbox, OutboxSettings
-from tests.unit.notifications.conftest import BUS, EVENTS
+from tests.support.notifications import BUS, EVENTS
 
 pytestmark = pytest.mark.usefixtures("cloud")
 

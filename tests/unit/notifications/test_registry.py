@@ -10,7 +10,7 @@ from dicom_service import aws
 from dicom_service.errors import Unavailable
 from dicom_service.exams.checks import Check
 from dicom_service.exams.registry import Arrived, ExamRegistry, ExamSettings
-from tests.unit.notifications.conftest import drain
+from tests.support.notifications import drain
 
 STUDY = "1.2.3"
 

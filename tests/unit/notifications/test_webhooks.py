@@ -22,7 +22,7 @@ from dicom_service.notifications.webhooks import (
     fan_out,
 )
 from dicom_service.notifications.work import Again, Done, SetAside
-from tests.unit.notifications.conftest import EVENTS, drain, queue
+from tests.support.notifications import EVENTS, drain, queue
 
 pytestmark = pytest.mark.usefixtures("cloud")
 

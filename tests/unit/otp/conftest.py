@@ -9,8 +9,8 @@ from moto import mock_aws
 
 from dicom_service import aws
 from dicom_service.otp.store import OtpTables
-from tests.otp_world import World, keyring, master_secret
-from tests.template import create_table
+from tests.support.otp import World, keyring, master_secret
+from tests.support.template import create_table
 
 
 @pytest.fixture

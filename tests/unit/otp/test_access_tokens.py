@@ -9,7 +9,7 @@ from dicom_service import aws
 from dicom_service.auth.scope import keep_to_exam
 from dicom_service.edge import answer, create_app, serve
 from dicom_service.errors import Forbidden, Unavailable
-from tests.otp_world import PORTAL, STUDY, World
+from tests.support.otp import PORTAL, STUDY, World
 
 OTHER = "1.2.826.0.1.3680043.8.498.2"
 SERIES = "/exams/studies/{studyUID}/series"

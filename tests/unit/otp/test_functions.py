@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dicom_service.otp import factory, issuing
-from tests.otp_world import World
+from tests.support.otp import World
 
 EVENTS = Path(__file__).parents[3] / "events"
 

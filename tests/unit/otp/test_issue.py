@@ -11,7 +11,7 @@ from dicom_service import aws
 from dicom_service.errors import Conflict, NotFound
 from dicom_service.otp.issue import IssueRequest
 from dicom_service.otp.viewer import ViewerSettings
-from tests.otp_world import BIRTH_DATE, PATIENT, PORTAL, STUDY, FakePacs, World, events_of, study, wrong
+from tests.support.otp import BIRTH_DATE, PATIENT, PORTAL, STUDY, FakePacs, World, events_of, study, wrong
 
 OTHER_STUDY = "1.2.826.0.1.3680043.8.498.2"
 

@@ -10,7 +10,7 @@ from dicom_service.errors import SettingsError, Unauthorized, Unavailable
 from dicom_service.otp import codes
 from dicom_service.otp.redeem import Redeemer, RedeemRequest
 from dicom_service.otp.store import OtpStore, Refusal
-from tests.otp_world import BIRTH_DATE, MASTER, PORTAL, STUDY, World, events_of, keyring, master_secret, wrong
+from tests.support.otp import BIRTH_DATE, MASTER, PORTAL, STUDY, World, events_of, keyring, master_secret, wrong
 
 NONCE = "a-nonce-of-22-letters-"
 NEW_KEY = "another-master-secret-of-more-than-32-characters"

@@ -12,7 +12,7 @@ import pytest
 from dicom_service.otp import viewer
 from dicom_service.otp.issue import IssueRequest
 from dicom_service.otp.viewer import ViewerSettings, ViewerTrouble
-from tests.otp_world import PATIENT, PORTAL, STUDY, World, events_of
+from tests.support.otp import PATIENT, PORTAL, STUDY, World, events_of
 
 
 class _Viewer(BaseHTTPRequestHandler):

@@ -10,7 +10,7 @@ from pydicom.data import get_testdata_file
 
 from dicom_service.element_walk import NotDicom
 from dicom_service.part10 import BytesSource, Header, read_header
-from tests.unit.service.dicom_files import EXPLICIT, IMPLICIT, dataset, element, nested, part10
+from tests.support.dicom_files import EXPLICIT, IMPLICIT, dataset, element, nested, part10
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 

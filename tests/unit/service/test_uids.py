@@ -12,7 +12,7 @@ from dicom_service.errors import SettingsError, Unavailable
 from dicom_service.settings import load
 from dicom_service.uid import is_uid
 from dicom_service.uids import LONGEST_ROOT, UidRegistry, UidSettings, uid_root
-from tests.template import create_table
+from tests.support.template import create_table
 
 ENVIRONMENT = {"UIDS_TABLE": "uids"}
 

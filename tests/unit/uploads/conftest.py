@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.uploads.world import World, cloud
+from tests.support.uploads import World, cloud
 
 
 @pytest.fixture

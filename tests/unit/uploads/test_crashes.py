@@ -16,8 +16,8 @@ import pytest
 from dicom_service import aws
 from dicom_service.exams.registry import ExamRegistry
 from dicom_service.uploads.table import UploadsTable
-from tests.unit.uploads.files import dicom, uid, zipped
-from tests.unit.uploads.world import BUCKET, World, cloud
+from tests.support.upload_files import dicom, uid, zipped
+from tests.support.uploads import BUCKET, World, cloud
 
 SOAK = bool(os.environ.get("SOAK"))
 

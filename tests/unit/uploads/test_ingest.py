@@ -7,8 +7,8 @@ import pytest
 
 from dicomweb.client import StorePart
 from dicomweb.errors import PacsBusy, PacsUnreachable, RequestRefused
-from tests.unit.uploads.files import BAD, ROOT, deflated, dicom, dicomdir, uid, zipped
-from tests.unit.uploads.world import World
+from tests.support.upload_files import BAD, ROOT, deflated, dicom, dicomdir, uid, zipped
+from tests.support.uploads import World
 
 
 def test_files_of_an_upload_are_stored_counted_and_cleared_away(world: World) -> None:

@@ -9,8 +9,8 @@ from botocore.exceptions import ReadTimeoutError
 from dicom_service.part10 import read_header
 from dicom_service.uploads.s3source import ObjectMissing, S3Source, StagingTrouble
 from dicom_service.uploads.staged import Staged, read_staged
-from tests.unit.uploads.files import dicom, uid
-from tests.unit.uploads.world import World
+from tests.support.upload_files import dicom, uid
+from tests.support.uploads import World
 
 MIB = 1024 * 1024
 

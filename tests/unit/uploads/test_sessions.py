@@ -12,8 +12,8 @@ import pytest
 
 from dicom_service import aws
 from dicom_service.uploads.settings import LARGEST_FILE, PART_SIZE, SINGLE_POST_LIMIT
-from tests.unit.uploads.files import dicom, uid
-from tests.unit.uploads.world import BUCKET, World
+from tests.support.upload_files import dicom, uid
+from tests.support.uploads import BUCKET, World
 
 EVENTS = Path(__file__).parents[3] / "events"
 Call = Callable[..., tuple[int, Any]]

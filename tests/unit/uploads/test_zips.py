@@ -10,8 +10,8 @@ from dicom_service.part10 import BytesSource
 from dicom_service.uploads import zips
 from dicom_service.uploads.archive import ArchiveRefused, Limits, walk
 from dicom_service.uploads.staged import read_messages
-from tests.unit.uploads.files import dicom, uid, zipped
-from tests.unit.uploads.world import World
+from tests.support.upload_files import dicom, uid, zipped
+from tests.support.uploads import World
 
 MIB = 1024 * 1024
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 import boto3
 import pytest
@@ -20,10 +17,10 @@ from dicom_service.worklist.pacs_worklist import PacsWorklist
 from dicom_service.worklist.reconcile import Reconciler
 from dicom_service.worklist.service import WorklistService
 from dicom_service.worklist.store import WorkitemStore
-from tests.template import create_table
-from tests.unit.dicomweb.fake_pacs import FakePacs
-from tests.unit.worklist.pacs_fakes import MAKERS, Server
-from tests.unit.worklist.test_protocols import open_worklist
+from tests.support.pacs import FakePacs
+from tests.support.template import create_table
+from tests.support.worklist import Bench, open_worklist
+from tests.support.worklist_pacs import MAKERS
 
 TABLES = ("WorkitemsTable", "ExamEventsTable", "UidsTable")
 OWN = "dynamodb"
@@ -41,31 +38,6 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             create_table(boto3.client("dynamodb"), name)
         yield
     aws.forget_clients()
-
-
-@dataclass
-class Bench:
-    """A worklist to test, and what stands behind it."""
-
-    kind: str
-    service: WorklistService
-    reconciler: Reconciler
-    store: WorkitemStore
-    server: Server | None = None
-    pacs_worklist: PacsWorklist | None = None
-    now: list[float] = field(default_factory=lambda: [1_800_000_000.0])
-
-    def events(self) -> list[tuple[str, str]]:
-        """What was told so far: detail-type and study."""
-        found = boto3.client("dynamodb").scan(TableName="ExamEventsTable")["Items"]
-        entries = sorted((aws.from_item(item) for item in found), key=lambda entry: entry["createdAt"])
-        return [(entry["detailType"], json.loads(entry["detail"])["StudyInstanceUID"]) for entry in entries]
-
-    def told(self) -> list[str]:
-        return sorted(kind.removeprefix("Workitem ") for kind, _ in self.events())
-
-    def rows(self) -> list[dict[str, Any]]:
-        return [aws.from_item(item) for item in boto3.client("dynamodb").scan(TableName="WorkitemsTable")["Items"]]
 
 
 @pytest.fixture(params=[OWN, *MAKERS])

@@ -8,64 +8,7 @@ import pytest
 
 from dicom_service.errors import BadRequest, Conflict, NotFound
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Query
-from tests.unit.worklist.conftest import Bench
-
-BODY: dict[str, Any] = {
-    "StudyInstanceUID": "1.2.3.1",
-    "PatientID": "PID'1",
-    "PatientName": 'O\'Brien^Mary "M"=山田^花子=やまだ^はなこ',
-    "PatientBirthDate": "1970-02-03",
-    "PatientSex": "F",
-    "AccessionNumber": "A^1",
-    "Modality": "CT",
-    "ScheduledStationAETitle": "CT1",
-    "ScheduledStationName": "Room 5",
-    "ScheduledProcedureStepStartDate": "2026-11-22",
-    "ScheduledProcedureStepStartTime": "10:30",
-    "ScheduledProcedureStepDescription": 'CT "Schädel"',
-    "ScheduledPerformingPhysiciansName": "BIANCHI^ANNA",
-    "ReferringPhysicianName": "Ελένη^Παπά",
-    "RequestingPhysician": "ROSSI^LUCA",
-    "RequestedProcedureID": "RP1",
-    "RequestedProcedureDescription": "Head",
-    "AdmissionID": "ADM1",
-    "CurrentPatientLocation": "Ward 3",
-    "ServiceEpisodeID": "E1",
-    "PatientState": "stable",
-    "PregnancyStatus": 4,
-    "MedicalAlerts": ["Nickel", "Latex"],
-    "PlacerOrderNumberImagingServiceRequest": "PO1",
-    "ConfidentialityConstraintOnPatientDataDescription": "VIP",
-}
-STORED = {
-    **{
-        name: text
-        for name, text in BODY.items()
-        if name not in ("StudyInstanceUID", "ScheduledPerformingPhysiciansName")
-    },
-    "PatientBirthDate": "19700203",
-    "ScheduledProcedureStepStartDate": "20261122",
-    "ScheduledProcedureStepStartTime": "1030",
-    "ScheduledPerformingPhysicianName": "BIANCHI^ANNA",
-    "PregnancyStatus": "4",
-    "MedicalAlerts": "Nickel\\Latex",
-}
-
-
-def body(number: int = 1, **changes: Any) -> dict[str, Any]:
-    return {**BODY, "StudyInstanceUID": f"1.2.3.{number}", **changes}
-
-
-def studies(bench: Bench, query: Query | None = None) -> set[str]:
-    found: set[str] = set()
-    cursor = None
-    while True:
-        page = bench.service.search(query or Query(), limit=2, cursor=cursor)
-        assert len(page.items) <= 2
-        found |= {item.study_instance_uid for item in page.items}
-        cursor = page.cursor
-        if cursor is None:
-            return found
+from tests.support.worklist import BODY, STORED, Bench, body, studies
 
 
 def test_every_field_survives(bench: Bench) -> None:

@@ -12,10 +12,9 @@ from dicom_service.errors import Conflict, NotFound, PacsTrouble, ServiceError, 
 from dicom_service.worklist.pacs_worklist import LONGEST_CALL
 from dicom_service.worklist.store import Row, WorkitemStore
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Query
-from tests.unit.dicomweb.fake_pacs import Answer, html, reset
-from tests.unit.worklist.conftest import Bench
-from tests.unit.worklist.pacs_fakes import nothing
-from tests.unit.worklist.test_contract import body, studies
+from tests.support.pacs import Answer, html, reset
+from tests.support.worklist import Bench, body, studies
+from tests.support.worklist_pacs import nothing
 
 STUDY = "1.2.3.1"
 

@@ -21,7 +21,7 @@ from dicom_service.worklist.dynamodb import DynamoWorklist
 from dicom_service.worklist.files import open_files
 from dicom_service.worklist.store import WorkitemStore
 from dicomweb.worklist.base import COMPLETED, IN_PROGRESS, Workitem
-from tests.unit.worklist.test_contract import STORED
+from tests.support.worklist import STORED
 
 EVENTS = Path(__file__).parents[3] / "events"
 STUDY = "2.25.329800735698586629295641978511506172918.1"

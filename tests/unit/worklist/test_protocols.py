@@ -10,12 +10,11 @@ import pytest
 from dicomweb.errors import NotFound, PacsFault, PacsUnreachable, RequestRefused
 from dicomweb.transport import Transport
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Query, Workitem, Worklist
-from dicomweb.worklist.mwl_rs import MwlRs
-from dicomweb.worklist.orthanc import Orthanc
 from dicomweb.worklist.rest import Rest
 from dicomweb.worklist.ups_rs import UpsRs
-from tests.unit.dicomweb.fake_pacs import FakePacs, html, reset
-from tests.unit.worklist.pacs_fakes import MAKERS, MwlServer, Server, UpsServer, nothing, value
+from tests.support.pacs import FakePacs, html, reset
+from tests.support.worklist import open_worklist
+from tests.support.worklist_pacs import MAKERS, MwlServer, Server, UpsServer, nothing, value
 
 FIELDS = {
     "PatientID": "PID'1",
@@ -34,15 +33,6 @@ FIELDS = {
 
 def workitem(number: int = 1, **changes: str) -> Workitem:
     return Workitem(f"1.2.3.{number}", f"1.2.4.{number}", {**FIELDS, **changes}, transaction_uid="1.2.5.1")
-
-
-def open_worklist(kind: str, url: str) -> Worklist:
-    rest = Rest(url, Transport(max_retries=0))
-    if kind == "mwl-rs":
-        return MwlRs(rest)
-    if kind == "orthanc":
-        return Orthanc(rest)
-    return UpsRs(rest, dialect=kind.removeprefix("ups-rs").strip("-") or "standard")
 
 
 @pytest.fixture(params=MAKERS)

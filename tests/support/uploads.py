@@ -27,7 +27,7 @@ from dicom_service.uploads.shelf import Shelf
 from dicom_service.uploads.staged import read_messages
 from dicom_service.uploads.table import UploadsTable
 from dicomweb.client import InstanceResult, StorePart, StoreResult
-from tests.template import create_table
+from tests.support.template import create_table
 
 BUCKET = "staging"
 URL = "https://api.example/v1"

@@ -3,9 +3,12 @@
 import io
 import itertools
 import uuid
+from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from tests.support.stack import Stack
 
 _numbers = itertools.count(1)
 
@@ -45,3 +48,33 @@ def exam(series: int, instances: int, **values: str) -> tuple[str, list[bytes]]:
         uid = f"{study}.{number}"[:64]
         files += [instance(study, uid, **values) for _ in range(instances)]
     return study, files
+
+
+def upload(stack: Stack, files: list[bytes]) -> None:
+    parts = [("file", (f"{number}.dcm", data, "application/dicom")) for number, data in enumerate(files)]
+    answer = stack.request("POST", "/exams", files=parts)
+    assert answer.status_code == 200, answer.text
+
+
+def feed(stack: Stack) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        page = stack.request("GET", "/events", params={"after": cursor} if cursor else {}).json()
+        if not page["events"]:
+            return events
+        events += page["events"]
+        cursor = page["next"]
+
+
+def upload_to_pacs(stack: Stack, files: list[bytes]) -> None:
+    import uuid
+
+    boundary = uuid.uuid4().hex
+    body = b"".join(
+        f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode() + data + b"\r\n" for data in files
+    )
+    headers = {"Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}'}
+    headers["Accept"] = "application/dicom+json"
+    answer = stack.pacs_request("POST", "/studies", data=body + f"--{boundary}--\r\n".encode(), headers=headers)
+    assert answer.status_code == 200, answer.text

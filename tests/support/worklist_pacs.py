@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from tests.unit.dicomweb.fake_pacs import Answer, Handler, Received, answer, dicom_json, reset
+from tests.support.pacs import Answer, Handler, Received, answer, dicom_json, reset
 
 Dataset = dict[str, Any]
 ROOT = "/dicom-web"
