@@ -1,6 +1,7 @@
 """DICOM files, good and bad, made in memory by hand: what is wrong with them is then certain."""
 
 import io
+import random
 import struct
 import zipfile
 import zlib
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+JPEG_2000 = "1.2.840.10008.1.2.4.90"
 ROOT = "1.2.826.0.1.3680043.10.1234"
 
 
@@ -56,6 +58,18 @@ def dataset(
 def dicom(number: int = 1, *, study: str = f"{ROOT}.1", preamble: bytes = bytes(128), pixels: int = 512) -> bytes:
     """A CT instance."""
     return preamble + b"DICM" + meta(f"{study}.1.{number}") + dataset(number, study=study, pixels=pixels)
+
+
+def fragments(number: int = 1, *, study: str = f"{ROOT}.1", count: int, size: int) -> bytes:
+    """A multi-frame instance, compressed, in so many fragments of pixel data, each of other bytes (PS3.5 §A.4)."""
+    item = struct.pack("<HH", 0xFFFE, 0xE000)
+    body = dataset(number, study=study, pixels=0)[:-12] + text(0x00280008, "IS", str(count))
+    body += struct.pack("<HH", 0x7FE0, 0x0010) + b"OB\0\0" + b"\xff" * 4 + item + bytes(4)
+    for place in range(count):
+        code = random.Random(place).randbytes(min(size, 4096))
+        body += item + struct.pack("<I", size) + (code * (size // len(code) + 1))[:size]
+    end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    return bytes(128) + b"DICM" + meta(uid(number, study), JPEG_2000) + body + end
 
 
 def uid(number: int, study: str = f"{ROOT}.1") -> str:

@@ -71,6 +71,8 @@ class World:
     now: float = 1_800_000_000.0
     delivered: Counter[str] = field(default_factory=Counter)
     handed_on: list[str] = field(default_factory=list)
+    reads_from: Any = None
+    """The S3 client of the ingest, where it is not to be one that works."""
 
     @property
     def s3(self) -> Any:
@@ -94,7 +96,7 @@ class World:
     def ingest(self, **settings: int) -> Ingest:
         return Ingest(
             replace(self.ingest_settings, **settings),  # type: ignore[arg-type]
-            client=self.s3,
+            client=self.reads_from or self.s3,
             table=self.table(),
             register=self.registry(),
             ending=self.ending(),

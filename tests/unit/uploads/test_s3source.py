@@ -1,15 +1,16 @@
 """Staged objects are read with few requests, never whole, and never as another version."""
 
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 
 from dicom_service.part10 import read_header
 from dicom_service.uploads.s3source import ObjectMissing, S3Source, StagingTrouble
 from dicom_service.uploads.staged import Staged, read_staged
-from tests.support.upload_files import dicom, uid
+from tests.support.s3 import FaultyS3
+from tests.support.upload_files import dicom, fragments, uid, zipped
 from tests.support.uploads import World
 
 MIB = 1024 * 1024
@@ -39,45 +40,18 @@ def test_small_files_are_whole_after_their_header_and_large_ones_are_not(world: 
     assert sum(len(block) for _, block in large._blocks) < 4 * MIB
 
 
-class BreakingBody:
-    """An answer of S3 that breaks off after some bytes."""
-
-    def __init__(self, body: Any, after: int) -> None:
-        self._body, self._left = body, after
-
-    def read(self, size: int) -> bytes:
-        if self._left <= 0:
-            raise ReadTimeoutError(endpoint_url="s3")
-        data: bytes = self._body.read(min(size, self._left))
-        self._left -= len(data)
-        return data
-
-    def close(self) -> None:
-        self._body.close()
-
-
-class BreakingS3:
-    def __init__(self, client: Any, breaks: int, after: int) -> None:
-        self._client, self._breaks, self._after = client, breaks, after
-
-    def get_object(self, **arguments: Any) -> Any:
-        answer = self._client.get_object(**arguments)
-        self._breaks -= 1
-        if self._breaks >= 0:
-            answer["Body"] = BreakingBody(answer["Body"], self._after)
-        return answer
-
-
 @pytest.mark.parametrize("after", [0, 1, 1_500_000])
 def test_a_stream_that_breaks_goes_on_where_it_was(world: World, after: int) -> None:
     content = dicom(1, pixels=5 * MIB)
-    source = S3Source(BreakingS3(world.s3, 3, after), staged(world, content))  # type: ignore[arg-type]
+    s3: Any = FaultyS3(world.s3, breaks=3, after=after)
 
-    assert b"".join(source.stream()) == content
+    assert b"".join(S3Source(s3, staged(world, content)).stream()) == content
+    assert s3.breaks <= 0, "every break was met"
 
 
 def test_a_stream_that_always_breaks_is_given_up(world: World) -> None:
-    source = S3Source(BreakingS3(world.s3, 1000, 10), staged(world, dicom(1)))  # type: ignore[arg-type]
+    s3: Any = FaultyS3(world.s3, breaks=1000, after=10)
+    source = S3Source(s3, staged(world, dicom(1)))
 
     with pytest.raises(StagingTrouble):
         list(source.stream())
@@ -105,3 +79,120 @@ def test_a_deleted_object_is_missing(world: World) -> None:
 
     with pytest.raises(ObjectMissing):
         S3Source(world.s3, described).read(0, 10)
+
+
+# How the store treats a range: as it should, not where a version is named, and never.
+STORES = {"honours": "", "ignores it for versions": "version", "ignores it always": "always"}
+
+
+@pytest.mark.parametrize("ignores", STORES.values(), ids=STORES.keys())
+@pytest.mark.parametrize("versions", [True, False], ids=["named", "not named"])
+def test_every_store_gives_the_bytes_that_were_asked_for(world: World, ignores: str, versions: bool) -> None:
+    # GIVEN bytes that differ everywhere, in an object whose event names its version or does not
+    content = b"".join(number.to_bytes(4, "big") for number in range(5 * MIB // 4))
+    world.put("drop/a", content)
+    s3: Any = FaultyS3(world.s3, ignores=ignores)
+    source = S3Source(s3, read_staged(world.events("drop/a", versions=versions)[0]))
+
+    # WHEN it is read at its beginning, far behind it, at its end, going back, and as a stream from the middle
+    places = [(0, 4), (3 * MIB, 100), (len(content) - 10, 50), (2 * MIB - 7, 14), (MIB - 1, 3 * MIB), (0, 200)]
+    read = [source.read(offset, length) for offset, length in places]
+    streamed = b"".join(source.stream(MIB + 3, 4 * MIB + 5))
+    source.forget()
+
+    # THEN each read is what is there, and nothing stays open
+    assert read == [content[offset : offset + length] for offset, length in places]
+    assert streamed == content[MIB + 3 : 4 * MIB + 5]
+    assert s3.open_bodies == 0
+    assert bool(s3.ignored) == (ignores == "always" or ignores == "version"), "the store was met as it is"
+
+
+@pytest.mark.parametrize("ignores", STORES.values(), ids=STORES.keys())
+def test_a_walk_reads_an_object_once_and_not_once_for_each_block(world: World, ignores: str) -> None:
+    # GIVEN 60 MB of fragments, all to be visited
+    content = fragments(1, count=200, size=300_000)
+    s3: Any = FaultyS3(world.s3, ignores=ignores)
+    source = S3Source(s3, staged(world, content))
+
+    assert read_header(source).sop_instance_uid == uid(1)
+
+    # THEN a store that honours ranges gives a part of it, one that does not the whole of it, and hardly more
+    assert s3.bytes_read <= 1.1 * len(content), f"{s3.bytes_read / len(content):.2f} times its size"
+    assert s3.requests <= 60
+
+
+def test_a_read_across_two_blocks_fetches_only_what_is_not_there(world: World) -> None:
+    content = dicom(1, pixels=4 * MIB)
+    s3: Any = FaultyS3(world.s3)
+    source = S3Source(s3, staged(world, content))
+
+    for offset in range(0, len(content), 300_000):
+        assert source.read(offset, 300_000) == content[offset : offset + 300_000]
+
+    assert s3.bytes_read == len(content)
+
+
+@pytest.mark.parametrize("lie", [("bytes ", "bytes 1"), ("/52", "/62"), ("bytes", "octets")])
+def test_an_answer_for_another_range_is_an_error_that_is_tried_again(world: World, lie: tuple[str, str]) -> None:
+    # GIVEN a store that answers a range with the name of another one
+    content = dicom(1, pixels=5 * MIB)
+    s3: Any = FaultyS3(world.s3, lies=lie)
+    source = S3Source(s3, staged(world, content))
+
+    with pytest.raises(StagingTrouble):
+        source.read(3 * MIB, 100)
+    with pytest.raises(StagingTrouble):
+        list(source.stream(3 * MIB))
+    assert s3.open_bodies == 0
+
+    # WHEN the file is ingested, THEN it waits, and is stored once the store tells the truth
+    world.reads_from = s3
+    left = world.deliver(world.events("drop/a"))
+    assert (len(left), world.pacs.stored) == (1, {})
+    s3.lies = None
+    assert world.deliver(left) == []
+    assert world.pacs.stored[uid(1)] == content
+
+
+@pytest.mark.parametrize("ignores", STORES.values(), ids=STORES.keys())
+def test_reads_that_break_go_on_where_they_were(world: World, ignores: str) -> None:
+    content = bytes(range(251)) * 20_000
+    s3: Any = FaultyS3(world.s3, ignores=ignores, breaks=3, after=1_400_000)
+    source = S3Source(s3, staged(world, content))
+
+    assert source.read(2_000_000, 3_000_000) == content[2_000_000:5_000_000]
+    assert s3.breaks <= 0
+
+
+@pytest.mark.parametrize("ignores", STORES.values(), ids=STORES.keys())
+def test_a_zip_and_a_large_file_are_stored_from_every_store(world: World, ignores: str) -> None:
+    # GIVEN a ZIP above the first block, and a compressed file whose fragments lie behind it
+    large = fragments(99, count=20, size=200_000)
+    packed = zipped({f"IM{n}": dicom(n, pixels=300_000) for n in range(1, 9)}, method=zipfile.ZIP_STORED)
+    upload_id = world.open([packed, large])
+    world.reads_from = FaultyS3(world.s3, ignores=ignores)
+
+    assert world.deliver(world.events("uploads/", versions=False)) == []
+
+    progress = world.progress(upload_id)
+    assert progress["counts"] == {"stored": 2}, progress
+    assert progress["instances"] == 9
+    assert world.pacs.stored[uid(99)] == large
+    assert world.pacs.stored[uid(8)] == dicom(8, pixels=300_000)
+    assert world.reads_from.bytes_read <= 3.2 * (len(packed) + len(large))
+
+
+def test_a_key_that_is_written_again_is_read_by_its_version_where_ranges_need_the_key(world: World) -> None:
+    # GIVEN a store that honours ranges by key alone, and a reader that has begun
+    content = dicom(1, pixels=5 * MIB)
+    s3: Any = FaultyS3(world.s3, ignores="version")
+    source = S3Source(s3, staged(world, content))
+    assert source.read(3 * MIB, 100) == content[3 * MIB : 3 * MIB + 100]
+    assert "VersionId" not in s3.asked[-1]
+
+    # WHEN another file is put under the key
+    world.put("drop/a", dicom(2, pixels=5 * MIB))
+
+    # THEN the rest is of the first
+    assert source.read(4 * MIB + 100_000, 1000) == content[4 * MIB + 100_000 :][:1000]
+    assert b"".join(source.stream()) == content

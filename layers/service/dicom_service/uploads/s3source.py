@@ -1,40 +1,39 @@
 """A staged object as bytes: ranged reads for its header, one stream for its body, both bound to one version."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from dicom_service.uploads.ranges import (
+    CHUNK,
+    Body,
+    BrokenOff,
+    ObjectMissing,
+    RangedObject,
+    StagingTrouble,
+    find_version,
+)
 from dicom_service.uploads.settings import MIB
 from dicom_service.uploads.staged import Staged
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+__all__ = ["ObjectMissing", "S3Source", "StagingTrouble", "find_version"]
+
 # The first read brings a whole CT slice: a small file costs one request.
 FIRST_BLOCK = MIB
 _NEXT_BLOCK = 64 * 1024
 _LARGEST_BLOCK = 8 * MIB
 _KEPT_BLOCKS = 2
-CHUNK = MIB
 _RESUMES = 4
-_GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound", "MethodNotAllowed"})
-_CHANGED = frozenset({"PreconditionFailed", "412"})
-
-
-class ObjectMissing(Exception):
-    """The staged object, or this version of it, is not there any more."""
-
-
-class StagingTrouble(Exception):
-    """S3 does not answer as it should; later it may."""
 
 
 class S3Source:
-    """Reads one version of a staged object (a `dicom_service.part10.Source`).
+    """Read one version of a staged object (a `dicom_service.part10.Source`).
 
     Blocks that were read stay for as long as they may be needed, and grow while the reader goes straight on, so that a
-    header costs one or two requests and a file of many fragments not one for each.
+    header costs one or two requests and a file of many fragments not one for each. From a store that ignores ranges one
+    body is kept open and read forward: a walk then reads the object once, not once for each block.
 
     Parameters
     ----------
@@ -45,12 +44,11 @@ class S3Source:
     """
 
     def __init__(self, client: "S3Client", staged: Staged) -> None:
-        self._client = client
         self._staged = staged
-        self._version = staged.version_id
+        self._object = RangedObject(client, staged)
         self._blocks: list[tuple[int, bytes]] = []
         self._next_size = FIRST_BLOCK
-        self.requests = 0
+        self._forward: Body | None = None
 
     @property
     def size(self) -> int:
@@ -60,40 +58,63 @@ class S3Source:
     @property
     def version_id(self) -> str | None:
         """The version that the reads are bound to, once something was read."""
-        return self._version
+        return self._object.version_id
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent to S3."""
+        return self._object.requests
 
     def whole(self) -> bytes | None:
-        """Give the whole object if it is in memory already."""
+        """Return the whole object if it is in memory already."""
         for start, block in self._blocks:
             if start == 0 and len(block) == self.size:
                 return block
         return None
 
     def forget(self) -> None:
-        """Drop the blocks that are kept."""
+        """Drop the blocks that are kept, and the body that is open."""
         self._blocks.clear()
+        if self._forward:
+            self._forward.close()
+            self._forward = None
 
     def read(self, offset: int, length: int) -> bytes:
-        """Give up to `length` bytes from `offset`; fewer only at the end.
+        """Return up to `length` bytes from `offset`; fewer only at the end.
 
         Raises
         ------
         ObjectMissing
             The object is gone or was replaced.
         StagingTrouble
-            S3 fails.
+            S3 fails, or answers with other bytes than it was asked for.
         """
         end = min(offset + length, self.size)
         if offset >= end:
             return b""
+        if not self._blocks and end <= FIRST_BLOCK:
+            # The first block is the object's beginning, so that a small object is whole from then on.
+            self._load(0, FIRST_BLOCK)
+        pieces = []
+        while offset < end:
+            # A read that crosses the end of a block goes on behind it: what is kept is not fetched again.
+            piece = self._kept(offset, end)
+            if not piece:
+                self._load(offset, end - offset)
+                piece = self._kept(offset, end)
+            pieces.append(piece)
+            offset += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _kept(self, offset: int, end: int) -> bytes:
         for start, block in self._blocks:
-            if start <= offset and end <= start + len(block):
+            if start <= offset < start + len(block):
                 return block[offset - start : end - start]
-        # The first block is the object's beginning, so that a small object is whole from then on.
-        start = 0 if not self._blocks and end <= FIRST_BLOCK else offset
-        block = self._fetch(start, max(end - start, self._block_size(start)))
-        self._blocks = [*self._blocks[-(_KEPT_BLOCKS - 1) :], (start, block)]
-        return block[offset - start : end - start]
+        return b""
+
+    def _load(self, start: int, length: int) -> None:
+        stop = min(start + max(length, self._block_size(start)), self.size)
+        self._blocks = [*self._blocks[-(_KEPT_BLOCKS - 1) :], (start, self._fetch(start, stop))]
 
     def _block_size(self, offset: int) -> int:
         if not self._blocks:
@@ -103,77 +124,62 @@ class S3Source:
         self._next_size = min(self._next_size * 2, _LARGEST_BLOCK) if straight_on else _NEXT_BLOCK
         return self._next_size
 
-    def _fetch(self, offset: int, length: int) -> bytes:
+    def _fetch(self, start: int, stop: int) -> bytes:
         out = bytearray()
-        for chunk in self.stream(offset, min(offset + length, self.size)):
-            out += chunk
+        breaks = 0
+        while (position := start + len(out)) < stop:
+            body, self._forward = self._forward, None
+            if body and body.position > position:
+                body.close()
+                body = None
+            try:
+                body = body or self._object.open(position, stop)
+                body.skip_to(position)
+                while (left := stop - body.position) > 0:
+                    out += body.read(min(CHUNK, left))
+            except BrokenOff as error:
+                breaks = _count(breaks, error)
+            finally:
+                self._forward = _reusable(body, stop)
         return bytes(out)
 
     def stream(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `start` to `end` in pieces of 1 MiB, going on where a connection broke.
+        """Yield the bytes from `start` to `end` in pieces of up to 1 MiB, going on where a connection broke.
 
         Raises
         ------
         ObjectMissing
             The object is gone or was replaced.
         StagingTrouble
-            S3 fails again and again.
+            S3 fails again and again, or answers with other bytes than it was asked for.
         """
         stop = self.size if end is None else end
-        resumes = 0
+        breaks = 0
         while start < stop:
-            body = self._get(start, stop)
+            body = None
             try:
-                while chunk := body.read(CHUNK):
+                body = self._object.open(start, stop)
+                while start < stop:
+                    chunk = body.read(min(CHUNK, stop - start))
                     start += len(chunk)
                     yield chunk
-            except (BotoCoreError, OSError) as error:
-                resumes += 1
-                if resumes > _RESUMES:
-                    raise StagingTrouble("S3 breaks off") from error
-                continue
+            except BrokenOff as error:
+                breaks = _count(breaks, error)
             finally:
-                body.close()
-            if start < stop:
-                raise StagingTrouble("S3 sent less than it has")
-
-    def _get(self, start: int, stop: int) -> Any:
-        where: dict[str, Any] = {"Bucket": self._staged.bucket, "Key": self._staged.key}
-        if self._version:
-            where["VersionId"] = self._version
-        self.requests += 1
-        try:
-            answer = self._client.get_object(
-                **where, Range=f"bytes={start}-{stop - 1}", IfMatch=f'"{self._staged.etag}"'
-            )
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in _CHANGED | _GONE and not self._version:
-                self._version = find_version(self._client, self._staged)
-                if self._version:
-                    return self._get(start, stop)
-            if code in _GONE or code in _CHANGED:
-                raise ObjectMissing("gone or replaced") from error
-            raise StagingTrouble("S3 refuses") from error
-        except BotoCoreError as error:
-            raise StagingTrouble("S3 cannot be reached") from error
-        self._version = self._version or answer.get("VersionId")
-        return answer["Body"]
+                if body:
+                    body.close()
 
 
-def find_version(client: "S3Client", staged: Staged) -> str | None:
-    """Find the version that has the object's ETag, where its event did not name it and the key was written again.
+def _count(breaks: int, error: BrokenOff) -> int:
+    if breaks >= _RESUMES:
+        raise StagingTrouble("S3 breaks off") from error
+    return breaks + 1
 
-    Raises
-    ------
-    StagingTrouble
-        S3 fails.
-    """
-    try:
-        listing = client.list_object_versions(Bucket=staged.bucket, Prefix=staged.key)
-    except (BotoCoreError, ClientError) as error:
-        raise StagingTrouble("S3 cannot be asked") from error
-    for version in listing.get("Versions", []):
-        if version["Key"] == staged.key and version["ETag"].strip('"') == staged.etag:
-            return version["VersionId"]
+
+def _reusable(body: Body | None, stop: int) -> Body | None:
+    """Return a body that has been read to `stop` and goes on behind it; any other is closed."""
+    if body and body.position == stop < body.end:
+        return body
+    if body:
+        body.close()
     return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service.errors import Unavailable
-from dicom_service.uploads.s3source import find_version
+from dicom_service.uploads.ranges import find_version
 from dicom_service.uploads.settings import MIB, QUARANTINE_PREFIX, REPORTS_PREFIX
 from dicom_service.uploads.staged import Staged
 
