@@ -28,6 +28,9 @@ events: ## show every notification as it comes
 bootstrap:
 	@./local/bootstrap.sh
 
+# Tests and benchmarks start PACS of their own, whatever PACS_URL says.
+test soak bench: export PACS_URL =
+
 test: bootstrap check ## all checks and all tests
 	@# test by test to whichever process is free; each of the two deploys a stack of its own
 	pytest -n 2 --dist loadgroup
@@ -49,6 +52,7 @@ lint:
 lock: ## resolve the dependencies anew after a change of a pyproject.toml
 	uv lock
 	uv lock --project local/ministack
+	uv lock --project local/tinypacs
 	$(REQUIREMENTS_dicomweb) > layers/dicomweb/requirements.txt
 	$(REQUIREMENTS_service) > layers/service/requirements.txt
 	$(REQUIREMENTS_imaging) > layers/imaging/requirements.txt
@@ -56,6 +60,7 @@ lock: ## resolve the dependencies anew after a change of a pyproject.toml
 lock-check:
 	uv lock --check --quiet
 	uv lock --check --quiet --project local/ministack
+	uv lock --check --quiet --project local/tinypacs
 	$(REQUIREMENTS_dicomweb) | diff layers/dicomweb/requirements.txt -
 	$(REQUIREMENTS_service) | diff layers/service/requirements.txt -
 	$(REQUIREMENTS_imaging) | diff layers/imaging/requirements.txt -

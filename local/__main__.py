@@ -11,7 +11,7 @@ The service is up.
 
   API          {API_URL}
   service key  {SERVICE_KEY}
-  PACS         {PACS_URL}
+  PACS         {STACK_PACS_URL}
 
 Try:
 

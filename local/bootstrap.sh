@@ -34,11 +34,13 @@ fi
 python=$(python3 -c 'import sys; print(sys.executable if sys.version_info < (3, 14) else "3.13")')
 say "Python environments, as locked"
 uv sync --quiet --frozen --all-groups --python "$python"
-UV_PROJECT_ENVIRONMENT="$PWD/$state/ministack-env" uv sync --quiet --frozen --project local/ministack --python "$PWD/.venv/bin/python"
+for server in ministack tinypacs; do
+  UV_PROJECT_ENVIRONMENT="$PWD/$state/$server-env" uv sync --quiet --frozen --project "local/$server" --python "$PWD/.venv/bin/python"
+done
 
 # ---- Orthanc
 
-if [ -z "${PACS_URL:-}" ] && ! .venv/bin/python -c 'import sys; from local.orthanc import installed; sys.exit(not installed())'; then
+if .venv/bin/python -c 'import sys; from local.orthanc import has_to_be_installed as has; sys.exit(not has())'; then
   say "Installing Orthanc and its DICOMweb plugin"
   ./local/packages.sh orthanc orthanc-dicomweb dcmtk || fail "
 Orthanc cannot be installed here. Install it and its DICOMweb plugin in another way, or use a PACS that you have:

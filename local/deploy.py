@@ -39,6 +39,14 @@ class _TemplateLoader(yaml.SafeLoader):
 _TemplateLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
+def override(name: str, value: str) -> str:
+    """Write a parameter for `sam deploy`, which takes an empty value in quotes only.
+
+    An empty value has to be said: a parameter that is left out keeps the value of the last deployment.
+    """
+    return '{}="{}"'.format(name, value.replace('"', '\\"'))
+
+
 @dataclass(frozen=True)
 class Keys:
     """The credentials that the local stack gives out, made once."""
@@ -112,7 +120,7 @@ class Deployment:
 
     def _parameters(self, pacs: Pacs) -> dict[str, str]:
         # Our own Orthanc shows the worklist to modalities; somebody else's PACS is not ours to write to.
-        files = {} if self._settings.external_pacs else {"WorklistFiles": str(Orthanc(self._settings).worklists)}
+        files = "" if self._settings.external_pacs else str(Orthanc(self._settings).worklists)
         return {
             "PythonRuntime": f"python{PYTHON_VERSION}",
             "Architecture": LAMBDA_ARCHITECTURE,
@@ -122,7 +130,7 @@ class Deployment:
             "PacsUrl": pacs.url,
             "PacsAuth": pacs.auth,
             "PacsQuirks": pacs.quirks,
-            **files,
+            "WorklistFiles": files,
             **self._settings.parameters,
         }
 
@@ -135,7 +143,7 @@ class Deployment:
             *("deploy", "--template-file", str(template), "--stack-name", STACK_NAME, "--region", REGION),
             *("--s3-bucket", _ARTIFACTS, "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
             *("--no-fail-on-empty-changeset", "--no-progressbar", "--parameter-overrides"),
-            *(f"{name}={value}" for name, value in parameters.items()),
+            *(override(name, value) for name, value in parameters.items()),
             environment=tool_environment() | self._settings.aws_environment(),
         )
         self._put_gateway_responses(template)

@@ -8,9 +8,8 @@ import shutil
 from pathlib import Path
 
 from local.processes import Server, http_status, require_free
-from local.settings import ROOT, LocalStackError, Pacs, Settings, write_private
+from local.settings import ORTHANC_USER, ROOT, LocalStackError, Pacs, Settings, write_private
 
-USER = "dicom-service"
 # The Orthanc of Debian and Ubuntu does not decode query values.
 QUIRKS = "raw-query"
 _PROGRAMS = ("/usr/sbin/Orthanc", "/usr/local/sbin/Orthanc")
@@ -46,7 +45,7 @@ class Orthanc:
         return self.pid is not None
 
     def pacs(self) -> Pacs:
-        return Pacs(f"{self.url}/dicom-web", USER, self._password(), QUIRKS)
+        return Pacs(f"{self.url}/dicom-web", ORTHANC_USER, self._password(), QUIRKS)
 
     def start(self) -> bool:
         """Start it and wait until it answers; False when it was running already."""
@@ -74,7 +73,7 @@ class Orthanc:
     def _answers(self) -> bool:
         if not self.running:
             return False
-        token = base64.b64encode(f"{USER}:{self._password()}".encode()).decode()
+        token = base64.b64encode(f"{ORTHANC_USER}:{self._password()}".encode()).decode()
         return http_status(f"{self.url}/system", {"Authorization": f"Basic {token}"}) == 200
 
     def _password(self) -> str:
@@ -96,7 +95,7 @@ class Orthanc:
             # Orthanc listens on all interfaces and has no option for less: strangers get 403 and no association.
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": True,
-            "RegisteredUsers": {USER: self._password()},
+            "RegisteredUsers": {ORTHANC_USER: self._password()},
             "DicomAlwaysAllowStore": False,
             "DicomCheckModalityHost": True,
             "DicomModalities": {"local": ["LOCALSCU", "127.0.0.1", 11112]},
@@ -118,6 +117,15 @@ class Orthanc:
 def installed() -> bool:
     """Tell whether Orthanc and its DICOMweb plugin are on this machine."""
     return any(Path(path).exists() for path in _PROGRAMS) and _find(_PLUGINS[0]) is not None
+
+
+def has_to_be_installed() -> bool:
+    """Tell whether `make up` needs Orthanc on this machine and it is not there."""
+    try:
+        external = Settings.from_environment().external_pacs
+    except LocalStackError:
+        return False  # `make up` says what is wrong
+    return external is None and not installed()
 
 
 def _program() -> Path:

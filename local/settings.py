@@ -15,6 +15,25 @@ MINISTACK_ENVIRONMENT = SHARED / "ministack-env"
 REGION = "us-east-1"
 STACK_NAME = "dicom-service"
 STAGE = "v1"
+# The user of the stack's own Orthanc.
+ORTHANC_USER = "dicom-service"
+# What the env file tells scripts. None of these is a name by which `make up` is told what to do (PACS_URL, API_PORT): a
+# shell that has read the file with `set -a` must not order another stack than a fresh one.
+ENV_FILE_NAMES = (
+    "API_URL",
+    "SERVICE_KEY",
+    "CALLBACK_KEY",
+    "STACK_PACS_URL",
+    "STACK_PACS_USER",
+    "STACK_PACS_PASSWORD",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "STAGING_BUCKET",
+    "EVENT_BUS",
+)
 # MiniStack's administrator, which the functions never are: they run with the credentials of their own roles.
 ADMINISTRATOR = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
@@ -64,6 +83,19 @@ class Pacs:
     def auth(self) -> str:
         return "basic" if self.user else "none"
 
+    @classmethod
+    def external(cls, environ: Mapping[str, str], ports: Ports) -> "Pacs | None":
+        """Give the PACS that the caller wants instead of Orthanc, None when it names none.
+
+        The stack's own Orthanc is none: its address may be left in a shell that read an older env file.
+        """
+        url = environ.get("PACS_URL", "").rstrip("/")
+        user = environ.get("PACS_USER", "")
+        own = f"http://127.0.0.1:{ports.orthanc_http}/dicom-web"
+        if not url or (url, user) == (own, ORTHANC_USER):
+            return None
+        return cls(url, user, environ.get("PACS_PASSWORD", ""), environ.get("PACS_QUIRKS", ""))
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -76,14 +108,9 @@ class Settings:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        state = SHARED
-        url = environ.get("PACS_URL", "")
-        external = None
-        if url:
-            user, password = environ.get("PACS_USER", ""), environ.get("PACS_PASSWORD", "")
-            external = Pacs(url.rstrip("/"), user, password, environ.get("PACS_QUIRKS", ""))
-        return cls(state, Ports.choose(environ, state / "ports.json"), external)
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, state: Path = SHARED) -> "Settings":
+        ports = Ports.choose(environ, state / "ports.json")
+        return cls(state, ports, Pacs.external(environ, ports))
 
     @property
     def endpoint(self) -> str:

@@ -35,7 +35,7 @@ class LocalStack:
         say(f"MiniStack answers on port {self.settings.ports.api}")
         outputs = self.deployment.ensure(self.pacs)
         self.deployment.wait_until_healthy()
-        values = self._values(outputs)
+        values = self.values(outputs)
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in values.items())
         write_private(self.settings.env_file, "".join(lines))
         return values
@@ -53,15 +53,16 @@ class LocalStack:
         for name in ("env", "keys.json", "ports.json", "orthanc.log", "ministack.log"):
             (self.settings.state / name).unlink(missing_ok=True)
 
-    def _values(self, outputs: dict[str, str]) -> dict[str, str]:
+    def values(self, outputs: dict[str, str]) -> dict[str, str]:
+        """Give what scripts need to know, by the names of `ENV_FILE_NAMES`."""
         keys = self.deployment.keys()
         return {
             "API_URL": self.deployment.api_url(),
             "SERVICE_KEY": keys.service,
             "CALLBACK_KEY": keys.callback,
-            "PACS_URL": self.pacs.url,
-            "PACS_USER": self.pacs.user,
-            "PACS_PASSWORD": self.pacs.password,
+            "STACK_PACS_URL": self.pacs.url,
+            "STACK_PACS_USER": self.pacs.user,
+            "STACK_PACS_PASSWORD": self.pacs.password,
             "AWS_ENDPOINT_URL": self.settings.endpoint,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,

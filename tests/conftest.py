@@ -1,8 +1,15 @@
 """Fixtures of all tests, and the figures that tests print, gathered at the end."""
 
+import os
 from typing import Any
 
+from local.settings import ENV_FILE_NAMES
 from tests.support.stack import stack
+
+# A shell that has read the local stack's env file must not lead tests to that stack: boto3 obeys AWS_ENDPOINT_URL, the
+# functions' settings obey names such as EVENT_BUS and PACS_AUTH.
+for _name in [name for name in os.environ if name in ENV_FILE_NAMES or name.startswith("PACS_")]:
+    del os.environ[_name]
 
 __all__ = ["stack"]
 

@@ -1,5 +1,6 @@
 """An HTTP proxy in front of a PACS that misbehaves as it is told, request by request."""
 
+import base64
 import json
 import re
 import socket
@@ -43,16 +44,21 @@ class FaultyProxy:
         DICOMweb root of the PACS.
     stall
         Seconds for which a stalled request is held.
+    basic
+        Name and password without which every request is answered 401.
+    port
+        Where it listens; 0 for a free one.
     """
 
-    def __init__(self, target: str, *, stall: float = 1.5) -> None:
+    def __init__(self, target: str, *, stall: float = 1.5, basic: tuple[str, str] | None = None, port: int = 0) -> None:
         self.target = target
         self.stall = stall
+        self.credentials = "Basic " + base64.b64encode(":".join(basic).encode()).decode() if basic else None
         self.faults: deque[str] = deque()
         self.met: Counter[str] = Counter()
         self.lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"proxy": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
@@ -90,9 +96,12 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self._forward(b"")
+        if self._may_pass():
+            self._forward(b"")
 
     def do_POST(self) -> None:
+        if not self._may_pass():
+            return
         length = int(self.headers["Content-Length"])
         fault = self.proxy.next_fault()
         if fault == "down":
@@ -107,6 +116,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._break_off()
             return
         getattr(self, "_" + (fault or "forward").replace("-", "_"))(body)
+
+    def _may_pass(self) -> bool:
+        wanted = self.proxy.credentials
+        if wanted is None or self.headers.get("Authorization") == wanted:
+            return True
+        self.close_connection = True  # a body that was sent along stays unread
+        self._answer(401, b"", {"WWW-Authenticate": 'Basic realm="PACS"'})
+        return False
 
     def _unavailable(self, body: bytes) -> None:
         self._answer(503, b"", {})
@@ -174,6 +191,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
+        if status == 204:
+            self.end_headers()
+            return
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()

@@ -55,7 +55,7 @@ class Stack:
 
     @property
     def pacs(self) -> Pacs:
-        return Pacs(self.values["PACS_URL"], self.values["PACS_USER"], self.values["PACS_PASSWORD"])
+        return Pacs(*(self.values[f"STACK_PACS_{name}"] for name in ("URL", "USER", "PASSWORD")))
 
     @property
     def orthanc(self) -> Orthanc:
