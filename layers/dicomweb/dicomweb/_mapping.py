@@ -103,7 +103,7 @@ def error_for_status(status: int, headers: Mapping[str, str]) -> DicomwebError |
     if status in (401, 403, 407):
         return PacsRefusedCredentials(f"the PACS refused our credentials (HTTP {status})")
     if status in (404, 410):
-        return NotFound(f"the PACS has nothing there (HTTP {status})")
+        return NotFound(f"the PACS has nothing there (HTTP {status})", status=status)
     if status in (405, 406, 415, 501):
         return NotSupported(f"the PACS does not offer this (HTTP {status})", status=status)
     if status in (429, 503):

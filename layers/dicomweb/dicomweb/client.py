@@ -200,10 +200,15 @@ class DicomwebClient:
 
         Raises
         ------
+        NotSupported
+            The PACS gives no metadata; with status 404 a search still finds the instance.
         NotFound
             There is no such instance.
         """
-        return self._wado.metadata(study_uid, series_uid, instance_uid)
+        try:
+            return self._wado.metadata(study_uid, series_uid, instance_uid)
+        except NotFound as error:
+            raise self._missing_or_unsupported(error, study_uid, series_uid, instance_uid) from error
 
     def retrieve_instance(self, study_uid: str, series_uid: str, instance_uid: str) -> InstanceStream:
         """Open an instance as the DICOM file that is stored, to be streamed (PS3.18 section 10.4.1.1.1).
@@ -220,10 +225,17 @@ class DicomwebClient:
 
         Raises
         ------
+        NotSupported
+            The PACS gives no frames, not even the first one of an instance that a search finds.
         NotFound
             There is no such frame.
         """
-        return self._wado.frame(study_uid, series_uid, instance_uid, frame)
+        try:
+            return self._wado.frame(study_uid, series_uid, instance_uid, frame)
+        except NotFound as error:
+            if error.status is None or (frame > 1 and self._has_frames(study_uid, series_uid, instance_uid)):
+                raise
+            raise self._missing_or_unsupported(error, study_uid, series_uid, instance_uid) from error
 
     def retrieve_thumbnail(
         self,
@@ -337,6 +349,13 @@ class DicomwebClient:
         """Close the idle connections."""
         self._transport.close()
 
+    def _has_frames(self, study_uid: str, series_uid: str, instance_uid: str) -> bool:
+        try:
+            self._wado.frame(study_uid, series_uid, instance_uid, 1)
+        except NotFound:
+            return False
+        return True
+
     def _missing_or_unsupported(
         self, error: NotFound, study_uid: str, series_uid: str | None, instance_uid: str | None
     ) -> NotFound | NotSupported:
@@ -347,7 +366,9 @@ class DicomwebClient:
             found = self.search_for_series(study_uid, {"SeriesInstanceUID": series_uid}, limit=1)
         else:
             found = self.search_for_studies({"StudyInstanceUID": study_uid}, limit=1)
-        return NotSupported("the PACS does not make such images", status=404) if found.datasets else error
+        if not found.datasets:
+            return error
+        return NotSupported("the PACS does not offer this of what it has", status=error.status)
 
 
 def _viewport(viewport: tuple[int, int] | None) -> dict[str, str]:

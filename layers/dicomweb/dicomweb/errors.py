@@ -69,7 +69,19 @@ class PacsFault(DicomwebError):
 
 
 class NotFound(DicomwebError):
-    """The PACS has nothing under that UID."""
+    """The PACS has nothing under that UID.
+
+    Parameters
+    ----------
+    message
+        What happened.
+    status
+        HTTP status of the answer, where that says it; None where an answer turned out to have nothing in it.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class NotSupported(DicomwebError):

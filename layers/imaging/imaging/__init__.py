@@ -1,9 +1,11 @@
 """One frame of a DICOM image as a small JPEG or PNG.
 
-`classify` tells what has no picture, `render` and `render_frame` make one, `placeholder` stands in for it.
+`classify` tells what has no picture, `render` and `render_frame` make one, `placeholder` stands in for it;
+`read_header` reads what `classify` needs from the beginning of a file.
 Importing this package imports neither pydicom, numpy nor Pillow; rendering does.
 """
 
+from imaging.beginning import read_header
 from imaging.classification import MAX_FRAME_BYTES, Reason, classify
 from imaging.errors import CannotDecode, FrameNotFound, ImagingError, TooLarge
 from imaging.header import Window, representative_frame, window_of
@@ -23,6 +25,7 @@ __all__ = [
     "Window",
     "classify",
     "placeholder",
+    "read_header",
     "render",
     "render_frame",
     "representative_frame",

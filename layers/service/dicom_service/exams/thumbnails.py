@@ -2,9 +2,10 @@
 
 The way of a picture, in this order:
 
+0. the header comes from ``/metadata`` (PS3.18 §10.4.1.1.2), else from the beginning of the file;
 1. what has no picture (a report, a PDF, names burned in …) gets a labelled placeholder at once;
 2. the PACS's own ``/thumbnail`` (PS3.18 §10.4.1.1.5), where it has one;
-3. the one frame is fetched and rendered here;
+3. the one frame is fetched and rendered here, out of the whole file where the PACS gives no frames;
 4. the PACS's ``/rendered`` with the file's own window, for what no decoder here reads;
 5. a placeholder, never an error.
 """
@@ -29,6 +30,8 @@ logger = log.get_logger()
 # A file is fetched whole only up to this size: /tmp has 512 MB.
 LARGEST_FILE = 256 * 1024 * 1024
 _SPOOL = 32 * 1024 * 1024
+# Most headers are shorter; no more than that is fetched beyond the header.
+_PIECE = 64 * 1024
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 # Lookup tables that metadata gives by link only: red, green and blue palettes, their segmented forms, LUT Data.
 _TABLES = ("00281201", "00281202", "00281203", "00281221", "00281222", "00281223", "00283000", "00283010")
@@ -77,17 +80,33 @@ class Thumbnailer:
         self._allow_burned_in = allow_burned_in
 
     def header(self, name: InstanceName) -> dict[str, Any]:
-        """Fetch the instance's metadata, DICOM JSON Model.
+        """Fetch the instance's header, DICOM JSON Model, with its PatientID and IssuerOfPatientID.
+
+        A PACS need not have the metadata service, and one that has it may fail for a single file: Orthanc stores files
+        with certain private sequences and then answers 500 for their metadata. The beginning of the file stands in.
 
         Raises
         ------
         NotFound
             The PACS does not have the instance.
         PacsTrouble
-            The PACS cannot be asked.
+            The PACS cannot be asked, or gives a file whose header cannot be read.
         """
-        with pacs_errors(_NO_INSTANCE):
-            return self._client.retrieve_instance_metadata(name.study_uid, name.series_uid, name.instance_uid)
+        lacking: NotSupported | None = None
+        with pacs_errors(_NO_INSTANCE), self._client.one_call():
+            if self._capabilities.may("metadata"):
+                try:
+                    return self._client.retrieve_instance_metadata(name.study_uid, name.series_uid, name.instance_uid)
+                except NotSupported as error:
+                    lacking = error
+                except (RequestRefused, PacsFault) as error:
+                    told = {"instance": log.hashed(name.instance_uid), **log.describe(error)}
+                    logger.info("no metadata of this instance", extra=told)
+            header = self._header_of_file(name)
+        # Only now: where the file is not there either, the PACS lacks the instance rather than the service.
+        if lacking is not None:
+            self._capabilities.learn("metadata", lacking)
+        return header
 
     def make(self, name: InstanceName, header: Mapping[str, Any], wanted: Wanted) -> Thumbnail:
         """Make the picture; what cannot be shown becomes a placeholder.
@@ -110,6 +129,13 @@ class Thumbnailer:
                 if made is not None:
                     return made
         return self._placeholder("undecodable", "Cannot be shown", wanted)
+
+    def _header_of_file(self, name: InstanceName) -> dict[str, Any]:
+        with self._client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream:
+            try:
+                return imaging.read_header(stream.iter_bytes(_PIECE))
+            except imaging.ImagingError as error:
+                raise PacsFault("the PACS gives a file whose header cannot be read") from error
 
     def _of_pacs(self, name: InstanceName, header: Mapping[str, Any], wanted: Wanted) -> Thumbnail | None:
         if not self._capabilities.may("thumbnail"):
