@@ -1,10 +1,10 @@
-"""What an operator does with webhooks: give a receiver its secret, send dead letters again, switch a URL on again.
+"""What an operator does with webhooks: give a receiver its secret, switch a URL on again.
+
+Dead letters are sent again by ``python -m scripts.redrive``.
 
 ::
 
     python scripts/webhooks.py secret https://receiver.example/hook
-    python scripts/webhooks.py redrive                 # webhooks that were not delivered within a day
-    python scripts/webhooks.py redrive --queue ExamChecks | Announced
     python scripts/webhooks.py enable https://receiver.example/hook
 
 Uses the AWS credentials and the region of the environment; ``--stack`` names the CloudFormation stack.
@@ -14,13 +14,10 @@ import argparse
 import hashlib
 import json
 import sys
-from typing import Any
 
 import boto3
 
 from dicom_service.notifications.signing import endpoint_secrets
-
-QUEUES = ("Webhooks", "ExamChecks", "Announced")
 
 
 def outputs(stack: str) -> dict[str, str]:
@@ -33,21 +30,6 @@ def secret(names: dict[str, str], url: str) -> str:
     """Give the secret with which the receiver at `url` verifies (Standard Webhooks, ``whsec_…``)."""
     text = boto3.client("secretsmanager").get_secret_value(SecretId=names["WebhookKeysSecret"])["SecretString"]
     return endpoint_secrets(json.loads(text), url)[0]
-
-
-def redrive(names: dict[str, str], queue: str) -> int:
-    """Move every dead letter back to its queue; give how many. Sent before deleted: none is lost if this stops."""
-    sqs: Any = boto3.client("sqs")
-    source, target = names[f"Dead{queue}Queue"], names[f"{queue}Queue"]
-    moved = 0
-    while True:
-        found = sqs.receive_message(QueueUrl=source, MaxNumberOfMessages=10, WaitTimeSeconds=1)
-        if not found.get("Messages"):
-            return moved
-        for message in found["Messages"]:
-            sqs.send_message(QueueUrl=target, MessageBody=message["Body"])
-            sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
-            moved += 1
 
 
 def enable(names: dict[str, str], url: str) -> bool:
@@ -64,15 +46,12 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("secret").add_argument("url")
     commands.add_parser("enable").add_argument("url")
-    commands.add_parser("redrive").add_argument("--queue", choices=QUEUES, default="Webhooks")
     arguments = parser.parse_args()
     names = outputs(arguments.stack)
     if arguments.command == "secret":
         print(secret(names, arguments.url))
-    elif arguments.command == "enable":
-        print("switched on" if enable(names, arguments.url) else "it was not off")
     else:
-        print(f"{redrive(names, arguments.queue)} messages sent again")
+        print("switched on" if enable(names, arguments.url) else "it was not off")
     return 0
 
 

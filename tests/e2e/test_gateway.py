@@ -13,6 +13,7 @@ def test_without_a_known_credential_nothing_opens(stack: Stack, key: str | None)
     assert answer.headers["Content-Type"] == "application/problem+json"
     problem = answer.json()
     assert problem["code"] == "UNAUTHENTICATED"
+    assert problem["type"] == "urn:dicom-service:error:UNAUTHENTICATED"
     assert problem["status"] == 401
     assert problem["requestId"]
 

@@ -22,7 +22,9 @@ def _short_form(loader: _Loader, _: str, node: yaml.Node) -> Any:
 _Loader.add_multi_constructor("!", _short_form)
 _TABLE = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
-RESOURCES: dict[str, Any] = yaml.load((Path(__file__).parents[2] / "template.yaml").read_text(), _Loader)["Resources"]
+TEMPLATE: dict[str, Any] = yaml.load((Path(__file__).parents[2] / "template.yaml").read_text(), _Loader)
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+OUTPUTS: dict[str, Any] = TEMPLATE["Outputs"]
 
 
 def create_table(client: Any, resource: str, name: str = "") -> str:

@@ -1,8 +1,14 @@
 """The documents name what is there: every setting, every route, every error code, and no page that is not there."""
 
+import ast
+import contextlib
+import importlib
+import importlib.util
 import re
 import subprocess
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +29,31 @@ def _text(name: str) -> str:
 
 
 def _sources(*folders: str) -> str:
-    return "\n".join(path.read_text("utf-8") for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
+    return "\n".join(path.read_text("utf-8") for path in _python(*folders))
+
+
+def _python(*folders: str) -> list[Path]:
+    """Return the modules below some folders, without the programs that the local stack has installed."""
+    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [path for path in found if ".state" not in path.parts]
+
+
+def _trees(*folders: str) -> Iterator[ast.Module]:
+    return (ast.parse(path.read_text("utf-8")) for path in _python(*folders))
+
+
+def _codes_by_constant(trees: Iterable[ast.Module]) -> set[str]:
+    """Return the codes that are given by a constant's name, whichever module the constant is in."""
+    constants: dict[str, set[str]] = {}
+    names: set[str] = set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    constants.setdefault(target.id, set()).add(node.value.value)
+        elif isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Name | ast.Attribute):
+            names.add(ast.unparse(node.value).rpartition(".")[2])
+    return {code for name in names for code in constants.get(name, ()) if code.isupper()}
 
 
 def _named(pattern: re.Pattern[str], text: str) -> set[str]:
@@ -67,8 +97,14 @@ def test_every_route_is_in_the_readme() -> None:
 
 def test_every_error_code_is_explained() -> None:
     codes = _named(CODES, _sources("layers/service", "functions") + _text("template.yaml"))
-    assert {"NOT_DICOM", "BAD_REQUEST", "PACS_TIMEOUT", "UNAUTHENTICATED"} <= codes
+    codes |= _codes_by_constant(_trees("layers/service", "functions"))
+    assert {"NOT_DICOM", "BAD_REQUEST", "PACS_TIMEOUT", "UNAUTHENTICATED", "WORKITEM_BUSY"} <= codes
     assert not codes - _in_code(_text("docs/errors.md"))
+
+
+def test_a_code_given_by_a_constant_is_seen() -> None:
+    texts = ['BUSY = "A_BUSY"', 'raise Conflict("", code=rules.BUSY)', 'OTHER = "NO_CODE"', "PacsTrouble(code=code)"]
+    assert _codes_by_constant(map(ast.parse, texts)) == {"A_BUSY"}
 
 
 def test_every_reason_of_a_file_is_explained() -> None:
@@ -91,7 +127,65 @@ def test_links_between_documents_lead_somewhere(name: str) -> None:
     assert not broken
 
 
-def test_code_names_no_document_that_is_not_there() -> None:
-    text = _sources("layers", "functions", "local", "scripts") + _text("template.yaml") + _text("Makefile")
-    named = set(re.findall(r"\bdocs/[\w/-]+\.md\b", text))
-    assert not {name for name in named if not (ROOT / name).is_file()}
+FOLDERS = ("layers", "functions", "local", "scripts", "tests", "benchmarks")
+PAGE = re.compile(r"(?<![\w/.-])((?:docs/)?(?:decisions/)?[\w-]+\.md)\b")
+HEADING = re.compile(r'\b((?:docs/)?[\w-]+\.md),\s+"([^"]+)"')
+MODULE = re.compile(r"`((?:dicom_service|dicomweb|imaging|local|scripts|benchmarks)(?:\.\w+)*)`")
+
+
+def _dangling(text: str) -> set[str]:
+    """Return the pages, headings and modules that a text names and that are not there."""
+    missing = {page for page in PAGE.findall(text) if _page(page) is None}
+    for page, heading in HEADING.findall(text):
+        found = _page(page)
+        if found is None or not re.search(rf"^#+ {re.escape(heading)}$", found.read_text("utf-8"), re.M):
+            missing.add(f'{page}, "{heading}"')
+    return missing | {name for name in MODULE.findall(text) if not _is_there(name)}
+
+
+def _page(name: str) -> Path | None:
+    """Return a page by the name that code gives it: from the top, or short for one in docs."""
+    places = (ROOT / name, ROOT / "docs" / name)
+    return next((path for path in places if path.is_file()), None)
+
+
+def _is_there(name: str) -> bool:
+    """Whether a dotted name is a module, or something in one."""
+    module, rest = name, ""
+    while importlib.util.find_spec(module.partition(".")[0]) and "." in module:
+        with contextlib.suppress(ModuleNotFoundError):
+            if importlib.util.find_spec(module):
+                break
+        module, _, last = module.rpartition(".")
+        rest = f"{last}.{rest}".rstrip(".")
+    place: Any = importlib.import_module(module)
+    for part in filter(None, rest.split(".")):
+        if not hasattr(place, part):
+            return False
+        place = getattr(place, part)
+    return True
+
+
+def test_code_and_documents_name_nothing_that_is_not_there() -> None:
+    text = _sources(*FOLDERS) + _text("template.yaml") + _text("Makefile")
+    assert len(HEADING.findall(text)) >= 10 and len(MODULE.findall(text)) >= 10
+    assert not _dangling(text)
+    modules = {(page, name) for page in _markdown() for name in MODULE.findall(_text(page))}
+    assert not {(page, name) for page, name in modules if not _is_there(name)}
+
+
+@pytest.mark.parametrize(
+    ("reference", "missing"),
+    [
+        ("`dicom_service.notifications." + "endpoints`", True),
+        ("`dicom_service.otp.keyring.Keyring`", False),
+        ("`dicom_service.otp.keyring." + "Lock`", True),
+        ("(security" + '.md, "OTP")', True),
+        ('(security.md, "OTP and tokens")', False),
+        ("docs/no-such-page" + ".md", True),
+        ("see no-such-page" + ".md", True),
+        ("docs/otp.md", False),
+    ],
+)
+def test_a_dangling_reference_is_seen(reference: str, missing: bool) -> None:
+    assert bool(_dangling(reference)) is missing

@@ -1,14 +1,17 @@
 """AWS clients and the small translations around them: one client a service and process, made when first used."""
 
 import json
+import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
+
+from dicom_service.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 _CONFIG = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "max_attempts": 4})
 # SigV4 must be named: the default of some regions signs neither length nor conditions (security.md, "Uploads").
 _S3_CONFIG = _CONFIG.merge(Config(signature_version="s3v4", read_timeout=60))
+
+# Keys that BatchGetItem takes, and the waits between its attempts where DynamoDB answers only a part.
+_BATCH = 100
+_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
@@ -82,6 +89,40 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
     return value
+
+
+def batch_get(
+    table: str,
+    keys: Iterable[Mapping[str, Any]],
+    *,
+    consistent: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[dict[str, Any]]:
+    """Read many items by key, in no order; those that are not there are left out.
+
+    DynamoDB answers a part of a batch when it is busy and names the rest (`UnprocessedKeys`), which the SDK does not
+    ask for again.
+
+    Raises
+    ------
+    Unavailable
+        Keys are still not read after several attempts.
+    botocore.exceptions.ClientError
+        The table cannot be read at all.
+    """
+    wanted = [to_item(key) for key in keys]
+    for start in range(0, len(wanted), _BATCH):
+        request: Any = {"Keys": wanted[start : start + _BATCH], "ConsistentRead": consistent}
+        pauses = iter(_PAUSES)
+        while request:
+            answer = dynamodb().batch_get_item(RequestItems={table: request})
+            yield from map(from_item, answer["Responses"].get(table, []))
+            request = answer.get("UnprocessedKeys", {}).get(table)
+            if request:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise Unavailable("The table is busy at the moment; try again.", headers={"Retry-After": "1"})
+                sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (spreads callers, guards nothing)
 
 
 class Secret:

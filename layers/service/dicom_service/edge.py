@@ -57,8 +57,8 @@ def create_app() -> APIGatewayRestResolver:
     @app.not_found
     def no_route(_: NotFoundError) -> Response[str]:
         # The gateway only sends known routes here: a path that does not match has a parameter the route cannot hold.
-        for name in app.current_event.path_parameters or {}:
-            if name.endswith("UID"):
+        for name, value in (app.current_event.path_parameters or {}).items():
+            if name.endswith("UID") and not is_uid(value):
                 return _problem(app, _bad_uid(name))
         return _problem(app, NotFound("There is no such route.", code="NO_SUCH_ROUTE"))
 

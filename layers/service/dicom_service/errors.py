@@ -29,7 +29,9 @@ TITLES = {
     405: "Method Not Allowed",
     409: "Conflict",
     413: "Content Too Large",
+    415: "Unsupported Media Type",
     422: "Unprocessable Content",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     502: "Bad Gateway",
     503: "Service Unavailable",
@@ -93,7 +95,8 @@ class Unauthorized(ServiceError):
     """No credential, or one that nobody knows."""
 
     status = 401
-    default_code = "UNAUTHORIZED"
+    # The code that the gateway gives, which answers nearly all of them (docs/decisions/0019-one-code-for-401.md).
+    default_code = "UNAUTHENTICATED"
 
 
 class Forbidden(ServiceError):

@@ -10,7 +10,7 @@ item of ExamEvents                 holds
 ``PENDING#<0–f>``, event id        an event that is written and not yet on the bus
 ``FEED#<block>``, place            the change feed, 10,000 places a block (`dicom_service.notifications.feed`)
 ``COUNTER``, ``feed``              the last place given
-``ENDPOINT``, SHA-256 of the URL   a webhook that is switched off (`dicom_service.notifications.endpoints`)
+``ENDPOINT``, SHA-256 of the URL   a webhook that is switched off (`dicom_service.notifications.webhooks`)
 =================================  ==============================================================================
 """
 

@@ -26,9 +26,9 @@ def receiver(stack: Stack) -> Iterator[Receiver]:
 
 
 def operator(stack: Stack, *arguments: str) -> str:
-    """Run scripts/webhooks.py as an operator does."""
+    """Run one of the scripts as an operator does."""
     done = subprocess.run(
-        [sys.executable, "scripts/webhooks.py", *arguments],
+        [sys.executable, "-m", *arguments],
         cwd=ROOT,
         env={**os.environ, **stack.local.settings.aws_environment()},
         capture_output=True,
@@ -54,12 +54,12 @@ def test_dead_letters_are_sent_again_with_one_command(stack: Stack, receiver: Re
     # WHEN it is well again and the operator sends its dead letters again
     receiver.statuses["/failing"] = 204
     try:
-        assert operator(stack, "redrive").endswith("messages sent again")
+        assert int(operator(stack, "scripts.redrive", "Webhooks").removesuffix(" messages sent again")) >= 1
         # THEN it gets them, signed with its own secret
         wait_for(lambda: receiver.of(study, "/failing"))
     finally:
         receiver.statuses["/failing"] = 500
-    assert operator(stack, "secret", receiver.url("/hook")).startswith("whsec_")
+    assert operator(stack, "scripts.webhooks", "secret", receiver.url("/hook")).startswith("whsec_")
 
 
 def test_gone_is_left_alone_until_it_is_enabled(stack: Stack, receiver: Receiver) -> None:
@@ -73,7 +73,7 @@ def test_gone_is_left_alone_until_it_is_enabled(stack: Stack, receiver: Receiver
     upload(stack, files)
     wait_for(lambda: receiver.of(quiet))
     assert receiver.of(quiet, "/gone") == []
-    assert operator(stack, "enable", receiver.url("/gone")) == "switched on"
+    assert operator(stack, "scripts.webhooks", "enable", receiver.url("/gone")) == "switched on"
     loud, files = exam(1, 1)
     upload(stack, files)
     wait_for(lambda: receiver.of(loud, "/gone"))

@@ -40,6 +40,22 @@ def query_event(**parameters: str) -> dict[str, Any]:
     )
 
 
+@pytest.mark.parametrize(
+    ("parameters", "code", "blamed"),
+    [
+        ({"studyUID": "1.2.3", "seriesUID": "1..2"}, "INVALID_UID", "seriesUID"),
+        ({"studyUID": "x", "seriesUID": "1.2"}, "INVALID_UID", "studyUID"),
+        ({"studyUID": "1.2.3", "seriesUID": "1.2"}, "NO_SUCH_ROUTE", None),
+    ],
+)
+def test_a_path_without_a_route_blames_the_parameter_that_is_wrong(
+    parameters: dict[str, str], code: str, blamed: str | None
+) -> None:
+    answered = run(lambda app: answer({}), event("/nowhere", pathParameters=parameters))
+    problem = json.loads(answered["body"])
+    assert (problem["code"], problem.get("errors", [{}])[0].get("field")) == (code, blamed)
+
+
 @pytest.mark.parametrize("spelling", ["patientID", "patientId", "PatientID", "PATIENTID"])
 def test_parameter_names_are_compared_without_case(spelling: str) -> None:
     def handle(app: Any) -> Response[Any]:

@@ -1,4 +1,7 @@
-"""Which URLs and addresses a webhook may go to (security.md, "Webhooks"): none that only this service can reach."""
+"""Which URLs and addresses a webhook may go to: none that only this service can reach.
+
+See security.md, "Webhooks and callbacks".
+"""
 
 import ipaddress
 import socket

@@ -4,7 +4,6 @@ import datetime
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -97,17 +96,9 @@ class Poller:
 
     def _announced(self, uids: list[str]) -> dict[str, int]:
         table = self._settings.table
-        keys: Any = [aws.to_item({"StudyInstanceUID": uid, "SOPInstanceUID": STUDY}) for uid in uids]
-        found: dict[str, int] = {}
-        while keys:
-            try:
-                result = aws.dynamodb().batch_get_item(RequestItems={table: {"Keys": keys}})
-            except (BotoCoreError, ClientError) as error:
-                raise Unavailable("The register of exams cannot be read now.") from error
-            for item in result["Responses"].get(table, []):
-                values = aws.from_item(item)
-                if "announcedInstances" in values:
-                    found[values["StudyInstanceUID"]] = values["announcedInstances"]
-            unprocessed = result.get("UnprocessedKeys", {})
-            keys = unprocessed[table]["Keys"] if table in unprocessed else []
-        return found
+        keys = [{"StudyInstanceUID": uid, "SOPInstanceUID": STUDY} for uid in uids]
+        try:
+            rows = list(aws.batch_get(table, keys))
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable("The register of exams cannot be read now.") from error
+        return {row["StudyInstanceUID"]: row["announcedInstances"] for row in rows if "announcedInstances" in row}

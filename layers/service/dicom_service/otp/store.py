@@ -1,4 +1,6 @@
-"""Where one-time passwords are kept, and the conditional writes that make them single use (security.md, "OTP").
+"""Where one-time passwords are kept, and the conditional writes that make them single use.
+
+See security.md, "OTP and tokens".
 
 Redeeming takes two writes. The first charges an attempt, before anything is compared, and only when state, attempts,
 expiry and uses allow one. The second, one transaction, counts the use, gives the attempt back, and keeps access token
@@ -230,10 +232,9 @@ class OtpStore:
         """
         if not hashes:
             return {}
-        keys = [aws.to_item({"tokenHash": value}) for value in hashes]
+        keys = [{"tokenHash": value} for value in hashes]
         table = self._tables.access_tokens
-        answer = self._patiently(lambda: aws.dynamodb().batch_get_item(RequestItems={table: {"Keys": keys}}))
-        rows = [aws.from_item(item) for item in answer["Responses"].get(table, [])]
+        rows = self._patiently(lambda: list(aws.batch_get(table, keys, sleep=self._sleep)))
         return {row["tokenHash"]: row for row in rows}
 
     def _update(
