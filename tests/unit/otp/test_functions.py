@@ -3,6 +3,8 @@
 import base64
 import importlib
 import json
+import secrets
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,13 +135,25 @@ def test_a_redemption_of_the_wrong_form_is_told_so(body: dict[str, Any], field: 
     assert field in [error["field"] for error in answer["errors"]]
 
 
-@pytest.mark.parametrize("key", ["short", "x" * 129, "with a space in it, yes"])
-def test_an_idempotency_key_too_short_to_be_a_secret_is_refused(key: str) -> None:
+@pytest.mark.parametrize(
+    "key", ["short", "x" * 129, "with a space in it, yes", "0123456789abcdef", "a" * 32, "0-1-0-1-0-1-0-1-0-1-0-1"]
+)
+def test_an_idempotency_key_that_cannot_be_random_is_refused(key: str) -> None:
     event = sample("redeem_otp")
     event["headers"]["idempotency-key"] = event["headers"].pop("Idempotency-Key") and key
 
     status, answer = call("redeem_otp", event)
     assert (status, answer["errors"][0]["field"]) == (400, "Idempotency-Key")
+
+
+def test_what_makes_random_keys_makes_good_ones() -> None:
+    makers = (lambda: str(uuid.uuid4()), lambda: uuid.uuid4().hex, lambda: secrets.token_urlsafe(16))
+    for make in makers:
+        for _ in range(20):
+            event = sample("redeem_otp")
+            event["headers"]["Idempotency-Key"] = make()
+            status, answer = call("redeem_otp", event)
+            assert (status, answer["code"]) == (401, "OTP_REJECTED")
 
 
 def test_an_idempotency_key_makes_a_retry_safe() -> None:

@@ -1,5 +1,6 @@
 """Who may call what."""
 
+import datetime
 import hashlib
 import time
 from collections.abc import Mapping
@@ -10,11 +11,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from dicom_service.auth.authorizer import Authorizer, bearer_token
-from dicom_service.auth.oidc import OidcVerifier
+from dicom_service.auth.oidc import STALE_FOR, OidcVerifier, RoleClaims, role_map
 from dicom_service.auth.principal import Principal
 from dicom_service.auth.service_keys import CallbackKey, ServiceKeys
 from dicom_service.aws import Secret
-from dicom_service.errors import Unauthorized
+from dicom_service.errors import Unauthorized, Unavailable
 
 ISSUER, AUDIENCE = "https://id.example.org/realm", "dicom-service"
 KEY = rsa.generate_private_key(65537, 2048)
@@ -67,6 +68,10 @@ def test_each_role_reaches_its_routes_and_no_others() -> None:
         ("GET", "/exams/studies/{studyUID}x", "1.2.3", True, True, False, False),
         ("GET", "/token", None, True, False, False, False),
         ("GET", "/uid", None, True, False, False, False),
+        ("GET", "/otps", None, True, False, False, False),
+        ("GET", "/otps/{otpId}", None, True, False, False, False),
+        ("DELETE", "/otps/{otpId}", None, True, False, False, False),
+        ("GET", "/events", None, True, True, False, False),
         ("POST", "/new-exam-callback", None, False, False, True, False),
         ("GET", "/new-exam-callback", None, False, False, False, False),
     ]
@@ -119,8 +124,12 @@ class Issuer:
         self.key: Any = KEY
         self.kid = "k1"
         self.asked = 0
+        self.down = False
 
     def fetch(self, url: str) -> Mapping[str, Any]:
+        if self.down:
+            self.asked += 1
+            raise Unavailable("down")
         if url == f"{ISSUER}/.well-known/openid-configuration":
             return {"jwks_uri": f"{ISSUER}/keys"}
         assert url == f"{ISSUER}/keys"
@@ -138,7 +147,34 @@ def token(key: Any = KEY, *, algorithm: str = "RS256", kid: str = "k1", **change
 
 def test_a_valid_token_speaks_for_its_subject() -> None:
     found = OidcVerifier(ISSUER, AUDIENCE, fetch=Issuer().fetch).find(token())
-    assert found == Principal("oidc:dr", "service")
+    assert found == Principal("oidc:dr", "reader")
+
+
+ROLES = RoleClaims("realm_access.roles", role_map("imaging-portal = service, imaging-viewer=reader"))
+
+
+@pytest.mark.parametrize(
+    ("claims", "role"),
+    [
+        ({}, "reader"),
+        ({"realm_access": {"roles": ["imaging-portal"]}}, "service"),
+        ({"realm_access": {"roles": ["imaging-viewer", "imaging-portal"]}}, "service"),
+        ({"realm_access": {"roles": "openid imaging-portal"}}, "service"),
+        ({"realm_access": {"roles": ["imaging-viewer"]}}, "reader"),
+        ({"realm_access": {"roles": ["Imaging-Portal", "service", None, 1, ["imaging-portal"]]}}, "reader"),
+        ({"realm_access": ["imaging-portal"], "roles": ["imaging-portal"]}, "reader"),
+        ({"realm_access.roles": ["imaging-portal"]}, "service"),
+    ],
+)
+def test_a_claim_gives_the_role_it_is_mapped_to(claims: dict[str, Any], role: str) -> None:
+    found = OidcVerifier(ISSUER, AUDIENCE, ROLES, fetch=Issuer().fetch).find(token(**claims))
+    assert found == Principal("oidc:dr", role)
+
+
+@pytest.mark.parametrize("text", ["imaging-portal", "a=emperor", "=service", "a=exam", "a=service,b"])
+def test_a_mapping_that_makes_no_sense_is_an_error_of_the_settings(text: str) -> None:
+    with pytest.raises(ValueError, match="value=role"):
+        role_map(text)
 
 
 @pytest.mark.parametrize(
@@ -175,3 +211,51 @@ def test_new_keys_are_found_and_unknown_key_ids_do_not_flood_the_issuer() -> Non
     now[0] += 31
     assert verifier.find(token(issuer.key, kid="k2"))
     assert issuer.asked == 2
+
+
+def test_keys_read_before_are_good_while_the_issuer_is_down_but_not_for_ever() -> None:
+    issuer, now = Issuer(), [0.0]
+    verifier = OidcVerifier(ISSUER, AUDIENCE, fetch=issuer.fetch, clock=lambda: now[0])
+    assert verifier.find(token())
+    issuer.down, issuer.asked = True, 0
+    # WHEN the keys are due to be read again THEN the old ones serve, and the issuer is not flooded
+    for _ in range(50):
+        now[0] += 30
+        assert verifier.find(token())
+    assert 10 <= issuer.asked <= 25
+    # a key id nobody knows stays unknown, whether the issuer is asked or not
+    with pytest.raises(Unavailable):
+        now[0] += 31
+        verifier.find(token(kid="k2"))
+    # WHEN they are too old THEN nobody can tell who is withdrawn
+    now[0] = STALE_FOR + 1
+    with pytest.raises(Unavailable):
+        verifier.find(token())
+    # WHEN the issuer is back THEN all is well
+    issuer.down = False
+    assert verifier.find(token())
+
+
+def key_until(not_after: object) -> ServiceKeys:
+    entry = {"name": "guest", "role": "reader", "sha256": hashlib.sha256(b"good").hexdigest(), "notAfter": not_after}
+    noon = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)
+    return ServiceKeys(FixedSecret({"keys": [entry]}), clock=lambda: noon)
+
+
+@pytest.mark.parametrize(
+    ("not_after", "known"),
+    [
+        (None, True),
+        ("2026-11-24T12:00:00Z", True),
+        ("2026-11-24T11:59:59Z", False),
+        ("2026-11-24T12:30:00+01:00", False),
+        ("2026-11-24T12:30:00-01:00", True),
+        ("2027-01-01T00:00:00", False),
+        ("2027-01-01", False),
+        ("next year", False),
+        ("", False),
+        (4102444800, False),
+    ],
+)
+def test_a_key_ends_when_its_entry_says_so_and_at_once_when_that_cannot_be_read(not_after: object, known: bool) -> None:
+    assert (key_until(not_after).find("good") is not None) is known

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dicom_service.auth.access_tokens import AccessTokens
-from dicom_service.auth.oidc import OidcVerifier
+from dicom_service.auth.oidc import OidcVerifier, RoleClaims, role_map
 from dicom_service.auth.principal import Principal
 from dicom_service.auth.service_keys import CallbackKey, ServiceKeys
 from dicom_service.aws import Secret
@@ -25,6 +25,8 @@ class AuthSettings:
     otps_table: str = setting("OTPS_TABLE")
     oidc_issuer: str | None = setting("OIDC_ISSUER", default=None)
     oidc_audience: str | None = setting("OIDC_AUDIENCE", default=None)
+    oidc_role_claim: str = setting("OIDC_ROLE_CLAIM", default="roles")
+    oidc_roles: Mapping[str, str] | None = setting("OIDC_ROLES", cast=role_map, default=None)
 
 
 class CredentialKind(Protocol):
@@ -55,7 +57,8 @@ class Authorizer:
             CallbackKey(Secret(settings.callback_secret)),
         ]
         if settings.oidc_issuer and settings.oidc_audience:
-            kinds.append(OidcVerifier(settings.oidc_issuer, settings.oidc_audience))
+            roles = RoleClaims(settings.oidc_role_claim, settings.oidc_roles or {})
+            kinds.append(OidcVerifier(settings.oidc_issuer, settings.oidc_audience, roles))
         return cls(kinds)
 
     def decide(self, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ then nobody should pay for the import.
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from dicom_service.auth.principal import Principal
@@ -15,6 +16,11 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 LEEWAY = 60
 _KEYS_LIVE = 600.0
 _REFRESH_AT_MOST = 30.0
+# Keys older than this are not trusted any more, however long the issuer stays silent: one may have been withdrawn.
+STALE_FOR = 6 * 3600.0
+
+MAPPABLE = ("reader", "service")
+DEFAULT_ROLE = "reader"
 
 Fetch = Callable[[str], Mapping[str, Any]]
 
@@ -37,6 +43,54 @@ def fetch_json(url: str) -> Mapping[str, Any]:
         raise Unavailable("The identity provider does not answer; try again later.") from error
 
 
+def role_map(text: str) -> Mapping[str, str]:
+    """Cast ``value=role,value=role``: which role the values of the role claim stand for.
+
+    Raises
+    ------
+    ValueError
+        An entry is no such pair, or its role is neither ``reader`` nor ``service``.
+    """
+    pairs = [entry.rpartition("=") for entry in text.split(",") if entry.strip()]
+    roles = {value.strip(): role.strip() for value, _, role in pairs}
+    if not all(roles) or not set(roles.values()) <= set(MAPPABLE):
+        raise ValueError("not value=role,value=role with the roles reader and service")
+    return roles
+
+
+@dataclass(frozen=True)
+class RoleClaims:
+    """Which role a token's claims give: the most that one of its values is mapped to, else ``reader``.
+
+    Parameters
+    ----------
+    claim
+        Name of the claim, or its path with dots, such as ``realm_access.roles``. Its value is one text, words with
+        spaces between (as ``scope``), or a list of texts.
+    roles
+        Role by value of the claim.
+    """
+
+    claim: str = "roles"
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+    def role(self, claims: Mapping[str, Any]) -> str:
+        """Return the role of the bearer of these verified claims."""
+        given = {self.roles[value] for value in self._values(claims) if value in self.roles}
+        return max(given, key=MAPPABLE.index, default=DEFAULT_ROLE)
+
+    def _values(self, claims: Mapping[str, Any]) -> list[str]:
+        # A claim may have dots in its own name, such as a URL of the issuer's.
+        value: Any = claims.get(self.claim)
+        if value is None:
+            value = claims
+            for name in self.claim.split("."):
+                value = value.get(name) if isinstance(value, Mapping) else None
+        if isinstance(value, str):
+            return [value, *value.split()]
+        return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
+
+
 class OidcVerifier:
     """Verifies tokens by signature, issuer, audience, times and an allow-list of algorithms.
 
@@ -46,6 +100,8 @@ class OidcVerifier:
         ``iss`` that a token must carry; its discovery document names the keys.
     audience
         ``aud`` that a token must be meant for.
+    roles
+        Which role its claims give.
     fetch
         Gets a JSON document by URL.
     clock
@@ -56,16 +112,19 @@ class OidcVerifier:
         self,
         issuer: str,
         audience: str,
+        roles: RoleClaims | None = None,
         *,
         fetch: Fetch = fetch_json,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._issuer = issuer
         self._audience = audience
+        self._roles = roles or RoleClaims()
         self._fetch = fetch
         self._clock = clock
         self._keys: dict[str, Any] = {}
         self._read_at: float | None = None
+        self._tried_at: float | None = None
 
     def find(self, token: str) -> Principal | None:
         """Give the caller a valid token speaks for, or None for any token that is not valid.
@@ -73,7 +132,7 @@ class OidcVerifier:
         Raises
         ------
         Unavailable
-            The issuer's keys cannot be read.
+            The issuer's keys cannot be read, and those read before are too old, or none of them is the token's.
         """
         import jwt
 
@@ -93,13 +152,23 @@ class OidcVerifier:
             )
         except jwt.PyJWTError:
             return None
-        return Principal(name=f"oidc:{claims.get('sub', 'unnamed')}", role="service")
+        return Principal(name=f"oidc:{claims.get('sub', 'unnamed')}", role=self._roles.role(claims))
 
     def _key(self, kid: str) -> Any:
-        age = None if self._read_at is None else self._clock() - self._read_at
+        now = self._clock()
+        age = None if self._read_at is None else now - self._read_at
+        rested = self._tried_at is None or now - self._tried_at > _REFRESH_AT_MOST
         # A key id nobody knows may be a new key; asking the issuer each time would let strangers make us flood it.
-        if age is None or age > _KEYS_LIVE or (kid not in self._keys and age > _REFRESH_AT_MOST):
-            self._read_keys()
+        wanted = age is None or age > _KEYS_LIVE or kid not in self._keys
+        usable = age is not None and age <= STALE_FOR and kid in self._keys
+        if wanted and (rested or age is None or age > STALE_FOR):
+            self._tried_at = now
+            try:
+                self._read_keys()
+            except Unavailable:
+                # While the issuer is down, tokens signed with a key that is known go on working for a while.
+                if not usable:
+                    raise
         return self._keys.get(kid)
 
     def _read_keys(self) -> None:

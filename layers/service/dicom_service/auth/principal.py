@@ -4,7 +4,7 @@
 role          reaches
 ============  =================================================================
 ``service``   every route but the PACS callback
-``reader``    GET routes that change nothing and give nobody else access
+``reader``    GET routes that change nothing and give nobody else access; nothing below ``/otps``
 ``callback``  ``POST /new-exam-callback`` and nothing else
 ``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names
 ============  =================================================================
@@ -18,6 +18,8 @@ CALLBACK_ROUTE = "/new-exam-callback"
 STUDY_ROUTE = "/exams/studies/{studyUID}"
 # GET routes that make something: they are not for readers.
 MAKING_ROUTES = frozenset({"/token", "/uid"})
+# What is there of one-time passwords is for those who issue them: an otpId is enough to lock a code.
+OTP_ROUTES = "/otps"
 ROLES = ("service", "reader", "callback", "exam")
 
 
@@ -66,7 +68,7 @@ class Principal:
         if method != "GET":
             return False
         if self.role == "reader":
-            return resource not in MAKING_ROUTES
+            return resource not in MAKING_ROUTES and not resource.startswith(OTP_ROUTES)
         in_study = resource == STUDY_ROUTE or resource.startswith(STUDY_ROUTE + "/")
         return bool(self.role == "exam" and in_study and self.study_uid) and (
             path_parameters.get("studyUID") == self.study_uid

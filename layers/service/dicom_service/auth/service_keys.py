@@ -1,10 +1,17 @@
 """Service keys: long random secrets of machine clients; only their SHA-256 is kept (api.md, "Authentication")."""
 
+import datetime
 import hashlib
 import hmac
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from dicom_service.auth.principal import ROLES, Principal
 from dicom_service.aws import Secret
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 class ServiceKeys:
@@ -13,12 +20,16 @@ class ServiceKeys:
     Parameters
     ----------
     secret
-        JSON ``{"keys": [{"name": …, "role": …, "sha256": …}]}``; read again every minute, so a key is added or
-        withdrawn without a deployment.
+        JSON ``{"keys": [{"name": …, "role": …, "sha256": …, "notAfter": …}]}``; read again every minute, so a key is
+        added or withdrawn without a deployment. ``notAfter`` is optional, an ISO 8601 time with its offset or ``Z``; a
+        key whose ``notAfter`` cannot be read is no key.
+    clock
+        The time, with its zone.
     """
 
-    def __init__(self, secret: Secret) -> None:
+    def __init__(self, secret: Secret, *, clock: Callable[[], datetime.datetime] = _now) -> None:
         self._secret = secret
+        self._clock = clock
 
     def find(self, token: str) -> Principal | None:
         """Give the client whose key `token` is, or None.
@@ -29,9 +40,24 @@ class ServiceKeys:
         found = None
         for entry in self._secret.value().get("keys", []):
             role = entry.get("role", "service")
-            if hmac.compare_digest(str(entry.get("sha256", "")).lower(), digest) and role in ROLES:
+            if (
+                hmac.compare_digest(str(entry.get("sha256", "")).lower(), digest)
+                and role in ROLES
+                and self._holds(entry)
+            ):
                 found = Principal(name=str(entry.get("name", "unnamed")), role=role)
         return found
+
+    def _holds(self, entry: Mapping[str, Any]) -> bool:
+        not_after = entry.get("notAfter")
+        if not_after is None:
+            return True
+        try:
+            end = datetime.datetime.fromisoformat(str(not_after))
+        except ValueError:
+            return False
+        # A time without a zone could end hours too late.
+        return end.tzinfo is not None and self._clock() <= end
 
 
 class CallbackKey:

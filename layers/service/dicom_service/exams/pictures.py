@@ -115,6 +115,8 @@ def show(
         cache.keep(name, wanted, made)
     tag = f'"{hashlib.sha256(made.data).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, max-age=300", "X-Thumbnail": made.source}
+    # A browser must not show one person what it keeps of another's.
+    headers["Vary"] = "Authorization"
     if _has(app, tag):
         return empty(304, headers=headers)
     return answer(made.data, headers=headers, content_type=made.media_type)

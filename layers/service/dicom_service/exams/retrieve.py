@@ -15,7 +15,8 @@ from dicomweb.client import DicomwebClient
 
 # Lambda answers with 6 MB at most, and base64 makes four bytes of three.
 LARGEST_ANSWER = 4_500_000
-LINK_LIVES = 300
+# A link goes on opening the file after its token was revoked, so it lives just long enough to be followed.
+LINK_LIVES = 60
 _PART = 8 * 1024 * 1024
 _NO_INSTANCE = "The PACS has no such instance in this series."
 

@@ -19,7 +19,10 @@ from dicom_service.uid import is_uid
 LONGEST_BODY = 16_000
 MOST_USES = 100
 _MONTH = 30 * 86_400
-_NONCE = re.compile(r"[!-~]{16,128}")
+# Whoever sends the same key for the same code gets the same access token, so it has to be random: 128 bits are 22
+# characters of base 64, 32 or 36 of a UUID. A text that repeats a few characters is none.
+_NONCE = re.compile(r"[!-~]{22,128}")
+_FEWEST_CHARACTERS = 6
 
 
 class Body:
@@ -151,8 +154,8 @@ def redeem_request(app: APIGatewayRestResolver) -> RedeemRequest:
 
 def _nonce(app: APIGatewayRestResolver, body: Body) -> str | None:
     value = _header(app, "idempotency-key").strip('"')
-    if value and not _NONCE.fullmatch(value):
-        body.fail("Idempotency-Key", "not 16 to 128 printable ASCII characters")
+    if value and not (_NONCE.fullmatch(value) and len(set(value.lower())) >= _FEWEST_CHARACTERS):
+        body.fail("Idempotency-Key", "not random: 22 to 128 printable ASCII characters, such as a UUID, new each time")
     return value or None
 
 
