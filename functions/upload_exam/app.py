@@ -10,7 +10,7 @@ from dicom_service.errors import PayloadTooLarge
 from dicom_service.exams.links import with_own_links
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.exams.request_files import read_files
-from dicom_service.exams.store import store_files
+from dicom_service.exams.store import StoreSettings, store_files
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings, load
 from dicomweb.client import DicomwebClient
@@ -42,7 +42,7 @@ def upload_exam() -> Response[Any]:
             **error.members,
         ) from error
     files = read_files(app.current_event.headers.get("content-type") or "", body)
-    stored = store_files(files, client(), registry())
+    stored = store_files(files, client(), registry(), max_depth=load(StoreSettings).max_depth)
     return answer([with_own_links(stored.dataset, base_url(app))], 200 if stored.complete else 202)
 
 

@@ -2,6 +2,12 @@
 
 Values are skipped by their length, so memory does not grow with the file, and the walk keeps its own stack instead of
 recursing, so a hostile file can exhaust neither.
+
+Every item is walked, whatever its VR and form: a parser behind us descends into whatever it takes for a sequence, and
+one that recurses dies when that is deep. Where neither VR nor length tells (Implicit VR, or UN of defined length, whose
+value begins like an item), the walk goes in on a *guess*: what turns out to be no sequence is one plain value after all
+and nothing is held against the file, except nesting beyond the ceiling. A failed guess continues behind its value, so
+each byte is visited once.
 """
 
 import struct
@@ -9,11 +15,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-MAX_DEPTH = 64
+# Orthanc 1.10.1 dies at 46 (docs/pacs.md); trees of structured reports from real devices stay below 16.
+MAX_DEPTH = 24
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_PIXEL_DATA = 0x7FE00010
+_DELIMITERS = frozenset({ITEM, ITEM_END, SEQUENCE_END})
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+_ANY_VR = _LONG_VRS | _SHORT_VRS
 _FRAGMENT_VRS = frozenset({b"OB", b"OW"})
 # What may be a sequence all the same: Implicit VR names none, and UN stands for any.
 _UNTOLD_VRS = frozenset({b"", b"UN"})
@@ -36,7 +46,7 @@ class Source(Protocol):
         """Length in bytes."""
 
     def read(self, offset: int, length: int) -> bytes:
-        """Give up to `length` bytes from `offset`; fewer only at the end."""
+        """Return up to `length` bytes from `offset`; fewer only at the end."""
 
 
 @dataclass
@@ -46,6 +56,7 @@ class _Frame:
     kind: str
     end: int | None
     explicit_outside: bool
+    guess: bool = False
 
 
 class ElementWalk:
@@ -61,25 +72,35 @@ class ElementWalk:
         Whether the transfer syntax names value representations.
     big
         Whether it is big endian.
+    max_depth
+        How many sequences may be nested.
     """
 
-    def __init__(self, source: Source, position: int, *, explicit: bool, big: bool) -> None:
+    def __init__(self, source: Source, position: int, *, explicit: bool, big: bool, max_depth: int = MAX_DEPTH) -> None:
         self._source = source
         self._explicit = explicit
         order = ">" if big else "<"
         self._tag, self._long, self._short = (struct.Struct(order + code) for code in ("HH", "I", "H"))
+        self._item_tag = self._tag.pack(0xFFFE, 0xE000)
+        self._max_depth = max_depth
+        self._depth = 0
+        self._guesses = 0
         self._open: list[_Frame] = []
+        self._ordered: frozenset[int] = frozenset()
+        self._highest = -1
         self.position = position
 
     def collect(self, wanted: Mapping[int, str]) -> dict[str, bytes]:
-        """Walk to the end of the file and give the first 1024 bytes of each wanted top-level element.
+        """Walk to the end of the file and return the first 1024 bytes of each wanted top-level element.
 
         Raises
         ------
         NotDicom
-            The file is cut off, malformed, or nested deeper than 64.
+            The file is cut off, malformed, nested too deep, or has a wanted element twice or out of order: readers
+            differ in which they believe (PS3.5 §7.1 demands ascending tags, each once).
         """
         values: dict[str, bytes] = {}
+        self._ordered = frozenset(wanted)
         for tag, offset, length in self.elements():
             if tag in wanted and not self._open:
                 values[wanted[tag]] = self._source.read(offset, min(length, 1024))
@@ -96,25 +117,72 @@ class ElementWalk:
         Raises
         ------
         NotDicom
-            The file is cut off, malformed, or nested deeper than 64.
+            The file is cut off, malformed, or nested too deep.
         """
         while True:
-            if self._open:
-                self._leave_finished()
-            if not self._open and (self.position == self._source.size or self._left_group(until_group)):
-                return
-            tag, vr, length = self._header()
-            if tag in (ITEM_END, SEQUENCE_END):
-                self._leave(tag)
-            elif tag == ITEM:
-                self._item(length)
-            elif vr == b"SQ" or length == UNDEFINED:
-                self._enter("fragments" if vr in _FRAGMENT_VRS else "sequence", length, implicit=vr == b"UN")
+            try:
+                if self._open:
+                    self._leave_finished()
+                if not self._open and (self.position == self._source.size or self._left_group(until_group)):
+                    return
+                found = self._step()
+            except NotDicom as error:
+                if not self._guesses or error.reason == "TOO_DEEP":
+                    raise
+                self._give_up_guess()
+                continue
+            if found is not None:
+                yield found
+
+    def _step(self) -> tuple[int, int, int] | None:
+        """Go over the next header, and over its value where that is plain."""
+        tag, vr, length = self._header()
+        inside = self._open[-1].kind if self._open else "item"
+        if tag in _DELIMITERS:
+            if tag == ITEM:
+                self._item(inside, length)
             else:
-                if length >= 16 and vr in _UNTOLD_VRS:
-                    self._probe_depth(length)
-                yield tag, self.position, length
-                self._skip(length)
+                self._leave(tag, length)
+            return None
+        if inside != "item":
+            raise self._malformed("There is an element outside an item")
+        if not self._open:
+            self._keep_order(tag)
+        if length == UNDEFINED:
+            self._enter_undefined(tag, vr)
+            return None
+        offset = self.position
+        if vr == b"SQ" or (length >= 8 and vr in _UNTOLD_VRS and self._source.read(offset, 4) == self._item_tag):
+            self._enter("sequence", length, guess=vr != b"SQ")
+            if vr == b"UN":
+                self._explicit = self._looks_explicit(offset + 8)
+            return None
+        self._skip(length)
+        return tag, offset, length
+
+    def _keep_order(self, tag: int) -> None:
+        if tag in self._ordered and tag <= self._highest:
+            raise NotDicom(
+                "MALFORMED", f"The element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is repeated or out of order."
+            )
+        self._highest = max(self._highest, tag)
+
+    def _enter_undefined(self, tag: int, vr: bytes) -> None:
+        if vr in _FRAGMENT_VRS:
+            # Encapsulated pixel data is all that may be so (PS3.5 §A.4); a parser that takes it for a sequence is lost.
+            if tag != _PIXEL_DATA:
+                raise self._malformed("There is a value of undefined length")
+            self._enter("fragments", UNDEFINED)
+        elif vr in (b"SQ", b"UN", b""):
+            self._enter("sequence", UNDEFINED)
+            if vr == b"UN":
+                # A sequence of unknown VR and undefined length is Implicit VR inside (PS3.5 §6.2.2).
+                self._explicit = False
+        else:
+            raise self._malformed("There is a value of undefined length")
+
+    def _looks_explicit(self, offset: int) -> bool:
+        return self._source.read(offset + 4, 2) in _ANY_VR
 
     def _left_group(self, group: int | None) -> bool:
         # Asked before the header is read: what follows the file meta information may be encoded in another way.
@@ -130,8 +198,11 @@ class ElementWalk:
         if vr in _SHORT_VRS:
             return tag, vr, self._short.unpack_from(head, 6)[0]
         if vr not in _LONG_VRS:
-            raise NotDicom("MALFORMED", f"There is no valid data element at byte {self.position - 8} of the file.")
+            raise self._malformed("There is no valid data element")
         return tag, vr, self._long.unpack(self._need(4))[0]
+
+    def _malformed(self, what: str) -> NotDicom:
+        return NotDicom("MALFORMED", f"{what} near byte {self.position} of the file.")
 
     def _need(self, length: int) -> bytes:
         data = self._source.read(self.position, length)
@@ -145,44 +216,48 @@ class ElementWalk:
         if self.position > self._source.size:
             raise NotDicom("TRUNCATED", f"The file ends too early, after {self._source.size} bytes.")
 
-    def _enter(self, kind: str, length: int, *, implicit: bool = False) -> None:
-        if len(self._open) >= 2 * MAX_DEPTH:
-            raise NotDicom("TOO_DEEP", f"The file nests sequences deeper than {MAX_DEPTH}.")
+    def _enter(self, kind: str, length: int, *, guess: bool = False) -> None:
+        if kind != "item":
+            if self._depth >= self._max_depth:
+                raise NotDicom("TOO_DEEP", f"The file nests sequences deeper than {self._max_depth}.")
+            self._depth += 1
         end = None if length == UNDEFINED else self.position + length
-        self._open.append(_Frame(kind, end, self._explicit))
-        if implicit:
-            # A sequence of unknown VR and undefined length is Implicit VR inside (PS3.5 §6.2.2).
-            self._explicit = False
+        self._guesses += guess
+        self._open.append(_Frame(kind, end, self._explicit, guess))
 
-    def _item(self, length: int) -> None:
-        inside = self._open[-1].kind if self._open else ""
+    def _item(self, inside: str, length: int) -> None:
         if inside == "fragments" and length != UNDEFINED:
             self._skip(length)
         elif inside == "sequence":
             self._enter("item", length)
         else:
-            raise NotDicom("MALFORMED", f"There is an item outside a sequence at byte {self.position - 8} of the file.")
+            raise self._malformed("There is an item outside a sequence")
 
-    def _leave(self, tag: int) -> None:
-        frame = self._open.pop() if self._open else None
-        fits = frame and frame.end is None and (frame.kind == "item") == (tag == ITEM_END)
-        if frame is None or not fits:
-            raise NotDicom("MALFORMED", f"A sequence ends where none is open at byte {self.position - 8} of the file.")
-        self._explicit = frame.explicit_outside
+    def _leave(self, tag: int, length: int) -> None:
+        frame = self._open[-1] if self._open else None
+        if frame is None or length or frame.end is not None or (frame.kind == "item") != (tag == ITEM_END):
+            raise self._malformed("A sequence ends where none is open")
+        self._close()
 
     def _leave_finished(self) -> None:
         while self._open and self._open[-1].end is not None and self.position >= self._open[-1].end:
-            frame = self._open.pop()
-            if self.position != frame.end:
+            if self.position != self._open[-1].end:
                 raise NotDicom("MALFORMED", f"A sequence is shorter than what is in it, at byte {self.position}.")
-            self._explicit = frame.explicit_outside
+            self._close()
 
-    def _probe_depth(self, length: int) -> None:
-        """Follow the first items of what may be a sequence of defined length, where the VR does not tell."""
-        offset, end = self.position, self.position + length
-        for _ in range(2 * MAX_DEPTH):
-            if end - offset < 16 or self._source.read(offset, 4) != b"\xfe\xff\x00\xe0":
-                return
-            # Over the item's header and the header of the first element in it.
-            offset += 16
-        raise NotDicom("TOO_DEEP", f"The file nests sequences deeper than {MAX_DEPTH}.")
+    def _close(self) -> _Frame:
+        frame = self._open.pop()
+        self._depth -= frame.kind != "item"
+        self._guesses -= frame.guess
+        self._explicit = frame.explicit_outside
+        return frame
+
+    def _give_up_guess(self) -> None:
+        """Take the innermost guess for a plain value after all, and go on behind it."""
+        while True:
+            frame = self._close()
+            if frame.guess and frame.end is not None:
+                break
+        self.position = frame.end
+        if frame.end > self._source.size and not self._guesses:
+            raise NotDicom("TRUNCATED", f"The file ends too early, after {self._source.size} bytes.")

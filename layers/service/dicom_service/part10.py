@@ -8,7 +8,7 @@ nor numpy: those cost more than a whole small upload.
 import zlib
 from dataclasses import dataclass, field
 
-from dicom_service.element_walk import ElementWalk, NotDicom, Source
+from dicom_service.element_walk import MAX_DEPTH, ElementWalk, NotDicom, Source
 from dicom_service.uid import is_uid
 
 PREAMBLE_LENGTH = 128
@@ -24,6 +24,7 @@ _WANTED = {
     0x00080050: "AccessionNumber",
     0x00080060: "Modality",
     0x00100020: "PatientID",
+    0x00100021: "IssuerOfPatientID",
     0x0020000D: "StudyInstanceUID",
     0x0020000E: "SeriesInstanceUID",
 }
@@ -46,7 +47,8 @@ class BytesSource:
 class Header:
     """What the service knows of an instance.
 
-    Text values are decoded by the file's SpecificCharacterSet; absent ones are empty.
+    Text values are decoded by the file's SpecificCharacterSet; absent ones are empty. `dataset_offset` is where the
+    dataset starts in the file, behind the file meta information.
     """
 
     transfer_syntax_uid: str
@@ -57,9 +59,11 @@ class Header:
     modality: str = ""
     patient_id: str = field(default="", repr=False)
     accession_number: str = field(default="", repr=False)
+    issuer_of_patient_id: str = field(default="", repr=False)
+    dataset_offset: int = field(default=0, compare=False)
 
 
-def read_header(source: Source, *, max_inflated: int = MAX_INFLATED) -> Header:
+def read_header(source: Source, *, max_inflated: int = MAX_INFLATED, max_depth: int = MAX_DEPTH) -> Header:
     """Read the header of a Part 10 file and check that the file is whole.
 
     Parameters
@@ -68,22 +72,25 @@ def read_header(source: Source, *, max_inflated: int = MAX_INFLATED) -> Header:
         The file.
     max_inflated
         Ceiling in bytes for a deflated file once inflated: a megabyte can become two gigabytes.
+    max_depth
+        Ceiling for sequences within sequences.
 
     Raises
     ------
     NotDicom
-        Empty, no ``DICM``, cut off, nested deeper than 64, inflating without end, DICOMDIR, or without the UIDs that
-        name an instance.
+        Empty, no ``DICM``, cut off, nested too deep, inflating without end, DICOMDIR, without the UIDs that name an
+        instance, or with one of them twice.
     """
     syntax, start = _file_meta(source)
+    offset = start
     if syntax == DEFLATED:
         source, start = BytesSource(_inflate(source, start, max_inflated)), 0
-    walk = ElementWalk(source, start, explicit=syntax != IMPLICIT_LITTLE, big=syntax == EXPLICIT_BIG)
-    values = walk.collect(_WANTED)
-    return _header(syntax, values)
+    explicit, big = syntax != IMPLICIT_LITTLE, syntax == EXPLICIT_BIG
+    walk = ElementWalk(source, start, explicit=explicit, big=big, max_depth=max_depth)
+    return _header(syntax, offset, walk.collect(_WANTED))
 
 
-def _header(syntax: str, values: dict[str, bytes]) -> Header:
+def _header(syntax: str, offset: int, values: dict[str, bytes]) -> Header:
     uids = {name: values.get(name, b"").rstrip(b"\0 ").decode("ascii", "replace") for name in _UIDS}
     missing = [name for name, uid in uids.items() if not uid]
     if missing:
@@ -103,6 +110,8 @@ def _header(syntax: str, values: dict[str, bytes]) -> Header:
         modality=_text(values.get("Modality", b""), b""),
         patient_id=_text(values.get("PatientID", b""), charset),
         accession_number=_text(values.get("AccessionNumber", b""), charset),
+        issuer_of_patient_id=_text(values.get("IssuerOfPatientID", b""), charset),
+        dataset_offset=offset,
     )
 
 
@@ -128,6 +137,8 @@ def _file_meta(source: Source) -> tuple[str, int]:
         if tag == 0x00020002 and _uid(source, offset, length) == MEDIA_STORAGE_DIRECTORY:
             raise NotDicom("DICOMDIR", "A DICOMDIR is a table of contents, not an instance.")
         if tag == 0x00020010:
+            if syntax:
+                raise NotDicom("MALFORMED", "The file names its transfer syntax twice.")
             syntax = _uid(source, offset, length)
     if not is_uid(syntax):
         raise NotDicom("NO_TRANSFER_SYNTAX", "The file does not say its transfer syntax.")

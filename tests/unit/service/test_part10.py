@@ -1,14 +1,16 @@
 """The header reader: right about whole files, and sure about broken ones."""
 
 import random
+import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from dicom_service.element_walk import NotDicom
+from dicom_service.element_walk import MAX_DEPTH, NotDicom
 from dicom_service.part10 import BytesSource, Header, read_header
 from tests.support.dicom_files import EXPLICIT, IMPLICIT, dataset, element, nested, part10
 
@@ -116,16 +118,107 @@ def test_deep_nesting_is_refused_and_ordinary_nesting_is_not(implicit: bool, def
     syntax = IMPLICIT if implicit else EXPLICIT
 
     def file(depth: int) -> bytes:
-        return part10(nested(depth, implicit=implicit, defined=defined) + dataset(implicit=implicit), syntax)
+        return part10(dataset(implicit=implicit) + nested(depth, implicit=implicit, defined=defined), syntax)
 
-    assert read(file(60)).sop_instance_uid == "1.2.3.4.5"
+    assert read(file(MAX_DEPTH)).sop_instance_uid == "1.2.3.4.5"
+    assert reason(file(MAX_DEPTH + 1)) == "TOO_DEEP"
     assert reason(file(1000)) == "TOO_DEEP"
+    # AND the ceiling is the caller's to set
+    assert read(file(60), max_depth=60).sop_instance_uid == "1.2.3.4.5"
+    assert reason(file(17), max_depth=16) == "TOO_DEEP"
+
+
+ITEM_IS_OPEN = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+ENDS = struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+
+
+def behind_a_second_element(depth: int) -> bytes:
+    """Implicit VR, defined lengths: each sequence is the second element of its item."""
+    inner = b""
+    for _ in range(depth):
+        item = element(0x00080005, b"CS", b"ISO_IR 192", implicit=True) + inner
+        inner = element(0x00400260, b"SQ", struct.pack("<HHI", 0xFFFE, 0xE000, len(item)) + item, implicit=True)
+    return inner
+
+
+def un_of_defined_length(depth: int) -> bytes:
+    """Explicit VR: a sequence sent as UN, Implicit VR inside."""
+    inner = behind_a_second_element(depth - 1)
+    return element(0x00411060, b"UN", struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner)
+
+
+def un_of_undefined_length(depth: int) -> bytes:
+    inner = b""
+    for level in range(depth):
+        vr = b"UN\0\0" if level == depth - 1 else b""
+        inner = struct.pack("<HH", 0x0041, 0x1060) + vr + b"\xff" * 4 + ITEM_IS_OPEN + inner + ENDS
+    return inner
+
+
+def in_explicit_un(depth: int) -> bytes:
+    """What the standard does not want: Explicit VR inside a UN."""
+    inner = nested(depth - 1, defined=True)
+    return element(0x00411060, b"UN", struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner)
+
+
+@pytest.mark.parametrize(
+    ("made", "syntax"),
+    [
+        (behind_a_second_element, IMPLICIT),
+        (un_of_defined_length, EXPLICIT),
+        (un_of_undefined_length, EXPLICIT),
+        (in_explicit_un, EXPLICIT),
+    ],
+)
+def test_nesting_is_found_in_whatever_form_it_hides(made: Callable[[int], bytes], syntax: str) -> None:
+    def file(depth: int) -> bytes:
+        return part10(dataset(implicit=syntax == IMPLICIT) + made(depth), syntax)
+
+    assert read(file(MAX_DEPTH)).sop_instance_uid == "1.2.3.4.5"
+    for depth in (MAX_DEPTH + 1, 50, 50_000):
+        assert reason(file(depth)) == "TOO_DEEP"
+
+
+def test_binary_values_that_begin_like_items_are_plain_values() -> None:
+    # GIVEN values whose VR does not tell: an item's header, then noise; three levels of that; and one cut inside
+    randomness = random.Random(11)
+    for _ in range(300):
+        noise = randomness.randbytes(2 * randomness.randint(4, 60))
+        value = struct.pack("<HHI", 0xFFFE, 0xE000, randomness.choice((len(noise), 0xFFFFFFFF, 4))) + noise
+        for wrapped in range(randomness.randint(0, 2)):
+            value = struct.pack("<HHI", 0xFFFE, 0xE000, len(value) + 8 - wrapped) + bytes(8) + value
+        for implicit in (False, True):
+            private = element(0x00411060, b"UN", value, implicit=implicit)
+            last = element(0x7FE00010, b"OW", bytes(8), implicit=implicit)
+            whole = part10(dataset(implicit=implicit) + private + last, IMPLICIT if implicit else EXPLICIT)
+            # THEN the file is read, to its end
+            assert read(whole).sop_instance_uid == "1.2.3.4.5"
+            assert reason(whole[:-1]) == "TRUNCATED"
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_an_element_that_names_the_instance_stands_once_and_in_its_place(implicit: bool) -> None:
+    # Readers differ in which of two they believe: one would register the file under another exam than the PACS does.
+    syntax = IMPLICIT if implicit else EXPLICIT
+    names = {0x00080018: b"1.2.3.4.6", 0x0020000D: b"1.2.9", 0x0020000E: b"1.2.9.1"}
+    for tag, uid in names.items():
+        second = element(tag, b"UI", uid, implicit=implicit)
+        assert reason(part10(dataset(implicit=implicit) + second, syntax)) == "MALFORMED"
+        assert reason(part10(second + dataset(implicit=implicit), syntax)) == "MALFORMED"
+    patient = element(0x00100020, b"LO", b"P-2", implicit=implicit)
+    assert reason(part10(dataset(implicit=implicit) + patient, syntax)) == "MALFORMED"
+
+
+@pytest.mark.parametrize("vr", [b"UT", b"OB", b"OW", b"UC", b"OF"])
+def test_only_sequences_and_pixel_data_have_an_undefined_length(vr: bytes) -> None:
+    open_value = struct.pack("<HH", 0x0041, 0x1061) + vr + b"\0\0" + b"\xff" * 4 + ITEM_IS_OPEN + ENDS
+    assert reason(part10(dataset() + open_value)) == "MALFORMED"
 
 
 def test_values_inside_sequences_are_not_taken_for_the_instances_own() -> None:
     item = element(0x00080018, b"UI", b"9.9.9")
-    inner = element(0x00081140, b"SQ", b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item)
-    assert read(part10(inner + dataset())).sop_instance_uid == "1.2.3.4.5"
+    inner = element(0x00400260, b"SQ", b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item)
+    assert read(part10(dataset() + inner)).sop_instance_uid == "1.2.3.4.5"
 
 
 def test_a_deflate_bomb_stops_at_the_ceiling() -> None:

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dicom_service.element_walk import NotDicom
+from dicom_service.element_walk import MAX_DEPTH, NotDicom
 from dicom_service.errors import Conflict, UnprocessableContent
 from dicom_service.exams.registry import Arrived, Source
 from dicom_service.exams.request_files import UploadedFile
 from dicom_service.pacs import pacs_errors
 from dicom_service.part10 import PREAMBLE_LENGTH, BytesSource, Header, read_header
+from dicom_service.settings import setting
 from dicomweb.client import DicomwebClient
 from dicomweb.stow import StorePart
 
@@ -21,6 +22,13 @@ class Registry(Protocol):
 
     def record(self, arrived: Sequence[Arrived], *, source: Source, session: str | None) -> int:
         """Remember instances; give how many are new."""
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What a file may look like that is stored."""
+
+    max_depth: int = setting("MAX_SEQUENCE_DEPTH", cast=int, default=MAX_DEPTH)
 
 
 @dataclass(frozen=True)
@@ -39,13 +47,17 @@ class Stored:
     complete: bool
 
 
-def store_files(files: Sequence[UploadedFile], client: DicomwebClient, registry: Registry) -> Stored:
+def store_files(
+    files: Sequence[UploadedFile], client: DicomwebClient, registry: Registry, *, max_depth: int = MAX_DEPTH
+) -> Stored:
     """Store DICOM files in the PACS and remember what arrived.
 
     Parameters
     ----------
     files
         The files; the same instance given twice is stored once.
+    max_depth
+        How many sequences may be nested.
 
     Raises
     ------
@@ -56,7 +68,7 @@ def store_files(files: Sequence[UploadedFile], client: DicomwebClient, registry:
     PacsTrouble
         The PACS cannot be asked; the request may be sent again whole.
     """
-    headers = _read_headers(files)
+    headers = _read_headers(files, max_depth)
     parts = {header.sop_instance_uid: _part(header, file) for header, file in zip(headers, files, strict=True)}
     with pacs_errors():
         result = client.store_instances(list(parts.values()))
@@ -68,12 +80,12 @@ def store_files(files: Sequence[UploadedFile], client: DicomwebClient, registry:
     return Stored(result.to_dataset(), complete=len(stored) == len(parts))
 
 
-def _read_headers(files: Sequence[UploadedFile]) -> list[Header]:
+def _read_headers(files: Sequence[UploadedFile], max_depth: int) -> list[Header]:
     headers, bad = [], []
     seen: dict[str, bytes] = {}
     for file in files:
         try:
-            header = read_header(BytesSource(file.content))
+            header = read_header(BytesSource(file.content), max_depth=max_depth)
             if seen.setdefault(header.sop_instance_uid, file.content) != file.content:
                 raise NotDicom("CONFLICTING_COPY", "Another file of this request has the same SOPInstanceUID.")
             headers.append(header)

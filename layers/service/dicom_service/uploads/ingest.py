@@ -274,7 +274,8 @@ class _Run:
                 return rejected(CHECKSUM_MISMATCH)
             if looks_like_zip(job.source):
                 return None
-            header = read_header(job.source, max_inflated=self._settings.max_inflated)
+            limits = self._settings
+            header = read_header(job.source, max_inflated=limits.max_inflated, max_depth=limits.max_depth)
             whole = job.source.whole()
             job.source.forget()
             stream = job.source.stream if whole is None else lambda: iter((whole,))

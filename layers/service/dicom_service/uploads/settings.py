@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dicom_service.element_walk import MAX_DEPTH
 from dicom_service.settings import setting
 
 MIB = 1024 * 1024
@@ -53,3 +54,4 @@ class IngestSettings:
     zip_entries: int = setting("INGEST_ZIP_ENTRIES", cast=int, default=20_000)
     zip_bytes: int = setting("INGEST_ZIP_BYTES", cast=int, default=20 * 1024 * MIB)
     zip_ratio: int = setting("INGEST_ZIP_RATIO", cast=int, default=200)
+    max_depth: int = setting("MAX_SEQUENCE_DEPTH", cast=int, default=MAX_DEPTH)

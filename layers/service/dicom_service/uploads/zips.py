@@ -163,7 +163,8 @@ class ZipIngest:
         if entry.refused:
             raise entry.refused
         source = entry.source()
-        header = read_header(source, max_inflated=self._settings.max_inflated)
+        limits = self._settings
+        header = read_header(source, max_inflated=limits.max_inflated, max_depth=limits.max_depth)
         if isinstance(source, EntrySource):
             source.finish()
             return prepare(header, entry.size, entry.stream, max_inflated=self._settings.max_inflated)
