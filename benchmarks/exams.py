@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from benchmarks.files import Template, template
-from benchmarks.servers import Servers, api_event, form_body, function, running, stow_body
+from benchmarks.files import File, Template, template
+from benchmarks.servers import Servers, api_event, check_registered, form_body, function, running, stow_body
 from benchmarks.table import Pairs, Row, own_figure, pairs, seconds
 from dicom_service.exams.registry import Arrived
 
@@ -35,24 +35,35 @@ def _uploads(servers: Servers) -> Iterator[Row]:
         file = template(side)
         rounds = 11 if side == 1400 else 21
         name = f"POST /exams, {size}"
-        compared = _upload_pairs(servers, alone, file, rounds)
+        compared, _ = _upload_pairs(servers, alone, file, rounds)
         yield compared.row(f"{name}, no stores", "requests → STOW-RS", aim=AIM)
-        yield _upload_pairs(servers, complete, file, rounds).row(f"{name}, MiniStack", "requests → STOW-RS")
+        compared, stored_by_us = _upload_pairs(servers, complete, file, rounds)
+        check_registered(stored_by_us)
+        yield compared.row(f"{name}, MiniStack", "requests → STOW-RS")
 
 
-def _upload_pairs(servers: Servers, upload: ModuleType, file: Template, rounds: int) -> Pairs:
-    """Each request stores an instance that the PACS does not have yet; bodies are made before the clock starts."""
+def _upload_pairs(servers: Servers, upload: ModuleType, series: Template, rounds: int) -> tuple[Pairs, list[File]]:
+    """Each request stores an instance that the PACS does not have yet; bodies are made before the clock starts.
+
+    What both sides sent is looked up in the PACS when all pairs have run; what ours sent is returned.
+    """
+    study = series.own_study()
+    sent: dict[str, list[File]] = {"ours": [], "theirs": []}
 
     def ours() -> float:
-        content_type, body = form_body(file.instance())
+        sent["ours"].append(study.instance())
+        content_type, body = form_body(sent["ours"][-1].content)
         event = api_event("POST", "/exams", headers={"Content-Type": content_type}, body=body)
         return answered(lambda: upload.lambda_handler(event, None))
 
     def theirs() -> float:
-        prepared = stow_body(file.instance())
+        sent["theirs"].append(study.instance())
+        prepared = stow_body(sent["theirs"][-1].content)
         return seconds(lambda: servers.send(*prepared))
 
-    return pairs(ours, theirs, rounds=rounds, warm_up=3, timed=own_figure)
+    compared = pairs(ours, theirs, rounds=rounds, warm_up=3, timed=own_figure)
+    servers.check_stored(sent["ours"] + sent["theirs"])
+    return compared, sent["ours"]
 
 
 def answered(call: Callable[[], dict[str, Any]]) -> float:

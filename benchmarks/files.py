@@ -14,6 +14,15 @@ def new_uid() -> str:
 
 
 @dataclass(frozen=True)
+class File:
+    """A DICOM file and where the PACS will have it."""
+
+    study_uid: str
+    instance_uid: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Template:
     """A DICOM file whose UIDs are to be replaced."""
 
@@ -22,17 +31,22 @@ class Template:
     series_uid: str
     instance_uid: str
 
-    def instance(self) -> bytes:
-        """Give the next instance of the same series."""
-        return self.content.replace(self.instance_uid.encode(), new_uid().encode())
+    def instance(self) -> File:
+        """Return the next instance of the same series."""
+        uid = new_uid()
+        return File(self.study_uid, uid, self.content.replace(self.instance_uid.encode(), uid.encode()))
 
-    def study(self) -> bytes:
-        """Give the only instance of a study of its own."""
-        return (
-            self.instance()
-            .replace(self.study_uid.encode(), new_uid().encode())
-            .replace(self.series_uid.encode(), new_uid().encode())
-        )
+    def exam(self, instances: int = 1) -> list[File]:
+        """Return so many instances of one series of a study of its own."""
+        own = self.own_study()
+        return [own.instance() for _ in range(instances)]
+
+    def own_study(self) -> Template:
+        """Return the same for a study of its own."""
+        study, series = new_uid(), new_uid()
+        content = self.content.replace(self.study_uid.encode(), study.encode())
+        content = content.replace(self.series_uid.encode(), series.encode())
+        return Template(content, study, series, self.instance_uid)
 
 
 def template(side: int | None = None) -> Template:

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 import requests
 
+from benchmarks.files import File
 from dicom_service import aws
 from local.ministack import MiniStack
 from local.orthanc import Orthanc
@@ -25,6 +26,10 @@ from local.settings import ROOT, Pacs, Ports, Settings
 from tests.support.template import create_table
 
 CACHE_BUCKET, EXAMS_TABLE, PACS_SECRET = "benchmark-cache", "Exams", "pacs"
+
+
+class WorkNotDone(RuntimeError):
+    """A side of a benchmark did not do what it was timed for: its time says nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,59 @@ class Servers:
         response = self.http.post(f"{self.pacs.url}/studies", data=body, headers=headers, timeout=300)
         response.raise_for_status()
         return response
+
+    def orthanc(self, method: str, path: str, **options: Any) -> Any:
+        """Ask the PACS by its own API, past DICOMweb."""
+        url = self.pacs.url.removesuffix("/dicom-web") + path
+        response = self.http.request(method, url, timeout=60, **options)
+        response.raise_for_status()
+        return response.json()
+
+    def check_stored(self, files: Iterable[File]) -> None:
+        """Compare what the PACS has with what was sent.
+
+        Raises
+        ------
+        WorkNotDone
+            An instance is missing, or there is one that was not sent.
+        """
+        sent: dict[str, set[str]] = {}
+        for file in files:
+            sent.setdefault(file.study_uid, set()).add(file.instance_uid)
+        if not sent:
+            raise WorkNotDone("nothing was sent")
+        for study_uid, uids in sent.items():
+            found = self.orthanc("POST", "/tools/lookup", data=study_uid)
+            ids = [entry["ID"] for entry in found if entry["Type"] == "Study"]
+            rows = [row for each in ids for row in self.orthanc("GET", f"/studies/{each}/instances")]
+            stored = {row["MainDicomTags"]["SOPInstanceUID"] for row in rows}
+            if stored != uids:
+                unsent = len(stored - uids)
+                raise WorkNotDone(f"the PACS has {len(stored & uids)} of {len(uids)} instances, and {unsent} others")
+
+
+def check_registered(files: Iterable[File]) -> None:
+    """Compare the register of exams with what was sent.
+
+    Raises
+    ------
+    WorkNotDone
+        An instance is not in the table.
+    """
+    sent: dict[str, set[str]] = {}
+    for file in files:
+        sent.setdefault(file.study_uid, set()).add(file.instance_uid)
+    pages = aws.dynamodb().get_paginator("query")
+    for study_uid, uids in sent.items():
+        found = pages.paginate(
+            TableName=EXAMS_TABLE,
+            KeyConditionExpression="StudyInstanceUID = :study",
+            ExpressionAttributeValues={":study": {"S": study_uid}},
+            ConsistentRead=True,
+        )
+        registered = {item["SOPInstanceUID"]["S"] for page in found for item in page["Items"]}
+        if not uids <= registered:
+            raise WorkNotDone(f"{len(uids - registered)} of {len(uids)} instances are not registered")
 
 
 @contextmanager

@@ -1,16 +1,18 @@
-"""The PACS as the functions see it: a client made from the settings, and its troubles as answers to the caller."""
+"""The PACS as the functions see it: a client made from the settings, and its troubles as answers to the caller.
+
+The client is imported when it is made: `requests` below it is a tenth of a cold start, and not every invocation gets
+as far as the PACS.
+"""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dicom_service import errors
 from dicom_service.aws import Secret
 from dicom_service.settings import PacsSettings
-from dicomweb.auth import make_auth
-from dicomweb.client import DicomwebClient, Endpoints, Quirks, Timeouts
 from dicomweb.errors import (
     BodyUnreadable,
     DicomwebError,
@@ -23,10 +25,13 @@ from dicomweb.errors import (
     PacsUnreachable,
     RequestRefused,
 )
-from dicomweb.transport import Transport
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
+    from dicomweb.transport import Transport
 
 
-def connect(settings: PacsSettings) -> DicomwebClient:
+def connect(settings: PacsSettings) -> "DicomwebClient":
     """Make the client for the PACS of these settings; no request is sent yet.
 
     Raises
@@ -34,6 +39,8 @@ def connect(settings: PacsSettings) -> DicomwebClient:
     SettingsError
         Credentials are asked for but the secret lacks them, or the quirks are unknown.
     """
+    from dicomweb.client import DicomwebClient, Endpoints, Quirks
+
     with _settings_checked():
         return DicomwebClient(
             settings.url,
@@ -43,7 +50,7 @@ def connect(settings: PacsSettings) -> DicomwebClient:
         )
 
 
-def connect_rest(settings: PacsSettings) -> Transport:
+def connect_rest(settings: PacsSettings) -> "Transport":
     """Make what speaks to the other REST services of the same PACS, such as its worklist; no request is sent yet.
 
     Raises
@@ -51,6 +58,8 @@ def connect_rest(settings: PacsSettings) -> Transport:
     SettingsError
         Credentials are asked for but the secret lacks them.
     """
+    from dicomweb.transport import Transport
+
     with _settings_checked():
         return Transport(**_how_to_connect(settings))
 
@@ -64,6 +73,9 @@ def _settings_checked() -> Iterator[None]:
 
 
 def _how_to_connect(settings: PacsSettings) -> dict[str, Any]:
+    from dicomweb.auth import make_auth
+    from dicomweb.transport import Timeouts
+
     secret = Secret(settings.secret_arn).value() if settings.secret_arn else {}
     return {
         "auth": make_auth(settings.auth, secret, signer=_signer(settings)),

@@ -1,0 +1,130 @@
+"""Other ways to bring objects from S3 to a PACS: what ingest is measured against. Each starts from the same objects."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import requests
+
+from benchmarks.servers import Servers, stow_body
+from benchmarks.staging import BUCKET, Staged, ingest
+
+STORESCU = "/usr/bin/storescu"  # pynetdicom puts one of its own on the path
+Sender = Callable[[Servers, Sequence[Staged]], None]
+
+
+def ours(_: Servers, staged: Sequence[Staged]) -> None:
+    """The function of this service."""
+    ingest(staged)
+
+
+def plain(parts: int, connections: int) -> Sender:
+    """`requests`, so many files a request, on so many connections; each connection reads what it sends from S3."""
+
+    def send(servers: Servers, staged: Sequence[Staged]) -> None:
+        post = _poster(servers)
+        for upload in staged:
+            batches = [upload.keys[start : start + parts] for start in range(0, len(upload.keys), parts)]
+            with ThreadPoolExecutor(connections) as pool:
+                list(pool.map(lambda keys, upload=upload: post(map(upload.fetch, keys)), batches))
+
+    return send
+
+
+def plain_zip(parts: int, connections: int) -> Sender:
+    """`requests` likewise, from a ZIP that is read whole and unpacked in memory while the connections send."""
+
+    def send(servers: Servers, staged: Sequence[Staged]) -> None:
+        post = _poster(servers)
+        for upload in staged:
+            archive = zipfile.ZipFile(io.BytesIO(upload.fetch(upload.keys[0])))
+            sent: list[Future[None]] = []
+            with ThreadPoolExecutor(connections) as pool:
+                for batch in _batches(archive, parts):
+                    sent.append(pool.submit(post, batch))
+            for each in sent:
+                each.result()
+
+    return send
+
+
+def _batches(archive: zipfile.ZipFile, parts: int) -> Iterator[list[bytes]]:
+    names = archive.namelist()
+    for start in range(0, len(names), parts):
+        yield [archive.read(name) for name in names[start : start + parts]]
+
+
+def _poster(servers: Servers) -> Callable[[Iterable[bytes]], None]:
+    local = threading.local()
+
+    def post(files: Iterable[bytes]) -> None:
+        if not hasattr(local, "http"):
+            local.http = requests.Session()
+            local.http.trust_env = False
+            local.http.auth = servers.http.auth
+        content_type, body = stow_body(*files)
+        headers = {"Content-Type": content_type, "Accept": "application/dicom+json"}
+        local.http.post(f"{servers.pacs.url}/studies", data=body, headers=headers, timeout=300).raise_for_status()
+
+    return post
+
+
+def dicomweb_client(servers: Servers, staged: Sequence[Staged]) -> None:
+    """The library of that name, file by file."""
+    import pydicom
+    from dicomweb_client.api import DICOMwebClient
+
+    client = DICOMwebClient(servers.pacs.url, session=servers.http)
+    for upload in staged:
+        for key in upload.keys:
+            client.store_instances([pydicom.dcmread(io.BytesIO(upload.fetch(key)))])
+
+
+def let_storescu_in(servers: Servers) -> None:
+    """Tell the PACS who storescu is."""
+    servers.orthanc("PUT", "/modalities/storescu", json={"AET": "STORESCU", "Host": "127.0.0.1", "Port": 104})
+
+
+def storescu(servers: Servers, staged: Sequence[Staged]) -> None:
+    """DCMTK's, one association, from files that were read from S3."""
+    port = servers.orthanc("GET", "/system")["DicomPort"]
+    for upload in staged:
+        with tempfile.TemporaryDirectory() as folder:
+            for number, key in enumerate(upload.keys):
+                (Path(folder) / f"{number}.dcm").write_bytes(upload.fetch(key))
+            command = [STORESCU, "+sd", "127.0.0.1", str(port), folder]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+_PIPE = """set -e
+{
+  printf -- '--body\\r\\nContent-Type: application/dicom\\r\\n\\r\\n'
+  curl -sS --fail "$OBJECT"
+  printf '\\r\\n--body--\\r\\n'
+} | curl -sS --fail -u "$LOGIN" -X POST -T - -o /dev/null \\
+  -H 'Transfer-Encoding:' -H "Content-Length: $LENGTH" -H 'Expect:' \\
+  -H 'Content-Type: multipart/related; type="application/dicom"; boundary=body' \\
+  -H 'Accept: application/dicom+json' "$STORE"
+"""
+
+
+def curl(servers: Servers, staged: Sequence[Staged]) -> None:
+    """curl from S3 into curl to the PACS, of known length, since Orthanc takes chunks several times as slowly."""
+    for upload in staged:
+        for key in upload.keys:
+            size = upload.client.head_object(Bucket=BUCKET, Key=key)["ContentLength"]
+            environment = {
+                "PATH": "/usr/bin:/bin",
+                "OBJECT": upload.client.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": key}),
+                "LENGTH": str(size + len(b"--body\r\nContent-Type: application/dicom\r\n\r\n\r\n--body--\r\n")),
+                "LOGIN": f"{servers.pacs.user}:{servers.pacs.password}",
+                "STORE": f"{servers.pacs.url}/studies",
+            }
+            subprocess.run(["/bin/sh", "-c", _PIPE], env=environment, check=True)
