@@ -1,49 +1,46 @@
-"""ZIP files, such as a study on a CD, read where they lie: entry by entry, nothing unpacked to disk.
+"""ZIP files, such as a study on a CD, read where they lie: entry by entry, in one pass.
 
-Limits hold before and while unpacking: number of entries, unpacked bytes, ratio, one level of ZIPs within the ZIP.
-Names of entries are told in the report and are never paths.
+A ZIP in the ZIP, and an entry that is too large for memory, is unpacked once into a file of bounded size. Limits hold
+before and while unpacking: number of entries, unpacked bytes, ratio, work, one level of ZIPs within the ZIP. Names of
+entries are told in the report and are never paths.
 """
 
 import io
 import struct
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from dicom_service.element_walk import Source
 from dicom_service.part10 import PREAMBLE_LENGTH, BytesSource
 from dicom_service.uploads.settings import MIB
+from dicom_service.uploads.unpack import ArchiveRefused, Room, Spool, Work, damaged, unpack
+
+__all__ = ["SMALL_ENTRY", "ArchiveRefused", "Entry", "Limits", "looks_like_zip", "walk"]
 
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
-# Below this an entry is held in memory whole; above, it is unpacked twice: once to check it, once to send it.
+# Below this an entry is held in memory whole; above, in a file.
 SMALL_ENTRY = 8 * MIB
 # The central directory is read in one piece: 46 bytes an entry at least.
 _LARGEST_DIRECTORY = 4 * MIB
 _RATIO_COUNTS_FROM = 64 * MIB
 _LONGEST_NAME = 300
-_ENCRYPTED = 0x1
 _EMPTY_ZIP = 22
-_CHUNK = MIB
-
-
-class ArchiveRefused(Exception):
-    """The ZIP, or one entry of it, is not read; `reason` is a stable code, `detail` a sentence for people."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
+_HEAD = PREAMBLE_LENGTH + 4
+# What `zipfile` makes of a table of contents that is none.
+_DAMAGED = (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError, struct.error)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a ZIP may hold."""
+    """How much a ZIP may hold, and how much disk its unpacking may take."""
 
     entries: int = 20_000
     unpacked: int = 20 * 1024 * MIB
     ratio: int = 200
+    spool: int = 9 * 1024 * MIB
 
 
 @dataclass
@@ -52,17 +49,47 @@ class _Budget:
 
     limits: Limits
     packed: int
+    work: Work
+    room: Room
     entries: int = 0
     unpacked: int = 0
 
-    def take(self, infos: list[zipfile.ZipInfo]) -> None:
-        self.entries += len(infos)
-        self.unpacked += sum(info.file_size for info in infos)
+    def check(self) -> None:
         if self.entries > self.limits.entries:
             raise ArchiveRefused("ZIP_TOO_MANY_ENTRIES", f"A ZIP may hold {self.limits.entries} entries.")
         ratio = self.unpacked > _RATIO_COUNTS_FROM and self.unpacked > self.limits.ratio * self.packed
         if ratio or self.unpacked > self.limits.unpacked:
             raise ArchiveRefused("ZIP_BOMB", "The ZIP unpacks to more than is taken.")
+
+    def take(self, size: int, infos: list[zipfile.ZipInfo]) -> None:
+        self.entries += len(infos)
+        unpacked = sum(info.file_size for info in infos)
+        self.unpacked += unpacked
+        self.work.packed += size
+        self.work.unpacked += unpacked
+        self.check()
+
+
+@dataclass
+class _Archive:
+    """A ZIP whose table of contents was read."""
+
+    source: Source
+    infos: list[zipfile.ZipInfo]
+    budget: _Budget
+
+    def spooled(self, info: zipfile.ZipInfo) -> Spool:
+        pieces = unpack(self.source, info, self.budget.work)
+        return Spool(pieces, info.file_size, self.budget.room, in_memory=SMALL_ENTRY)
+
+    def begins_like_zip(self, info: zipfile.ZipInfo) -> bool:
+        if info.file_size < _EMPTY_ZIP:
+            return False
+        head = b""
+        with closing(unpack(self.source, info, self.budget.work, piece=_HEAD)) as pieces:
+            while len(head) < min(_HEAD, info.file_size):
+                head += next(pieces)
+        return head[:4] in ZIP_MAGIC and head[PREAMBLE_LENGTH:_HEAD] != b"DICM"
 
 
 @dataclass(frozen=True)
@@ -83,82 +110,31 @@ class Entry:
     name: str
     size: int
     refused: ArchiveRefused | None = None
-    _archive: zipfile.ZipFile | None = field(default=None, repr=False)
+    _archive: _Archive | None = field(default=None, repr=False)
     _info: zipfile.ZipInfo | None = field(default=None, repr=False)
+    _open: list[Spool] = field(default_factory=list, repr=False)
 
-    def stream(self) -> Iterator[bytes]:
-        """Yield the unpacked bytes in pieces of 1 MiB.
+    def source(self) -> BytesSource | Spool:
+        """Unpack the entry, once, and return it: in memory if it is small, else in a file until the next entry.
 
         Raises
         ------
         ArchiveRefused
-            They are damaged, encrypted, packed in a way that is not known, or fewer than the ZIP says.
+            It is damaged, encrypted, packed in a way that is not known, or other than the ZIP says.
+        StagingTrouble
+            There is no room for it now.
         """
-        with self._open() as file:
-            given = 0
-            while chunk := _read(file, _CHUNK):
-                given += len(chunk)
-                yield chunk
-            if given != self.size:
-                raise ArchiveRefused("ZIP_DAMAGED", "The entry is not as long as the ZIP says.")
-
-    def _open(self) -> IO[bytes]:
         if self._archive is None or self._info is None:
-            raise ArchiveRefused("ZIP_DAMAGED", "The entry cannot be read.")
-        return _open(self._archive, self._info)
-
-    def source(self) -> "EntrySource | BytesSource":
-        """Give the entry as a source for its header.
-
-        Raises
-        ------
-        ArchiveRefused
-            As `stream`.
-        """
+            raise damaged("The entry cannot be read.")
         if self.size <= SMALL_ENTRY:
-            return BytesSource(b"".join(self.stream()))
-        return EntrySource(self._open(), self.size)
+            return BytesSource(b"".join(unpack(self._archive.source, self._info, self._archive.budget.work)))
+        self._open.append(self._archive.spooled(self._info))
+        return self._open[-1]
 
-
-class EntrySource:
-    """A large entry, read forward; what lies behind is gone.
-
-    Parameters
-    ----------
-    file
-        The unpacked bytes.
-    size
-        How many the ZIP says there are.
-    """
-
-    def __init__(self, file: IO[bytes], size: int) -> None:
-        self._file = file
-        self.size = size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Give up to `length` bytes from `offset`."""
-        try:
-            while (skip := offset - self._file.tell()) > 0:
-                if not self._file.read(min(skip, _CHUNK)):
-                    return b""
-            if skip < 0:
-                self._file.seek(offset)
-            return self._file.read(min(length, max(0, self.size - offset)))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise ArchiveRefused("ZIP_DAMAGED", "The entry is damaged.") from error
-
-    def finish(self) -> None:
-        """Read to the end, where the ZIP's checksum is compared.
-
-        Raises
-        ------
-        ArchiveRefused
-            It does not match.
-        """
-        while _read(self._file, _CHUNK):
-            pass
-        if self._file.tell() != self.size:
-            raise ArchiveRefused("ZIP_DAMAGED", "The entry is not as long as the ZIP says.")
+    def close(self) -> None:
+        """Give the room back that it took."""
+        for spool in self._open:
+            spool.close()
 
 
 def looks_like_zip(source: Source) -> bool:
@@ -186,89 +162,58 @@ def walk(source: Source, limits: Limits, *, first: int = 0) -> Iterator[Entry]:
         It is damaged or holds too much; raised before the first entry.
     """
     number = 0
-    budget = _Budget(limits, max(source.size, 1))
-    with _archive(source, budget) as archive:
-        for info in _files(archive):
-            for entry in _with_nested(archive, info, number, budget):
+    budget = _Budget(limits, max(source.size, 1), Work(), Room(limits.spool))
+    archive = _opened(source, budget)
+    for info in archive.infos:
+        with closing(_with_nested(archive, info, number)) as entries:
+            for entry in entries:
                 number += 1
                 if entry.number >= first:
-                    yield entry
+                    with closing(entry):
+                        yield entry
 
 
-def _with_nested(archive: zipfile.ZipFile, info: zipfile.ZipInfo, number: int, budget: _Budget) -> Iterator[Entry]:
-    refused, inner = None, None
+def _with_nested(archive: _Archive, info: zipfile.ZipInfo, number: int) -> Generator[Entry]:
     try:
-        if _begins_like_zip(archive, info):
-            inner = _nested(archive, info, budget)
+        spool = archive.spooled(info) if archive.begins_like_zip(info) else None
     except ArchiveRefused as error:
-        refused = error
-    if inner is None:
-        yield Entry(number, info.filename[:_LONGEST_NAME], info.file_size, refused, archive, info)
+        yield Entry(number, info.filename[:_LONGEST_NAME], info.file_size, error)
         return
-    with inner:
-        for place, nested in enumerate(_files(inner)):
+    if spool is None:
+        yield Entry(number, info.filename[:_LONGEST_NAME], info.file_size, None, archive, info)
+        return
+    with closing(spool):
+        try:
+            inner = _opened(spool, archive.budget)
+        except ArchiveRefused as error:
+            yield Entry(number, info.filename[:_LONGEST_NAME], info.file_size, error)
+            return
+        for place, nested in enumerate(inner.infos):
             name = f"{info.filename}/{nested.filename}"[-_LONGEST_NAME:]
             yield Entry(number + place, name, nested.file_size, _too_deep(inner, nested), inner, nested)
 
 
-def _too_deep(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> ArchiveRefused | None:
+def _too_deep(archive: _Archive, info: zipfile.ZipInfo) -> ArchiveRefused | None:
     try:
-        if _begins_like_zip(archive, info):
+        if archive.begins_like_zip(info):
             return ArchiveRefused("ZIP_NESTED", "A ZIP in a ZIP in a ZIP is not read.")
     except ArchiveRefused as error:
         return error
     return None
 
 
-def _files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    return sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.header_offset)
-
-
-def _archive(source: Source, budget: _Budget) -> zipfile.ZipFile:
-    return _open_archive(_File(source), budget)
-
-
-def _nested(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: _Budget) -> zipfile.ZipFile:
-    if info.file_size <= SMALL_ENTRY:
-        return _open_archive(_File(BytesSource(_read(_open(archive, info), info.file_size))), budget)
-    # Unpacked again where the reader has to go back: rare, and cheaper than to hold it.
-    return _open_archive(_File(EntrySource(_open(archive, info), info.file_size)), budget)
-
-
-def _open_archive(file: "_File", budget: _Budget) -> zipfile.ZipFile:
+def _opened(source: Source, budget: _Budget) -> _Archive:
+    budget.check()
     try:
-        archive = zipfile.ZipFile(file)
+        with zipfile.ZipFile(_File(source)) as archive:
+            infos = archive.infolist()
     except _DirectoryTooLarge as error:
         raise ArchiveRefused("ZIP_TOO_MANY_ENTRIES", "The ZIP's table of contents is too long.") from error
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
-        raise ArchiveRefused("ZIP_DAMAGED", "The ZIP is damaged or cut off.") from error
-    file.opened = True
-    budget.take(archive.infolist())
-    return archive
-
-
-def _begins_like_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
-    if info.file_size < _EMPTY_ZIP:
-        return False
-    with _open(archive, info) as file:
-        head = _read(file, PREAMBLE_LENGTH + 4)
-    return head[:4] in ZIP_MAGIC and head[PREAMBLE_LENGTH:] != b"DICM"
-
-
-def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
-    if info.flag_bits & _ENCRYPTED:
-        raise ArchiveRefused("ZIP_ENCRYPTED", "The entry is encrypted.")
-    try:
-        return archive.open(info)
-    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
-        raise ArchiveRefused("ZIP_DAMAGED", "The entry is damaged or packed in a way that is not known.") from error
-
-
-def _read(file: IO[bytes], length: int) -> bytes:
-    try:
-        return file.read(length)
-    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
-        raise ArchiveRefused("ZIP_DAMAGED", "The entry is damaged.") from error
+    except _DAMAGED as error:
+        raise damaged("The ZIP is damaged or cut off.") from error
+    budget.take(source.size, infos)
+    files = sorted((info for info in infos if not info.is_dir()), key=lambda info: info.header_offset)
+    return _Archive(source, files, budget)
 
 
 class _DirectoryTooLarge(Exception):
@@ -281,7 +226,6 @@ class _File(io.RawIOBase):
     def __init__(self, source: Source) -> None:
         self._source = source
         self._position = 0
-        self.opened = False
 
     def readable(self) -> bool:
         return True
@@ -301,7 +245,7 @@ class _File(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         length = self._source.size - self._position if size < 0 else size
-        if not self.opened and min(length, self._source.size - self._position) > _LARGEST_DIRECTORY:
+        if min(length, self._source.size - self._position) > _LARGEST_DIRECTORY:
             raise _DirectoryTooLarge("the table of contents is too long")
         data = self._source.read(self._position, max(0, length))
         self._position += len(data)

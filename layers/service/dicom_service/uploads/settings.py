@@ -55,3 +55,5 @@ class IngestSettings:
     zip_bytes: int = setting("INGEST_ZIP_BYTES", cast=int, default=20 * 1024 * MIB)
     zip_ratio: int = setting("INGEST_ZIP_RATIO", cast=int, default=200)
     max_depth: int = setting("MAX_SEQUENCE_DEPTH", cast=int, default=MAX_DEPTH)
+    # Disk for ZIPs in ZIPs and for large files of ZIPs, below the function's EphemeralStorage.
+    spool_bytes: int = setting("INGEST_SPOOL_BYTES", cast=int, default=9 * 1024 * MIB)

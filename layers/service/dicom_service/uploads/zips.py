@@ -7,8 +7,8 @@ from typing import Any, Literal, Protocol
 
 from dicom_service.element_walk import NotDicom, Source
 from dicom_service.exams.registry import Arrived
-from dicom_service.part10 import Header, read_header
-from dicom_service.uploads.archive import ArchiveRefused, Entry, EntrySource, Limits, walk
+from dicom_service.part10 import BytesSource, Header, read_header
+from dicom_service.uploads.archive import SMALL_ENTRY, ArchiveRefused, Entry, Limits, walk
 from dicom_service.uploads.outcome import Outcome, arrived, entry_failed, entry_judged, of_archive
 from dicom_service.uploads.outgoing import Outgoing, prepare
 from dicom_service.uploads.sender import Sender, Verdict
@@ -77,7 +77,7 @@ class ZipIngest:
 
     def __init__(self, settings: IngestSettings, table: UploadsTable, sender: Sender, pool: Executor) -> None:
         self._settings = settings
-        self._limits = Limits(settings.zip_entries, settings.zip_bytes, settings.zip_ratio)
+        self._limits = Limits(settings.zip_entries, settings.zip_bytes, settings.zip_ratio, settings.spool_bytes)
         self._table = table
         self._sender = sender
         self._pool = pool
@@ -149,8 +149,8 @@ class ZipIngest:
             batch.append((entry.number, entry.name, outgoing))
             size += outgoing.size
             uids.add(uid)
-            if outgoing.size > _REQUEST_BYTES:
-                # Too large to be held in memory: it is read while it is sent, so nothing else may read the ZIP.
+            if max(outgoing.size, entry.size) > min(_REQUEST_BYTES, SMALL_ENTRY):
+                # Too large to be held in memory: it lies in a file, which goes with the next entry.
                 self._submit(batch, sent)
                 sent[-1].verdicts.result()
                 batch, size, uids = [], 0, set()
@@ -165,11 +165,10 @@ class ZipIngest:
         source = entry.source()
         limits = self._settings
         header = read_header(source, max_inflated=limits.max_inflated, max_depth=limits.max_depth)
-        if isinstance(source, EntrySource):
-            source.finish()
-            return prepare(header, entry.size, entry.stream, max_inflated=self._settings.max_inflated)
-        content = source.read(0, source.size)
-        return prepare(header, len(content), lambda: iter((content,)), max_inflated=self._settings.max_inflated)
+        if isinstance(source, BytesSource):
+            content = source.read(0, source.size)
+            return prepare(header, len(content), lambda: iter((content,)), max_inflated=limits.max_inflated)
+        return prepare(header, entry.size, source.stream, max_inflated=limits.max_inflated)
 
     def _submit(self, batch: list[tuple[int, str, Outgoing]], sent: list[_Sent]) -> None:
         in_flight = [entry for entry in sent if not entry.verdicts.done()]
