@@ -1,6 +1,8 @@
 """MiniStack: the AWS services on one loopback port, without Docker and without an account."""
 
+import json
 import os
+from pathlib import Path
 
 from local.processes import Server, http_status, require_free
 from local.settings import (
@@ -10,6 +12,7 @@ from local.settings import (
     REGION,
     LocalStackError,
     Settings,
+    write_private,
 )
 
 
@@ -20,6 +23,11 @@ class MiniStack:
         self._settings = settings
         self._folder = settings.state / "ministack"
         self._server = Server("ministack", settings.state)
+
+    @property
+    def pid(self) -> int | None:
+        """The process while it runs."""
+        return self._server.pid()
 
     @property
     def log(self) -> str:
@@ -37,6 +45,7 @@ class MiniStack:
             raise LocalStackError(f"{MINISTACK_ENVIRONMENT} is missing; local/bootstrap.sh makes it")
         for name in ("state", "s3", "home", "tmp"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
+        rewind_streams(self._folder / "state" / "lambda.json")
         self._server.start([str(python), "-m", "ministack"], self._environment(), MINISTACK_PROJECT)
         self._server.wait_until(self._answers, seconds=60)
         return True
@@ -75,3 +84,26 @@ class MiniStack:
             "LAMBDA_WARM_TTL_SECONDS": "3600",
             "LOG_LEVEL": "INFO",
         }
+
+
+def rewind_streams(state: Path) -> None:
+    """Let every reader of a table's stream begin at the start, in the state that MiniStack reads when it starts.
+
+    It keeps how many records a reader has read, and not the records: after a restart the stream is empty, and the
+    reader would pass over as many new records as it had read before.
+
+    Raises
+    ------
+    LocalStackError
+        The state does not look as it does in the version of MiniStack that is locked.
+    """
+    if not state.exists():
+        return
+    saved = json.loads(state.read_text())
+    try:
+        positions = saved["payload"]["dynamodb_stream_positions"]["data"]
+    except (KeyError, TypeError) as error:
+        raise LocalStackError(f"{state} has no stream positions: is it of another MiniStack? make reset") from error
+    # 0, not nothing: a reader without a position that begins at LATEST would miss the first records.
+    saved["payload"]["dynamodb_stream_positions"]["data"] = dict.fromkeys(positions, 0)
+    write_private(state, json.dumps(saved))

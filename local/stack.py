@@ -7,6 +7,7 @@ from local.deploy import Deployment
 from local.ministack import MiniStack
 from local.orthanc import Orthanc
 from local.settings import ADMINISTRATOR, REGION, Pacs, Settings, say, write_private
+from scripts.worklist_files import refresh, studies_in
 
 
 class LocalStack:
@@ -31,10 +32,12 @@ class LocalStack:
         else:
             self.orthanc.start()
             say(f"Orthanc answers on port {self.settings.ports.orthanc_http}")
-        self.ministack.start()
+        is_fresh = self.ministack.start()
         say(f"MiniStack answers on port {self.settings.ports.api}")
         outputs = self.deployment.ensure(self.pacs)
         self.deployment.wait_until_healthy()
+        if is_fresh and not self.settings.external_pacs:
+            self._refresh_worklist_files(outputs)
         values = self.values(outputs)
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in values.items())
         write_private(self.settings.env_file, "".join(lines))
@@ -52,6 +55,16 @@ class LocalStack:
             shutil.rmtree(self.settings.state / name, ignore_errors=True)
         for name in ("env", "keys.json", "ports.json", "orthanc.log", "ministack.log"):
             (self.settings.state / name).unlink(missing_ok=True)
+
+    def _refresh_worklist_files(self, outputs: dict[str, str]) -> None:
+        """Bring Orthanc's worklist files in step with the table.
+
+        What the stream had not shown yet when MiniStack stopped is lost, and killed hard its tables are older than
+        the files.
+        """
+        in_table = studies_in(self.deployment.client("dynamodb"), outputs["WorkitemsTable"])
+        studies = {*in_table, *(file.stem for file in self.orthanc.worklists.glob("*.wl"))}
+        refresh(self.deployment.client("lambda"), outputs["WorklistFilesFunction"], sorted(studies))
 
     def values(self, outputs: dict[str, str]) -> dict[str, str]:
         """Give what scripts need to know, by the names of `ENV_FILE_NAMES`."""

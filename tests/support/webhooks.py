@@ -4,7 +4,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -35,6 +35,7 @@ class Receiver:
     pauses: dict[str, float] = field(default_factory=dict)
     deliveries: list[Delivery] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    answered: list[tuple[str, int]] = field(default_factory=list)
     port: int = 0
     _server: ThreadingHTTPServer | None = None
 
@@ -77,6 +78,7 @@ class Receiver:
                 self.refused.append(request.path)
             else:
                 self.deliveries.append(Delivery(request.path, headers, payload, body, time.monotonic()))
+        self.answered.append((request.path, status))
         request.send_response(status)
         request.send_header("Location", "http://169.254.169.254/latest/meta-data/")
         request.end_headers()
@@ -89,15 +91,6 @@ class Receiver:
             if delivery.path == path and delivery.body["data"].get("StudyInstanceUID") == study
         }
         return list(found.values())
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 90) -> Any:
-    """Wait until `what` is true and give it; fail with what it was last."""
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, f"not within {seconds} s, but {found!r}"
-        time.sleep(0.1)
-    return found
 
 
 def point_webhooks(stack: Stack, urls: list[str], delays: str) -> None:

@@ -14,7 +14,8 @@ import requests
 
 from tests.support.exams import exam, feed, upload, upload_to_pacs
 from tests.support.stack import Stack
-from tests.support.webhooks import Receiver, wait_for
+from tests.support.waiting import wait_for
+from tests.support.webhooks import Receiver
 
 ROOT = Path(__file__).parents[3]
 SOAK = os.environ.get("SOAK") == "1"

@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.exams import exam, upload
 from tests.support.stack import Stack
-from tests.support.webhooks import Receiver, receiving, wait_for
+from tests.support.waiting import wait_for
+from tests.support.webhooks import Receiver, receiving
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,7 +9,7 @@ import jsonschema
 from local.events import follow, line
 from tests.support.exams import exam, feed, new_uid, upload
 from tests.support.stack import Stack
-from tests.support.webhooks import wait_for
+from tests.support.waiting import wait_for
 
 SCHEMAS = Path(__file__).parents[3] / "schemas/events/v1"
 FILES = {"Exam Uploaded": "exam-uploaded", "Exam Rejected": "exam-rejected", "Workitem": "workitem", "OTP": "otp"}
