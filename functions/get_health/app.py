@@ -6,20 +6,21 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, create_app, serve
-from dicom_service.health import HealthSettings, check_all
+from dicom_service.health import Health, HealthSettings, check_all
 from dicom_service.settings import PacsSettings, load
 
 app = create_app()
 
 
 @cache
-def settings() -> tuple[HealthSettings, PacsSettings]:
-    return load(HealthSettings), load(PacsSettings)
+def health() -> Health:
+    settings, pacs = load(HealthSettings), load(PacsSettings)
+    return Health(lambda: check_all(settings, pacs))
 
 
 @app.get("/health")
 def get_health() -> Response[Any]:
-    report = check_all(*settings())
+    report = health().report()
     return answer(report, 200 if report["status"] == "up" else 503)
 
 

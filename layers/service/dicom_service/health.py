@@ -1,5 +1,6 @@
 """Tells whether what the service stands on answers: the PACS and the tables."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ logger = log.get_logger()
 
 # Whoever asks wants to know now: a PACS that takes longer is as good as down.
 PATIENCE = 5.0
+# Seconds. The route is open to all: without this, anybody could load the PACS through it.
+CACHED_FOR = 5.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,32 @@ class HealthSettings:
 
     uids_table: str = setting("UIDS_TABLE")
     exams_table: str = setting("EXAMS_TABLE")
+
+
+class Health:
+    """The report, asked anew at most every few seconds by each function instance.
+
+    Parameters
+    ----------
+    check
+        Asks everything.
+    clock
+        Seconds that never go back.
+    """
+
+    def __init__(self, check: Callable[[], dict[str, Any]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._check = check
+        self._clock = clock
+        self._report: dict[str, Any] = {}
+        self._expires = float("-inf")
+
+    def report(self) -> dict[str, Any]:
+        """Return the last report while it is fresh, good or bad, else a new one."""
+        if self._clock() >= self._expires:
+            self._report = self._check()
+            # Counted from the end of the check: one that waits for a PACS that is down takes as long as it is kept.
+            self._expires = self._clock() + CACHED_FOR
+        return self._report
 
 
 def check_all(settings: HealthSettings, pacs: PacsSettings) -> dict[str, Any]:
