@@ -1,9 +1,15 @@
 """Nothing is open that is not meant to be: every route of the contract, with every wrong credential."""
 
-import pytest
+import hashlib
+import json
+import os
+import secrets
+from collections import Counter
 
 from tests.support.stack import Stack
 
+SOAK = os.environ.get("SOAK") == "1"
+CALLBACK = "/new-exam-callback"
 OPEN = {("get", "/health"), ("get", "/openapi.json"), ("get", "/docs"), ("post", "/otps/redeem")}
 
 
@@ -19,36 +25,75 @@ def example(path: str) -> str:
     return path.replace("{", "1.2.").replace("}", "") if "{" in path else path
 
 
-@pytest.mark.parametrize(
-    "key", [None, "", "wrong", "dsk_" + "A" * 43, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9."], ids=range(5)
-)
-def test_every_route_refuses_who_is_unknown(stack: Stack, key: str | None) -> None:
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    for method, path in routes(stack):
-        given = stack.request(method.upper(), example(path), key=None, headers=headers)
-        assert given.status_code == 401, (method, path)
-        assert given.headers["Content-Type"] == "application/problem+json"
+KEYS = [None, "", "wrong", "dsk_" + "A" * 43, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9."]
+
+
+def test_every_route_refuses_who_is_unknown(stack: Stack) -> None:
+    """A refused call costs a cold start of the authorizer here, so each route gets one key in turn; SOAK=1: all."""
+    secured = routes(stack)
+    assert len(secured) >= 20
+    tried = Counter[str | None]()
+    for number, (method, path) in enumerate(secured):
+        for key in KEYS if SOAK else [KEYS[number % len(KEYS)]]:
+            headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+            given = stack.request(method.upper(), example(path), key=None, headers=headers)
+            assert given.status_code == 401, (method, path, key)
+            assert given.headers["Content-Type"] == "application/problem+json"
+            tried[key] += 1
+    assert set(tried) == set(KEYS)
 
 
 def test_the_callback_key_reaches_the_callback_alone(stack: Stack) -> None:
+    refused = 0
     for method, path in routes(stack):
-        given = stack.request(method.upper(), example(path), key=stack.callback_key)
-        if path == "/new-exam-callback":
-            assert given.status_code not in (401, 403)
-        else:
+        if path != CALLBACK:
+            given = stack.request(method.upper(), example(path), key=stack.callback_key)
             assert given.status_code == 403, (method, path)
+            refused += 1
+    assert refused >= 20
+    # an empty body is refused by the function, so the key has passed
+    given = stack.request("POST", CALLBACK, key=stack.callback_key)
+    assert given.status_code == 400
 
 
 def test_the_service_key_does_not_reach_the_callback(stack: Stack) -> None:
-    for method, path in routes(stack):
-        if path == "/new-exam-callback":
-            assert stack.request(method.upper(), path).status_code == 403
+    assert ("post", CALLBACK) in routes(stack)
+    assert stack.request("POST", CALLBACK).status_code == 403
+
+
+def test_the_secret_holds_hashes_only(stack: Stack) -> None:
+    secret = stack.client("secretsmanager").get_secret_value(SecretId=stack.outputs["ServiceKeysSecret"])
+    assert stack.service_key not in secret["SecretString"]
+    assert hashlib.sha256(stack.service_key.encode()).hexdigest() in secret["SecretString"]
 
 
 def test_a_key_that_is_withdrawn_is_refused_by_a_new_authorizer(stack: Stack) -> None:
-    """The secret holds hashes only: the key itself is nowhere in it."""
-    secret = stack.client("secretsmanager").get_secret_value(SecretId=stack.outputs["ServiceKeysSecret"])
-    assert stack.service_key not in secret["SecretString"]
+    # GIVEN a second key that is let in
+    manager, secret = stack.client("secretsmanager"), stack.outputs["ServiceKeysSecret"]
+    before = manager.get_secret_value(SecretId=secret)["SecretString"]
+    other = f"dsk_{secrets.token_urlsafe(32)}"
+    entry = {"name": "withdrawn", "role": "service", "sha256": hashlib.sha256(other.encode()).hexdigest()}
+    keys = [*json.loads(before)["keys"], entry]
+    manager.put_secret_value(SecretId=secret, SecretString=json.dumps({"keys": keys}))
+    try:
+        renew_authorizer(stack)
+        assert stack.request("GET", "/uid", key=other).status_code == 200
+    finally:
+        # WHEN it is withdrawn
+        manager.put_secret_value(SecretId=secret, SecretString=before)
+        renew_authorizer(stack)
+    # THEN it is refused, and the key beside it is not
+    assert stack.request("GET", "/uid", key=other).status_code == 401
+    assert stack.request("GET", "/uid").status_code == 200
+
+
+def renew_authorizer(stack: Stack) -> None:
+    """Have the authorizer start anew, without the keys that it remembers for a minute."""
+    functions = stack.client("lambda")
+    pages = functions.get_paginator("list_functions").paginate()
+    [found] = [one for page in pages for one in page["Functions"] if "AuthorizeFunction" in one["FunctionName"]]
+    variables = found["Environment"]["Variables"] | {"RENEWED": secrets.token_hex(4)}
+    functions.update_function_configuration(FunctionName=found["FunctionName"], Environment={"Variables": variables})
 
 
 def test_the_docs_page_is_html_and_carries_its_policy(stack: Stack) -> None:
