@@ -48,6 +48,13 @@ class FaultyProxy:
         Name and password without which every request is answered 401.
     port
         Where it listens; 0 for a free one.
+
+    Attributes
+    ----------
+    lacks
+        Statuses that requests for certain ends of a path are answered with, such as ``{"metadata": 501}``.
+    asked
+        How often each last part of a path was asked for.
     """
 
     def __init__(self, target: str, *, stall: float = 1.5, basic: tuple[str, str] | None = None, port: int = 0) -> None:
@@ -55,6 +62,8 @@ class FaultyProxy:
         self.stall = stall
         self.credentials = "Basic " + base64.b64encode(":".join(basic).encode()).decode() if basic else None
         self.faults: deque[str] = deque()
+        self.lacks: dict[str, int] = {}
+        self.asked: Counter[str] = Counter()
         self.met: Counter[str] = Counter()
         self.lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"proxy": self})
@@ -96,7 +105,14 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        if self._may_pass():
+        if not self._may_pass():
+            return
+        last = self.path.partition("?")[0].rpartition("/")[2]
+        with self.proxy.lock:
+            self.proxy.asked[last] += 1
+        if last in self.proxy.lacks:
+            self._answer(self.proxy.lacks[last], b"", {})
+        else:
             self._forward(b"")
 
     def do_POST(self) -> None:

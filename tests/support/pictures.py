@@ -14,6 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 
+from dicom_service.part10 import DEFLATED, BytesSource, read_header
+
 Array = NDArray[Any]
 
 
@@ -147,3 +149,13 @@ def reference_of(path: Path) -> Image.Image | None:
             return reference_picture(read(path))
         except (InvalidDicomError, AttributeError, ValueError, RuntimeError):
             return None
+
+
+def with_own_uid(data: bytes, number: int) -> tuple[bytes, str]:
+    """The file under a SOPInstanceUID of its own: several samples share one, and a PACS keeps the first."""
+    header = read_header(BytesSource(data))
+    uid = header.sop_instance_uid
+    own = f"{uid[:-4]}{number + 1000}"
+    if len(uid) < 20 or header.transfer_syntax_uid == DEFLATED:
+        return data, uid
+    return data.replace(uid.encode(), own.encode()), own

@@ -9,22 +9,11 @@ from PIL import Image
 
 from dicom_service.element_walk import NotDicom
 from dicom_service.part10 import BytesSource, read_header
-from tests.support.pictures import JPEG_TOLERANCE, mean_difference, reference_of, sample_files, scaled
+from tests.support.pictures import JPEG_TOLERANCE, mean_difference, reference_of, sample_files, scaled, with_own_uid
 from tests.support.stack import Stack
 
 SIZE = 256
 LARGEST_BODY = 4_500_000
-DEFLATED = "1.2.840.10008.1.2.1.99"
-
-
-def with_own_uid(data: bytes, number: int) -> tuple[bytes, str]:
-    """The file under a SOPInstanceUID of its own: several samples share one, and a PACS keeps the first."""
-    header = read_header(BytesSource(data))
-    uid = header.sop_instance_uid
-    own = f"{uid[:-4]}{number + 1000}"
-    if len(uid) < 20 or header.transfer_syntax_uid == DEFLATED:
-        return data, uid
-    return data.replace(uid.encode(), own.encode()), own
 
 
 def bring_in(stack: Stack, data: bytes) -> bool:

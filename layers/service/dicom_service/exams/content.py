@@ -1,27 +1,16 @@
 """What the PACS holds of an exam, as far as an announcement tells: ids, modalities, counts, and a digest of them."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dicom_service.exams.counts import Result, pages, text
 from dicom_service.pacs import pacs_errors
 
 _PAGE = 1000
 _PATIENT_ID, _ACCESSION_NUMBER = "00100020", "00080050"
 _SERIES_UID, _MODALITY, _SERIES_INSTANCES = "0020000E", "00080060", "00201209"
-
-
-class Result(Protocol):
-    """A page of a search."""
-
-    @property
-    def datasets(self) -> list[dict[str, Any]]:
-        """Rows in the DICOM JSON Model."""
-
-    @property
-    def more(self) -> bool:
-        """Whether there are rows behind these."""
 
 
 class Searches(Protocol):
@@ -93,23 +82,6 @@ def read_content(pacs: Searches, study_uid: str) -> Content | None:
         instances=sum(counts.values()),
         digest=hashlib.sha256("\n".join(f"{uid}:{counts[uid]}" for uid in sorted(counts)).encode()).hexdigest(),
     )
-
-
-def pages(search: Callable[[int], Result]) -> Iterator[dict[str, Any]]:
-    """Give the rows of a search page after page; `search` takes the offset."""
-    offset = 0
-    while True:
-        page = search(offset)
-        yield from page.datasets
-        offset += len(page.datasets)
-        if not page.more or not page.datasets:
-            return
-
-
-def text(row: Mapping[str, Any], tag: str) -> str:
-    """Give the first value of an element as text; empty when it has none."""
-    values = row.get(tag, {}).get("Value") or [""]
-    return str(values[0] if values[0] is not None else "").strip()
 
 
 def _series(pacs: Searches, study_uid: str, offset: int) -> Result:

@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from dicom_service.edge import answer, base_url
 from dicom_service.errors import NotFound
+from dicom_service.exams.counts import complete_series, complete_studies
 from dicom_service.exams.links import with_own_links
 from dicom_service.exams.simple import simplify
 from dicom_service.pacs import pacs_errors
@@ -65,13 +66,15 @@ def search_studies(client: DicomwebClient, filters: Mapping[str, str], page: Pag
         The PACS cannot be asked.
     """
     with pacs_errors():
-        return client.search_for_studies(
+        found = client.search_for_studies(
             filters,
             limit=page.limit,
             offset=page.offset,
             fuzzy="PatientName" in filters,
             includefields=STUDY_FIELDS,
         )
+    complete_studies(client, found.datasets)
+    return found
 
 
 def search_series(client: DicomwebClient, study_uid: str, page: Page) -> SearchResult:
@@ -89,6 +92,7 @@ def search_series(client: DicomwebClient, study_uid: str, page: Page) -> SearchR
     # An exam has at least one series: none on the first page means there is no such exam.
     if not found.datasets and page.offset == 0:
         raise NotFound(_NO_STUDY)
+    complete_series(client, study_uid, found.datasets)
     return found
 
 

@@ -10,7 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dicom_service import aws
 from dicom_service.errors import Unavailable
 from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
-from dicom_service.exams.content import Result, Searches, pages, text
+from dicom_service.exams.content import Searches
+from dicom_service.exams.counts import Result, pages, text
 from dicom_service.exams.registry import STUDY
 from dicom_service.pacs import pacs_errors
 from dicom_service.settings import setting
