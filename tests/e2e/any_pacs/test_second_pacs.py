@@ -10,7 +10,7 @@ from dicom_service.part10 import BytesSource, read_header
 from tests.support.exams import feed
 from tests.support.pictures import JPEG_TOLERANCE, mean_difference, reference_of, sample, scaled
 from tests.support.stack import Stack
-from tests.support.webhooks import wait_for
+from tests.support.waiting import wait_for
 
 # One stack for them all: the process that gets the group starts it.
 pytestmark = pytest.mark.xdist_group("second-pacs")
