@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import requests
 
+from tests.support.damaged_zips import DAMAGES
 from tests.support.stack import Stack
 from tests.support.upload_files import ROOT, dicom, fragments, zipped
+from tests.support.uploads import filed
 
 MIB = 1024 * 1024
+SOME_DAMAGES = ("deflated, one byte", "BZIP2, one byte", "LZMA, properties that are none", "name that is not UTF-8")
 
 
 def new_study() -> str:
@@ -113,3 +116,47 @@ def test_a_compressed_file_of_200_fragments_comes_back_as_it_was(stack: Stack, w
         headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'},
     )
     assert content in answer.content
+
+
+def test_damaged_zips_end_and_hold_up_nobody(stack: Stack) -> None:
+    # GIVEN a damaged ZIP of each kind of packing and a good file in one upload
+    studies = {name: f"{new_study()}.{place}" for place, name in enumerate(SOME_DAMAGES)}
+    good = new_study()
+    contents = {name: DAMAGES[name](study) for name, study in studies.items()} | {"good": dicom(1, study=good)}
+
+    progress = upload(stack, contents)
+
+    # THEN the upload has ended, each says what it is, and what is good is stored
+    assert progress["state"] == "completed"
+    assert [file.get("reasons") for file in progress["files"]] == [{"ZIP_DAMAGED": 1}] * len(studies) + [None]
+    assert [in_pacs(stack, study) for study in [*studies.values(), good]] == [1] * (len(studies) + 1)
+
+
+def test_a_form_used_again_leaves_nothing_and_odd_keys_go_away(stack: Stack) -> None:
+    # GIVEN a completed file, and its form used again with the same bytes
+    study, s3 = new_study(), stack.client("s3")
+    content = dicom(1, study=study)
+    opened = stack.request("POST", "/uploads", json={"files": [{"name": "a", "size": len(content)}]}).json()
+    form = opened["files"][0]
+    for _ in range(2):
+        sent = requests.post(form["url"], data=form["fields"], files={"file": content}, timeout=60)
+        assert sent.status_code == 204
+        progress = finished(stack, opened["uploadId"])
+
+    # AND a dropped key with control characters
+    key = f"drop/{study}\x01\x1f.dcm"
+    s3.put_object(Bucket=stack.staging_bucket, Key=key, Body=dicom(2, study=study))
+
+    # THEN the copy is counted, nothing has changed, and nothing is left but the report
+    for _ in range(120):
+        progress = stack.request("GET", f"/uploads/{opened['uploadId']}").json()
+        left = s3.list_objects_v2(Bucket=stack.staging_bucket, Prefix="uploads/" + opened["uploadId"])["KeyCount"]
+        reports = s3.list_objects_v2(Bucket=stack.staging_bucket, Prefix=f"reports/{filed(key)}")["KeyCount"]
+        if progress["files"][0].get("copies") and not left and reports:
+            break
+        time.sleep(0.5)
+    assert (progress["files"][0].get("copies"), left, reports) == (1, 0, 1)
+    assert progress["instances"] == 1
+    assert in_pacs(stack, study) == 2
+    with pytest.raises(s3.exceptions.ClientError):
+        s3.head_object(Bucket=stack.staging_bucket, Key=key)

@@ -18,6 +18,7 @@ import requests
 from scripts import upload_exam
 from tests.support.stack import Stack
 from tests.support.upload_files import ROOT, dicom, element, meta, text
+from tests.support.uploads import filed
 
 SOAK = bool(os.environ.get("SOAK"))
 FILES = 300 if SOAK else 40
@@ -167,11 +168,13 @@ def test_a_dropped_file_is_stored_and_reported(stack: Stack) -> None:
     for name, content in (("a b.dcm", dicom(2, study=study)), ("cd.zip", buffer.getvalue()), ("x.txt", b"text")):
         s3.put_object(Bucket=stack.staging_bucket, Key=f"drop/{study}/{name}", Body=content)
 
-    reports = {name: _report(stack, f"reports/drop/{study}/{name}.json") for name in ("a b.dcm", "cd.zip", "x.txt")}
+    reports = {
+        name: _report(stack, f"reports/{filed(f'drop/{study}/{name}')}.json") for name in ("a b.dcm", "cd.zip", "x.txt")
+    }
 
     assert [report["state"] for report in reports.values()] == ["stored", "stored", "rejected"]
     assert in_pacs(stack, study) == 2
-    head = s3.head_object(Bucket=stack.staging_bucket, Key=f"quarantine/drop/{study}/x.txt")
+    head = s3.head_object(Bucket=stack.staging_bucket, Key=f"quarantine/{filed(f'drop/{study}/x.txt')}")
     assert head["Metadata"]["reason"] == "NO_DICM"
 
 

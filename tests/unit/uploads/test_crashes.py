@@ -17,7 +17,7 @@ from dicom_service import aws
 from dicom_service.exams.registry import ExamRegistry
 from dicom_service.uploads.table import UploadsTable
 from tests.support.upload_files import dicom, uid, zipped
-from tests.support.uploads import BUCKET, World, cloud
+from tests.support.uploads import BUCKET, World, cloud, filed
 
 SOAK = bool(os.environ.get("SOAK"))
 
@@ -92,7 +92,7 @@ def problems(world: World, upload_id: str) -> list[str]:
         "done": upload["done"] == upload["files"],
         "session closed": not study.get("openSessions"),
         "rejected told once": sorted(told.values()) == [1, 1],
-        "quarantine": quarantined == ["drop/bad.dcm", f"uploads/{upload_id}/0003"],
+        "quarantine": quarantined == [filed("drop/bad.dcm"), f"uploads/{upload_id}/0003"],
         "report good": world.report("drop/good.dcm")["state"] == "stored",
         "report bad": world.report("drop/bad.dcm")["reason"] == "NO_DICM",
         "cleared away": world.keys("uploads/") == world.keys("drop/") == [],

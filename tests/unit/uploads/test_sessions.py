@@ -210,7 +210,7 @@ def test_an_abandoned_upload_ends_as_expired_and_leaves_nothing_behind(world: Wo
     world.expiry().run()
     assert world.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
     states = [(entry["state"], entry.get("reason")) for entry in world.progress(upload_id)["files"]]
-    assert states == [("stored", None), ("waiting", None), ("rejected", "EXPIRED"), ("rejected", "EXPIRED")]
+    assert states == [("stored", None), ("received", None), ("rejected", "EXPIRED"), ("rejected", "EXPIRED")]
 
     # WHEN the file that waited is stored, the upload has ended, and its exam is complete
     assert world.deliver(world.events("uploads/")) == []

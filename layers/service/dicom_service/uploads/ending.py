@@ -4,7 +4,7 @@ The order is what makes a crash harmless: the instance is in the PACS before the
 quarantine and the report is written before the file counts as finished, and the staged object goes last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class Ending:
         for start in range(0, len(ended), FINISHED_AT_ONCE):
             self._table.finish([self._finished(entry) for entry in ended[start : start + FINISHED_AT_ONCE]])
         if first.session:
-            self.close(first.session)
+            self.close(first.session, brought={study for entry in ended for study in _studies(entry.outcome)})
         self._shelf.remove((entry.staged, entry.version_id) for entry in ended)
 
     def repeat(self, staged: Staged, item: dict[str, Any]) -> None:
@@ -94,7 +94,10 @@ class Ending:
             self._shelf.quarantine(staged, staged.version_id, EXPIRED, item["detail"])
         if staged.session:
             self.close(staged.session)
-        self._shelf.remove([(staged, staged.version_id)])
+        removed = self._shelf.remove([(staged, staged.version_id)])
+        if removed and removed != [item.get("versionId")]:
+            # The form was used again: the copy changes nothing.
+            self._table.count(staged.tracked, "copies")
 
     def unknown(self, ended: Ended) -> None:
         """Put an object that no upload announced into quarantine.
@@ -107,8 +110,17 @@ class Ending:
         self._file_away(ended)
         self._shelf.remove([(ended.staged, ended.version_id)])
 
-    def close(self, upload_id: str) -> None:
+    def close(self, upload_id: str, *, brought: Collection[str] = (), overdue: bool = False) -> None:
         """End an upload whose files are all finished, and have its exams announced; an open one stays open.
+
+        Parameters
+        ----------
+        upload_id
+            The upload.
+        brought
+            Studies that have just come with it: should it have ended before, they are announced on their own.
+        overdue
+            End it although files are on their way: their exams are announced when they come.
 
         Raises
         ------
@@ -116,11 +128,17 @@ class Ending:
             A table or queue refuses; repeating the call is harmless.
         """
         upload = self._table.get(upload_id, UPLOAD)
-        if upload is None or upload["state"] != "open" or upload.get("done", 0) < upload["files"]:
+        if upload is None:
+            return
+        if upload["state"] != "open":
+            self._registry.complete_session(upload_id, brought)
+            return
+        unfinished = upload.get("done", 0) < upload["files"]
+        if unfinished and not overdue:
             return
         items = list(self._table.items(upload_id))
         self._registry.complete_session(upload_id, {study for study, _ in stored_instances(items)})
-        expired = any(item.get("reason") == EXPIRED for item in items)
+        expired = unfinished or any(item.get("reason") == EXPIRED for item in items)
         self._table.end(upload_id, "expired" if expired else "completed")
 
     def _file_away(self, entry: Ended) -> None:
@@ -150,6 +168,11 @@ class Ending:
         }
         told = {name: value for name, value in detail.items() if value is not None}
         return Finished(key, values, [self._outbox.entry(Event("Exam Rejected", told))])
+
+
+def _studies(outcome: Outcome) -> set[str]:
+    entries = [entry["studyInstanceUID"] for entry in outcome.entries or () if entry["state"] == "stored"]
+    return {*entries, *([outcome.arrived.study_instance_uid] if outcome.arrived else [])}
 
 
 def _source(staged: Staged) -> Any:

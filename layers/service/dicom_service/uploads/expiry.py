@@ -15,6 +15,8 @@ from dicom_service.uploads.table import FINISHED_AT_ONCE, Finished, UploadsTable
 logger = get_logger()
 
 _AT_ONCE = 8
+# A message that waits for the PACS comes back within 15 minutes, one whose worker died within 16.
+_SEEN_WITHIN = 2 * 960
 
 
 class Expiry:
@@ -54,7 +56,7 @@ class Expiry:
         files = [item for item in self._table.items(upload_id) if FILE_ID.fullmatch(item["file"])]
         waiting = [file for file in files if "finishedAt" not in file]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            # A file that is in the bucket has come in time: it waits for the PACS and keeps its upload open.
+            # A file that is in the bucket has come in time: it goes on, and what is lost is only what is not there.
             came = list(pool.map(self._came, waiting))
         lost = [file for file, has_come in zip(waiting, came, strict=True) if not has_come]
         for file in lost:
@@ -66,7 +68,10 @@ class Expiry:
         ]
         for start in range(0, len(finished), FINISHED_AT_ONCE):
             self._table.finish(finished[start : start + FINISHED_AT_ONCE])
-        self._ending.close(upload_id)
+        # What the PACS does not take, and a ZIP that is worked off, keep the upload open for as long as they are seen.
+        recent = self._table.now() - _SEEN_WITHIN
+        held = any(file.get("seenAt", 0) > recent for file, has_come in zip(waiting, came, strict=True) if has_come)
+        self._ending.close(upload_id, overdue=not held)
 
     def _came(self, file: dict[str, Any]) -> bool:
         return self._stage.has(_key(file))

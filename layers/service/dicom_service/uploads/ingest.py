@@ -4,20 +4,22 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from dicom_service.element_walk import NotDicom
 from dicom_service.errors import Unavailable
+from dicom_service.exams.registry import Arrived
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import read_header
 from dicom_service.uploads.archive import ArchiveRefused, looks_like_zip
-from dicom_service.uploads.ending import Ended, Ending
+from dicom_service.uploads.ending import Ending
+from dicom_service.uploads.jobs import Group, Job
 from dicom_service.uploads.outcome import Outcome, judged, not_dicom, rejected
 from dicom_service.uploads.outgoing import Outgoing, prepare
 from dicom_service.uploads.queue import IngestQueue
-from dicom_service.uploads.reasons import CHECKSUM_MISMATCH, OBJECT_MISSING, UNKNOWN_UPLOAD
+from dicom_service.uploads.reasons import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
 from dicom_service.uploads.s3source import ObjectMissing, S3Source, StagingTrouble
 from dicom_service.uploads.sender import Sender
 from dicom_service.uploads.settings import IngestSettings
@@ -32,57 +34,9 @@ logger = get_logger()
 
 # A ZIP's stretch must be finished within this many seconds, or the next invocation begins it.
 ZIP_MARGIN = 240
-# From this try on a file is sent alone: what it breaks then, it breaks for itself.
-ALONE_FROM = 2
+# A file that has met so many errors that nobody foresaw is given up.
+MOST_ERRORS = 5
 _READERS = 8
-
-
-@dataclass
-class Job:
-    """One staged object and the messages that brought it.
-
-    Parameters
-    ----------
-    staged
-        The object.
-    messages
-        One, unless it was delivered more than once in this batch.
-    sha256
-        Digest that its client announced.
-    refusals
-        How often the PACS refused it in a way that may pass.
-    failed, retry_after
-        Whether it is to be delivered again, and when the PACS wants that.
-    """
-
-    staged: Staged
-    messages: list[Message]
-    source: S3Source
-    sha256: str | None = None
-    refusals: int = 0
-    failed: bool = False
-    retry_after: int | None = None
-
-    @property
-    def attempts(self) -> int:
-        """How often it was tried, this time included."""
-        return max(message.attempts for message in self.messages)
-
-    def ended(self, outcome: Outcome) -> Ended:
-        """Give its end."""
-        return Ended(self.staged, self.source.version_id, outcome)
-
-
-@dataclass
-class _Group:
-    """Small files of one upload and study that may go in one request."""
-
-    jobs: list[Job] = field(default_factory=list)
-    outgoing: list[Outgoing] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        return sum(outgoing.size for outgoing in self.outgoing)
 
 
 class Ingest:
@@ -211,6 +165,8 @@ class _Run:
             self._settling.clear()
             self._finish({self._readers.submit(self._store_zip, job): [job]})
             self._finish(self._settling)
+        self._settling.clear()
+        self._finish({self._settler.submit(self._give_up, job): [job] for job in self._jobs if job.unforeseen})
 
     def _finish(self, running: dict[Future[None], list[Job]]) -> None:
         """Wait for steps; where one fails, its jobs are tried again and the others go on."""
@@ -223,11 +179,21 @@ class _Run:
             return False
         if not isinstance(error, Exception):
             raise error
-        tell = logger.warning if isinstance(error, Unavailable | StagingTrouble) else logger.error
-        tell("ingest is put off", extra=describe(error))
+        foreseen = isinstance(error, Unavailable | StagingTrouble)
+        (logger.warning if foreseen else logger.error)("ingest is put off", extra=describe(error))
         for job in jobs:
             job.failed = True
+            # Where several share a step, none of them is known to be the cause: they come again, each alone.
+            job.unforeseen = not foreseen and len(jobs) == 1
         return True
+
+    def _give_up(self, job: Job) -> None:
+        """Count an error that nobody foresaw; after some of them the file is told as such and holds up nobody."""
+        job.unforeseen = False
+        self._table.count(job.staged.tracked, "errors")
+        if job.errors + 1 >= MOST_ERRORS:
+            self._ending.settle([job.ended(rejected(INTERNAL_ERROR))])
+            job.failed = False
 
     def _sort_out(self, todo: list[Job]) -> None:
         """Collect the jobs that are still to be done; those finished before only repeat their last steps."""
@@ -242,13 +208,14 @@ class _Run:
             else:
                 known_of_it = item or {}
                 job.sha256, job.refusals = known_of_it.get("sha256"), known_of_it.get("refusals", 0)
+                job.errors = known_of_it.get("errors", 0)
                 todo.append(job)
         self._finish(steps)
 
     def _store_files(self, jobs: Sequence[Job]) -> list[Job]:
         """Store the single files; give the ZIPs that were among them."""
         loading = {self._readers.submit(self._load, job): job for job in jobs}
-        groups: dict[tuple[str | None, str], _Group] = {}
+        groups: dict[tuple[str | None, str], Group] = {}
         sending: dict[Future[None], list[Job]] = {}
         zips = []
         for future in as_completed(loading):
@@ -285,24 +252,24 @@ class _Run:
         except ObjectMissing:
             return rejected(OBJECT_MISSING)
 
-    def _add(self, groups: dict[tuple[str | None, str], _Group], job: Job, outgoing: Outgoing) -> list[_Group]:
+    def _add(self, groups: dict[tuple[str | None, str], Group], job: Job, outgoing: Outgoing) -> list[Group]:
         """Put a file into its group and give the groups that are full."""
-        if job.attempts >= ALONE_FROM:
-            return [_Group([job], [outgoing])]
+        if job.alone:
+            return [Group([job], [outgoing])]
         key = (job.staged.session, outgoing.header.study_instance_uid)
-        group = groups.setdefault(key, _Group())
+        group = groups.setdefault(key, Group())
         ready = []
         same = any(other.header.sop_instance_uid == outgoing.header.sop_instance_uid for other in group.outgoing)
         if group.jobs and (same or group.size + outgoing.size > self._settings.batch_bytes):
             ready.append(groups.pop(key))
-            group = groups.setdefault(key, _Group())
+            group = groups.setdefault(key, Group())
         group.jobs.append(job)
         group.outgoing.append(outgoing)
         if len(group.jobs) >= self._settings.batch_parts:
             ready.append(groups.pop(key))
         return ready
 
-    def _send(self, group: _Group) -> None:
+    def _send(self, group: Group) -> None:
         verdicts = self._sender.send(group.outgoing)
         jobs, outcomes = [], []
         for job, outgoing, verdict in zip(group.jobs, group.outgoing, verdicts, strict=True):
@@ -319,8 +286,11 @@ class _Run:
         for job, outcome in zip(jobs, outcomes, strict=True):
             # Until it is noted: should that fail, the job is tried again.
             job.failed = True
-            self._to_settle.put((job, outcome))
-        self._settling[self._settler.submit(self._settle_all)] = list(jobs)
+            if job.alone:
+                self._settling[self._settler.submit(self._settle_these, [(job, outcome)])] = [job]
+            else:
+                self._to_settle.put((job, outcome))
+        self._settling[self._settler.submit(self._settle_all)] = [job for job in jobs if not job.alone]
 
     def _settle_all(self) -> None:
         """Note everything that has come together meanwhile, with few writes."""
@@ -329,11 +299,12 @@ class _Run:
             job, outcome = self._to_settle.get()
             by_session.setdefault(job.staged.session, []).append((job, outcome))
         for settled in by_session.values():
-            self._ending.settle(
-                [job.ended(outcome) for job, outcome in settled if not self._ended_before(job, outcome)]
-            )
-            for job, _ in settled:
-                job.failed = False
+            self._settle_these(settled)
+
+    def _settle_these(self, settled: Sequence[tuple[Job, Outcome]]) -> None:
+        self._ending.settle([job.ended(outcome) for job, outcome in settled if not self._ended_before(job, outcome)])
+        for job, _ in settled:
+            job.failed = False
 
     def _ended_before(self, job: Job, outcome: Outcome) -> bool:
         """Whether an object is gone because another invocation has just brought it to its end."""
@@ -349,23 +320,18 @@ class _Run:
 
     def _note_waiting(self, job: Job, refused: bool) -> None:
         if refused:
-            self._table.refused(job.staged.tracked)
+            self._table.count(job.staged.tracked, "refusals")
         if job.staged.session:
             self._table.received(job.staged.tracked)
 
     def _store_zip(self, job: Job) -> None:
-        session, source = job.staged.session, job.staged.source
         zips = ZipIngest(self._settings, self._table, self._sender, self._senders)
-        if session:
-            self._table.received(job.staged.tracked)
         try:
             outcome = zips.run(
                 job.staged.tracked,
                 job.source,
                 job.refusals,
-                lambda arrived: (
-                    self._ingest._register.record(arrived, source=source, session=session) if arrived else 0  # type: ignore[arg-type]
-                ),
+                lambda arrived: self._record(job, arrived),
                 lambda: self._ends_at - self._ingest._clock() > ZIP_MARGIN,
             )
         except ArchiveRefused as error:
@@ -380,6 +346,13 @@ class _Run:
             job.failed = not all(self._ingest._queue.hand_on(message) for message in job.messages[:1])
             return
         self._settle([job], [outcome])
+
+    def _record(self, job: Job, arrived: Sequence[Arrived]) -> int:
+        """Register what a stretch of a ZIP brought; that it goes on keeps its upload open."""
+        session, source = job.staged.session, job.staged.source
+        if session:
+            self._table.received(job.staged.tracked)
+        return self._ingest._register.record(arrived, source=source, session=session) if arrived else 0  # type: ignore[arg-type]
 
 
 def _matches(source: S3Source, sha256: str) -> bool:

@@ -141,6 +141,20 @@ class Stage:
             raise Unavailable(_BUSY) from error
         return True
 
+    def staged(self, prefix: str) -> set[str]:
+        """Return the keys under a prefix, up to a thousand.
+
+        Raises
+        ------
+        Unavailable
+            S3 refuses.
+        """
+        try:
+            listed = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable(_BUSY) from error
+        return {entry["Key"] for entry in listed.get("Contents", [])}
+
     def report_url(self, key: str) -> str:
         """Give a URL from which the report can be read for ten minutes."""
         return self._client.generate_presigned_url(

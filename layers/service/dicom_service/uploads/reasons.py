@@ -11,6 +11,7 @@ UNKNOWN_UPLOAD = "UNKNOWN_UPLOAD"
 EXPIRED = "EXPIRED"
 NO_INSTANCES = "NO_INSTANCES"
 PARTLY_STORED = "PARTLY_STORED"
+INTERNAL_ERROR = "INTERNAL_ERROR"
 PACS_REFUSED = "PACS_REFUSED"
 PACS_ERROR = "PACS_ERROR"
 
@@ -20,6 +21,7 @@ DETAILS = {
     UNKNOWN_UPLOAD: "No upload that is known announced this object.",
     EXPIRED: "The file did not arrive before the upload expired.",
     NO_INSTANCES: "The ZIP holds no DICOM instance.",
+    INTERNAL_ERROR: "The service failed at this file again and again; it lies in quarantine.",
     PARTLY_STORED: "Some instances of the ZIP were not stored.",
 }
 

@@ -221,6 +221,13 @@ class Uploads:
         if upload is None:
             raise NotFound("There is no such upload.", code="NO_SUCH_UPLOAD")
         files = [item for item in items if FILE_ID.fullmatch(item["file"])]
+        if any(file["state"] == "waiting" for file in files):
+            # It is in the bucket before anybody has noted it, and for long where a worker died with it.
+            come = self._stage.staged(f"{UPLOADS_PREFIX}{upload_id}/")
+            here = {
+                file["file"] for file in files if file["state"] == "waiting" and _key(upload_id, file["file"]) in come
+            }
+            files = [{**file, "state": "received"} if file["file"] in here else file for file in files]
         stored = stored_instances(items)
         studies = Counter(study for study, _ in stored)
         return {
@@ -236,7 +243,16 @@ class Uploads:
 
     def _file(self, upload_id: str, file: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         answer = {"fileId": file["file"], "name": file["name"], "size": file["size"], "state": file["state"]}
-        told = ("reason", "detail", "failureReason", "studyInstanceUID", "sopInstanceUID", "entries", "reasons")
+        told = (
+            "reason",
+            "detail",
+            "failureReason",
+            "studyInstanceUID",
+            "sopInstanceUID",
+            "entries",
+            "reasons",
+            "copies",
+        )
         answer |= {name: file[name] for name in told if name in file}
         answer["instances"] = file.get("instances", 0)
         if "finishedAt" in file and "entries" in file:
@@ -271,7 +287,9 @@ def _entries_of(items: Sequence[Mapping[str, Any]], file_id: str) -> list[dict[s
 def _state(upload: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> str:
     if any(file.get("reason") == "EXPIRED" for file in files):
         return "expired"
-    return "completed" if all("finishedAt" in file for file in files) else "open"
+    if all("finishedAt" in file for file in files):
+        return "completed"
+    return str(upload["state"])
 
 
 def _key(upload_id: str, file_id: str) -> str:

@@ -33,7 +33,7 @@ class Shelf:
         self._client = client
 
     def report(self, staged: Staged, report: Mapping[str, Any]) -> None:
-        """Write the report of an object to ``reports/<key>.json``.
+        """Write the report of an object to ``reports/<where it is filed>.json``.
 
         Raises
         ------
@@ -45,7 +45,7 @@ class Shelf:
         try:
             self._client.put_object(
                 Bucket=staged.bucket,
-                Key=f"{REPORTS_PREFIX}{staged.key}.json",
+                Key=f"{REPORTS_PREFIX}{staged.filed}.json",
                 Body=body,
                 ContentType="application/json",
             )
@@ -53,7 +53,7 @@ class Shelf:
             raise Unavailable(_BUSY) from error
 
     def quarantine(self, staged: Staged, version_id: str | None, reason: str, detail: str) -> None:
-        """Copy an object to ``quarantine/<key>`` with the reason in its metadata; one that is gone is passed over.
+        """Copy an object to ``quarantine/`` with the reason in its metadata; one that is gone is passed over.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Shelf:
         source: Any = {"Bucket": staged.bucket, "Key": staged.key}
         if version_id:
             source["VersionId"] = version_id
-        where: Any = {"Bucket": staged.bucket, "Key": f"{QUARANTINE_PREFIX}{staged.key}", "CopySource": source}
+        where: Any = {"Bucket": staged.bucket, "Key": f"{QUARANTINE_PREFIX}{staged.filed}", "CopySource": source}
         how: Any = {
             "CopySourceIfMatch": f'"{staged.etag}"',
             "MetadataDirective": "REPLACE",
@@ -82,8 +82,8 @@ class Shelf:
         except BotoCoreError as error:
             raise Unavailable(_BUSY) from error
 
-    def remove(self, objects: Iterable[tuple[Staged, str | None]]) -> None:
-        """Delete exactly these versions: what was put under a key since then stays.
+    def remove(self, objects: Iterable[tuple[Staged, str | None]]) -> list[str]:
+        """Delete exactly these versions, and return them: what was put under a key since then stays.
 
         Raises
         ------
@@ -91,13 +91,27 @@ class Shelf:
             S3 refuses some of them.
         """
         by_bucket: dict[str, list[Any]] = {}
+        removed = []
         for staged, known in objects:
             version_id = known or find_version(self._client, staged)
-            if version_id:
+            if not version_id:
+                continue
+            removed.append(version_id)
+            if staged.key.isprintable():
                 by_bucket.setdefault(staged.bucket, []).append({"Key": staged.key, "VersionId": version_id})
+            else:
+                # XML, in which several are deleted at once, has no control characters.
+                self._delete_one(staged, version_id)
         for bucket, keys in by_bucket.items():
             for start in range(0, len(keys), _AT_ONCE):
                 self._delete(bucket, keys[start : start + _AT_ONCE])
+        return removed
+
+    def _delete_one(self, staged: Staged, version_id: str) -> None:
+        try:
+            self._client.delete_object(Bucket=staged.bucket, Key=staged.key, VersionId=version_id)
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable(_BUSY) from error
 
     def _delete(self, bucket: str, keys: list[Any]) -> None:
         try:

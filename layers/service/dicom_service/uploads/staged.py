@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dicom_service.uploads.settings import DROP_PREFIX, UPLOADS_PREFIX
+
+_ANNOUNCED = re.compile(rf"{UPLOADS_PREFIX}([0-9a-f]{{32}})/([0-9]{{4}})")
 
 
 class NotAnEvent(Exception):
@@ -42,19 +45,35 @@ class Staged:
 
     @property
     def session(self) -> str | None:
-        """Give the upload that it belongs to."""
-        return self.tracked[0] if self.source == "upload" else None
+        """Return the upload that it belongs to; None where it was dropped, or put where no upload puts anything."""
+        announced = _ANNOUNCED.fullmatch(self.key)
+        return announced[1] if announced else None
 
     @property
     def tracked(self) -> tuple[str, str]:
-        """Give its key in the Uploads table: (uploadId, file).
+        """Return its key in the Uploads table: (uploadId, file).
 
         A dropped object has no upload: its key, hashed since a name may be a patient's, and its version stand in.
         """
-        if self.source == "upload":
-            upload_id, _, file_id = self.key.removeprefix(UPLOADS_PREFIX).partition("/")
-            return upload_id, file_id
-        return f"drop-{hashlib.sha256(self.key.encode()).hexdigest()}", self.version_id or self.etag
+        announced = _ANNOUNCED.fullmatch(self.key)
+        if announced:
+            return announced[1], announced[2]
+        return f"{self.source}-{self._digest}", self.version_id or self.etag
+
+    @property
+    def filed(self) -> str:
+        """Return where its report and its copy in quarantine lie.
+
+        Keys are seen in listings and logs, so no name is in them: ``drop/`` and the SHA-256 of the key, which who
+        dropped it can compute, or ``uploads/`` and the ids.
+        """
+        if self.session:
+            return self.key
+        return f"{DROP_PREFIX if self.source == 'drop' else UPLOADS_PREFIX}{self._digest}"
+
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(self.key.encode()).hexdigest()
 
     @property
     def ignored(self) -> bool:

@@ -176,17 +176,18 @@ class UploadsTable:
             more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def received(self, key: Key) -> None:
-        """Note that a file has arrived and waits for the PACS; what is finished stays as it is.
+        """Note that a file has arrived and waits for the PACS, or is worked on; what is finished stays as it is.
 
         Raises
         ------
         Unavailable
             The table refuses.
         """
-        self._update(key, "SET #state = :received", "#state = :waiting", received="received", waiting="waiting")
+        condition = "attribute_exists(uploadId) AND attribute_not_exists(finishedAt)"
+        self._update(key, "SET #state = :received, seenAt = :now", condition, received="received", now=self.now())
 
-    def refused(self, key: Key) -> None:
-        """Count that the PACS refused a file that it may yet take.
+    def count(self, key: Key, what: str) -> None:
+        """Count that the PACS refused a file that it may yet take (``refusals``), an error, or a copy that came later.
 
         Raises
         ------
@@ -196,8 +197,8 @@ class UploadsTable:
         self._call(
             "update_item",
             Key=_key(key),
-            UpdateExpression="SET #ttl = :ttl ADD refusals :one",
-            ExpressionAttributeNames={"#ttl": "ttl"},
+            UpdateExpression="SET #ttl = :ttl ADD #what :one",
+            ExpressionAttributeNames={"#ttl": "ttl", "#what": what},
             ExpressionAttributeValues=aws.to_item({":ttl": self.now() + self._keep, ":one": 1}),
         )
 
