@@ -8,10 +8,10 @@ REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
 REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests --prune urllib3
 REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
-.PHONY: help up down reset events bootstrap test bench check lint lock lock-check soak
+.PHONY: help up down reset events bootstrap test bench check conformance lint lock lock-check soak
 
 help: ## show this
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: bootstrap ## start the service here, in front of Orthanc or PACS_URL
 	@python -m local up
@@ -40,6 +40,9 @@ bench: bootstrap ## what the service costs, against what it stands in front of
 
 soak: bootstrap ## the attacks and faults at their full counts; takes long
 	SOAK=1 pytest -s tests/unit/uploads/test_crashes.py tests/integration/uploads tests/integration/pacs tests/e2e
+
+conformance: bootstrap ## what works with the PACS at PACS_URL (docs/pacs.md); reads only, unless STORE=1
+	@python -m tests.conformance $(if $(STORE),--store) $(if $(STUDY),--study $(STUDY))
 
 check: lint lock-check ## all checks that run nothing
 
