@@ -1,7 +1,7 @@
 """POST /exams: DICOM files of up to 4.5 MB in all go to the PACS at once."""
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import Response
 
@@ -13,7 +13,9 @@ from dicom_service.exams.request_files import read_files
 from dicom_service.exams.store import StoreSettings, store_files
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings, load
-from dicomweb.client import DicomwebClient
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 # API Gateway hands the body over in base64 and Lambda takes 6 MB of that.
 LARGEST_BODY = 4_500_000
@@ -22,7 +24,7 @@ app = create_app()
 
 
 @cache
-def client() -> DicomwebClient:
+def client() -> "DicomwebClient":
     return connect(load(PacsSettings))
 
 

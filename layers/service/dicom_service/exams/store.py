@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dicom_service.element_walk import MAX_DEPTH, NotDicom
 from dicom_service.errors import Conflict, UnprocessableContent
@@ -11,8 +11,10 @@ from dicom_service.exams.request_files import UploadedFile
 from dicom_service.pacs import pacs_errors
 from dicom_service.part10 import PREAMBLE_LENGTH, BytesSource, Header, read_header
 from dicom_service.settings import setting
-from dicomweb.client import DicomwebClient
-from dicomweb.stow import StorePart
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
+    from dicomweb.stow import StorePart
 
 _ZEROED = bytes(PREAMBLE_LENGTH)
 
@@ -48,7 +50,7 @@ class Stored:
 
 
 def store_files(
-    files: Sequence[UploadedFile], client: DicomwebClient, registry: Registry, *, max_depth: int = MAX_DEPTH
+    files: Sequence[UploadedFile], client: "DicomwebClient", registry: Registry, *, max_depth: int = MAX_DEPTH
 ) -> Stored:
     """Store DICOM files in the PACS and remember what arrived.
 
@@ -99,7 +101,9 @@ def _read_headers(files: Sequence[UploadedFile], max_depth: int) -> list[Header]
     return headers
 
 
-def _part(header: Header, file: UploadedFile) -> StorePart:
+def _part(header: Header, file: UploadedFile) -> "StorePart":
+    from dicomweb.stow import StorePart
+
     def content() -> Iterator[bytes]:
         # The preamble may hold an executable (CVE-2019-11687); nobody needs it, so it does not reach the PACS.
         yield _ZEROED

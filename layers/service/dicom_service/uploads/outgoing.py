@@ -4,11 +4,14 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dicom_service.element_walk import NotDicom
 from dicom_service.part10 import PREAMBLE_LENGTH, Header
 from dicom_service.uploads.s3source import ObjectMissing, StagingTrouble
-from dicomweb.client import StorePart
+
+if TYPE_CHECKING:
+    from dicomweb.client import StorePart
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -36,8 +39,10 @@ class Outgoing:
     size: int
     stream: Stream
 
-    def part(self) -> StorePart:
+    def part(self) -> "StorePart":
         """Give it as part of a STOW-RS request (PS3.18 §10.5)."""
+        from dicomweb.client import StorePart
+
         return StorePart(
             sop_class_uid=self.header.sop_class_uid,
             sop_instance_uid=self.header.sop_instance_uid,

@@ -3,13 +3,12 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dicom_service.log import describe, get_logger
 from dicom_service.uploads.outgoing import Outgoing
 from dicom_service.uploads.reasons import PACS_ERROR, PACS_REFUSED, Refusal, refusal
 from dicom_service.uploads.s3source import ObjectMissing
-from dicomweb.client import StorePart, StoreResult
 from dicomweb.errors import (
     BodyUnreadable,
     DicomwebError,
@@ -23,6 +22,9 @@ from dicomweb.errors import (
     RequestRefused,
 )
 
+if TYPE_CHECKING:
+    from dicomweb.client import StorePart, StoreResult
+
 logger = get_logger()
 
 # After this many requests in a row that got no answer, the PACS is taken for down until the next invocation.
@@ -32,7 +34,7 @@ _DOWN_AFTER = 3
 class Pacs(Protocol):
     """What is needed of `dicomweb.client.DicomwebClient`."""
 
-    def store_instances(self, parts: Sequence[StorePart], study_uid: str | None = None) -> StoreResult:
+    def store_instances(self, parts: "Sequence[StorePart]", study_uid: str | None = None) -> "StoreResult":
         """Store files and say of each what became of it."""
 
 

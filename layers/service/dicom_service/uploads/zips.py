@@ -1,7 +1,8 @@
 """Brings the instances of a staged ZIP to the PACS, a stretch of entries at a time, and remembers how far it came."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -18,6 +19,8 @@ from dicom_service.uploads.table import Key, UploadsTable, read_entries
 # A stretch ends after so many entries or unpacked bytes: what a crash makes to be done again.
 STRETCH_ENTRIES = 200
 STRETCH_BYTES = 512 * MIB
+# A transaction of the register takes so many and the study's item.
+RECORDED_AT_ONCE = 99
 # Requests that are on their way at once hold their entries in memory.
 _REQUEST_BYTES = 8 * MIB
 
@@ -58,6 +61,39 @@ class _Sent:
 
     entries: list[tuple[int, str, Header]]
     verdicts: Future[list[Verdict]]
+
+
+class _Registrar:
+    """Registers what the PACS has while the rest is being sent, by one thread: two would meet at the study's item.
+
+    Parameters
+    ----------
+    record
+        Registers instances.
+    thread
+        Where it runs.
+    """
+
+    def __init__(self, record: Callable[[Sequence[Arrived]], int], thread: Executor) -> None:
+        self._record = record
+        self._thread = thread
+        self._lock = threading.Lock()
+        self._waiting: list[Arrived] = []
+        self._recorded: list[Future[int]] = []
+
+    def add(self, stored: Sequence[Arrived]) -> None:
+        """Register these together with others, as many as one transaction takes."""
+        with self._lock:
+            self._waiting += stored
+            if len(self._waiting) >= RECORDED_AT_ONCE:
+                taken, self._waiting = self._waiting[:RECORDED_AT_ONCE], self._waiting[RECORDED_AT_ONCE:]
+                self._recorded.append(self._thread.submit(self._record, taken))
+
+    def finish(self) -> None:
+        """Register the rest and wait for all; raise what the register raised."""
+        for recorded in self._recorded:
+            recorded.result()
+        self._record(self._waiting)
 
 
 class ZipIngest:
@@ -130,6 +166,10 @@ class ZipIngest:
     def _send(
         self, stretch: Iterator[Entry], refusals: int, record: Callable[[Sequence[Arrived]], int]
     ) -> list[dict[str, Any]]:
+        with ThreadPoolExecutor(1) as thread:
+            return self._send_all(stretch, refusals, _Registrar(record, thread))
+
+    def _send_all(self, stretch: Iterator[Entry], refusals: int, registrar: "_Registrar") -> list[dict[str, Any]]:
         results: dict[int, dict[str, Any]] = {}
         sent: list[_Sent] = []
         batch: list[tuple[int, str, Outgoing]] = []
@@ -144,19 +184,19 @@ class ZipIngest:
             uid = outgoing.header.sop_instance_uid
             full = len(batch) >= self._settings.batch_parts or size + outgoing.size > _REQUEST_BYTES
             if batch and (full or uid in uids):
-                self._submit(batch, sent)
+                self._submit(batch, sent, registrar)
                 batch, size, uids = [], 0, set()
             batch.append((entry.number, entry.name, outgoing))
             size += outgoing.size
             uids.add(uid)
             if max(outgoing.size, entry.size) > min(_REQUEST_BYTES, SMALL_ENTRY):
                 # Too large to be held in memory: it lies in a file, which goes with the next entry.
-                self._submit(batch, sent)
+                self._submit(batch, sent, registrar)
                 sent[-1].verdicts.result()
                 batch, size, uids = [], 0, set()
         if batch:
-            self._submit(batch, sent)
-        self._judge(sent, refusals, results, record)
+            self._submit(batch, sent, registrar)
+        self._judge(sent, refusals, results, registrar)
         return [results[number] for number in sorted(results)]
 
     def _prepare(self, entry: Entry) -> Outgoing:
@@ -170,30 +210,32 @@ class ZipIngest:
             return prepare(header, len(content), lambda: iter((content,)), max_inflated=limits.max_inflated)
         return prepare(header, entry.size, source.stream, max_inflated=limits.max_inflated)
 
-    def _submit(self, batch: list[tuple[int, str, Outgoing]], sent: list[_Sent]) -> None:
+    def _submit(self, batch: list[tuple[int, str, Outgoing]], sent: list[_Sent], registrar: "_Registrar") -> None:
         in_flight = [entry for entry in sent if not entry.verdicts.done()]
         if len(in_flight) >= self._settings.connections:
             in_flight[0].verdicts.result()
         named = [(number, name, outgoing.header) for number, name, outgoing in batch]
-        sent.append(_Sent(named, self._pool.submit(self._sender.send, [outgoing for _, _, outgoing in batch])))
+        sent.append(_Sent(named, self._pool.submit(self._store, [outgoing for _, _, outgoing in batch], registrar)))
+
+    def _store(self, batch: list[Outgoing], registrar: "_Registrar") -> list[Verdict]:
+        verdicts = self._sender.send(batch)
+        registrar.add([arrived(sent.header) for sent, verdict in zip(batch, verdicts, strict=True) if verdict.stored])
+        return verdicts
 
     def _judge(
         self,
         sent: Sequence[_Sent],
         refusals: int,
         results: dict[int, dict[str, Any]],
-        record: Callable[[Sequence[Arrived]], int],
+        registrar: "_Registrar",
     ) -> None:
-        stored: list[Arrived] = []
         later: list[Verdict] = []
         for request in sent:
             for (number, name, header), verdict in zip(request.entries, request.verdicts.result(), strict=True):
                 if verdict.later(refusals):
                     later.append(verdict)
-                if verdict.stored:
-                    stored.append(arrived(header))
                 results[number] = entry_judged(name, header, verdict)
-        record(stored)
+        registrar.finish()
         if later:
             retry_after = max(verdict.retry_after or 0 for verdict in later) or None
             raise Later(retry_after, refused=any(verdict.refusal for verdict in later))
