@@ -7,6 +7,8 @@ from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, base_url, body_bytes, create_app, serve
 from dicom_service.errors import PayloadTooLarge
+from dicom_service.exams.admission import Admission, AdmissionSettings
+from dicom_service.exams.claims import Claims, ClaimSettings
 from dicom_service.exams.links import with_own_links
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.exams.request_files import read_files
@@ -33,6 +35,12 @@ def registry() -> ExamRegistry:
     return ExamRegistry(load(ExamSettings))
 
 
+@cache
+def admission() -> Admission | None:
+    claims = Claims(load(ClaimSettings), lease=60)  # longer than a request
+    return Admission(load(AdmissionSettings), client(), claims)
+
+
 @app.post("/exams")
 def upload_exam() -> Response[Any]:
     try:
@@ -44,7 +52,7 @@ def upload_exam() -> Response[Any]:
             **error.members,
         ) from error
     files = read_files(app.current_event.headers.get("content-type") or "", body)
-    stored = store_files(files, client(), registry(), max_depth=load(StoreSettings).max_depth)
+    stored = store_files(files, client(), registry(), admission(), settings=load(StoreSettings))
     return answer([with_own_links(stored.dataset, base_url(app))], 200 if stored.complete else 202)
 
 

@@ -170,7 +170,7 @@ class DicomwebClient:
 
     def search_for_instances(
         self,
-        study_uid: str,
+        study_uid: str | None,
         series_uid: str | None = None,
         filters: Mapping[str, str] = _NO_FILTERS,
         *,
@@ -178,7 +178,7 @@ class DicomwebClient:
         offset: int = 0,
         includefields: Sequence[str] = (),
     ) -> SearchResult:
-        """Search for the instances of a study or of one series; an unknown one has none.
+        """Search for the instances of a study or of one series; an unknown one has none. None searches all studies.
 
         Parameters
         ----------
@@ -189,6 +189,8 @@ class DicomwebClient:
 
         Raises
         ------
+        NotSupported
+            The PACS does not search all studies for instances.
         RequestRefused
             The PACS cannot search by one of these attributes.
         """

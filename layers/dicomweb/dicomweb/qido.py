@@ -121,14 +121,21 @@ class Qido:
         """
         return self._search_below(f"/studies/{check_uid(study_uid)}/series", query)
 
-    def instances(self, study_uid: str, series_uid: str | None, query: Query) -> SearchResult:
-        """Search for the instances of a study or series; an unknown one has none.
+    def instances(self, study_uid: str | None, series_uid: str | None, query: Query) -> SearchResult:
+        """Search for the instances of a study or series; an unknown one has none. Without a study, of all studies.
 
         Raises
         ------
+        NotSupported
+            The PACS does not search all studies for instances.
         DicomwebError
             As :meth:`Transport.get_json`.
         """
+        if study_uid is None:
+            try:
+                return self._search("/instances", query)
+            except NotFound as error:
+                raise NotSupported("this PACS does not search all studies for instances") from error
         series = "" if series_uid is None else f"/series/{check_uid(series_uid)}"
         return self._search_below(f"/studies/{check_uid(study_uid)}{series}/instances", query)
 

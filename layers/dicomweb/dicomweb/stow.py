@@ -88,6 +88,8 @@ class InstanceResult:
         refused it without a reason, 0x0110 where the cause is trouble that may pass.
     warning_reason
         What the PACS changed, (0008,1196).
+    duplicate
+        Stored, but not now: the PACS says only that it has an instance of this UID already, whatever its content.
     """
 
     sop_class_uid: str
@@ -96,6 +98,7 @@ class InstanceResult:
     retrieve_url: str | None = None
     failure_reason: int | None = None
     warning_reason: int | None = None
+    duplicate: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,9 +164,16 @@ class _Account:
     def missing(self, parts: Sequence[StorePart]) -> list[StorePart]:
         return [part for part in parts if part.sop_instance_uid not in self.known]
 
-    def stored(self, part: StorePart, url: str | None = None, warning: int | None = None) -> None:
+    def stored(
+        self, part: StorePart, url: str | None = None, warning: int | None = None, *, duplicate: bool = False
+    ) -> None:
         self.known[part.sop_instance_uid] = InstanceResult(
-            part.sop_class_uid, part.sop_instance_uid, True, retrieve_url=url, warning_reason=warning
+            part.sop_class_uid,
+            part.sop_instance_uid,
+            True,
+            retrieve_url=url,
+            warning_reason=warning,
+            duplicate=duplicate,
         )
 
     def failed(self, part: StorePart, reason: int) -> None:
@@ -183,7 +193,7 @@ class _Account:
             if part is None:
                 continue
             if reason in _STORED_ALREADY:
-                self.stored(part)
+                self.stored(part, duplicate=True)
             else:
                 self.failed(part, PROCESSING_FAILURE if reason is None else reason)
         # Last, so that "stored" wins where a file was sent twice and its second copy refused.

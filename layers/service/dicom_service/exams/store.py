@@ -1,22 +1,29 @@
 """Brings the files of one request to the PACS: all are checked first, then all are sent, and each result is told."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dicom_service.element_walk import MAX_DEPTH, NotDicom
-from dicom_service.errors import Conflict, UnprocessableContent
+from dicom_service.errors import Conflict, ServiceError, Unavailable, UnprocessableContent
+from dicom_service.exams.admission import Admission, Decision
 from dicom_service.exams.registry import Arrived, Source
 from dicom_service.exams.request_files import UploadedFile
 from dicom_service.pacs import pacs_errors
-from dicom_service.part10 import PREAMBLE_LENGTH, BytesSource, Header, read_header
+from dicom_service.part10 import MAX_INFLATED, BytesSource, Header, read_header
 from dicom_service.settings import setting
+from dicom_service.uploads.outcome import arrived
+from dicom_service.uploads.outgoing import Outgoing, prepare
+from dicom_service.uploads.reasons import DETAILS, PACS_STOPS_ON_IT, refusal
+from dicomweb.errors import PacsTimeout, PacsUnreachable
 
 if TYPE_CHECKING:
-    from dicomweb.client import DicomwebClient
-    from dicomweb.stow import StorePart
+    from dicomweb.client import DicomwebClient, InstanceResult, StoreResult
 
-_ZEROED = bytes(PREAMBLE_LENGTH)
+DUPLICATE = 0x0111
+# How long a request waits for another writer.
+_LOOKS, _LOOK_AGAIN = 16, 0.25
 
 
 class Registry(Protocol):
@@ -50,7 +57,13 @@ class Stored:
 
 
 def store_files(
-    files: Sequence[UploadedFile], client: "DicomwebClient", registry: Registry, *, max_depth: int = MAX_DEPTH
+    files: Sequence[UploadedFile],
+    client: "DicomwebClient",
+    registry: Registry,
+    admission: Admission | None = None,
+    *,
+    settings: StoreSettings | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Stored:
     """Store DICOM files in the PACS and remember what arrived.
 
@@ -58,28 +71,126 @@ def store_files(
     ----------
     files
         The files; the same instance given twice is stored once.
-    max_depth
-        How many sequences may be nested.
+    admission
+        Decides which may come in; None sends all.
+    settings
+        What a file may look like.
+    sleep
+        Waits for what is on its way under the same UIDs.
 
     Raises
     ------
     UnprocessableContent
-        A file is not DICOM; each bad one is named and nothing is stored.
+        A file is not DICOM, or the PACS stops on it; each bad one is named and nothing is stored.
     Conflict
-        The PACS stored none; the dataset tells each reason.
+        A file belongs to an instance or a study that is another's; each is named and nothing is stored. Or the PACS
+        stored none; the dataset tells each reason.
     PacsTrouble
         The PACS cannot be asked; the request may be sent again whole.
+    Unavailable
+        Something else is on its way under the same UIDs, or one of our stores refuses; as before.
     """
-    headers = _read_headers(files, max_depth)
-    parts = {header.sop_instance_uid: _part(header, file) for header, file in zip(headers, files, strict=True)}
-    with pacs_errors():
-        result = client.store_instances(list(parts.values()))
-    stored = {instance.sop_instance_uid for instance in result.instances if instance.stored}
-    arrived = {h.sop_instance_uid: _arrived(h) for h in headers if h.sop_instance_uid in stored}
-    if not arrived:
-        raise Conflict("The PACS stored none of the files.", code="PACS_STORED_NONE", result=[result.to_dataset()])
-    registry.record(list(arrived.values()), source="upload", session=None)
-    return Stored(result.to_dataset(), complete=len(stored) == len(parts))
+    from dicomweb.client import StoreResult
+
+    headers = _read_headers(files, (settings or StoreSettings()).max_depth)
+    named = {header.sop_instance_uid: (file, header) for file, header in zip(files, headers, strict=True)}
+    outgoing = [_outgoing(file, header) for file, header in named.values()]
+    decisions = _admitted(list(named.values()), outgoing, admission, sleep) if admission else []
+    alone = [n for n, decision in enumerate(decisions) if decision.suspected]
+    company = [n for n in range(len(outgoing)) if n not in alone]
+    results: dict[str, InstanceResult] = {}
+    study_url = None
+    for group in [company, *([n] for n in alone)]:
+        if not group:
+            continue
+        sent = [outgoing[n] for n in group]
+        with pacs_errors():
+            result = _send(sent, [decisions[n] for n in group if decisions], client, admission, alone=group != company)
+        study_url = study_url or result.study_url
+        results |= {instance.sop_instance_uid: instance for instance in result.instances}
+        stored = [arrived(file.header) for file in sent if results[file.header.sop_instance_uid].stored]
+        if stored:
+            registry.record(stored, source="upload", session=None)
+    answer = StoreResult(tuple(results[file.header.sop_instance_uid] for file in outgoing), study_url)
+    if answer.none_stored:
+        raise Conflict("The PACS stored none of the files.", code="PACS_STORED_NONE", result=[answer.to_dataset()])
+    return Stored(answer.to_dataset(), complete=answer.all_stored)
+
+
+def _outgoing(file: UploadedFile, header: Header) -> Outgoing:
+    return prepare(header, len(file.content), lambda: iter((file.content,)), max_inflated=MAX_INFLATED)
+
+
+def _admitted(
+    named: Sequence[tuple[UploadedFile, Header]],
+    outgoing: Sequence[Outgoing],
+    admission: Admission,
+    sleep: Callable[[float], None],
+) -> list[Decision]:
+    """Have all files admitted or none: what another writer is just storing is waited for, for a short while."""
+    for _ in range(_LOOKS):
+        with pacs_errors():
+            decisions = admission.decide(outgoing)
+        refused = [
+            {"file": file.name, "reason": decision.reason, "problem": DETAILS[decision.reason]}
+            for (file, _), decision in zip(named, decisions, strict=True)
+            if decision.reason
+        ]
+        if refused or any(decision.wait for decision in decisions):
+            for decision in decisions:
+                admission.give_up(decision)
+        if refused:
+            raise _refusal(refused, len(named))
+        if not any(decision.wait for decision in decisions):
+            return decisions
+        sleep(_LOOK_AGAIN)
+    raise _being_stored()
+
+
+def _refusal(refused: list[dict[str, Any]], count: int) -> ServiceError:
+    code = refused[0]["reason"]
+    names = ", ".join(entry["file"] for entry in refused[:10])
+    detail = f"{len(refused)} of {count} files cannot be stored, so none was: {names}. {refused[0]['problem']}"
+    kind = UnprocessableContent if code == PACS_STOPS_ON_IT else Conflict
+    return kind(detail, code=code, errors=refused)
+
+
+def _being_stored() -> Unavailable:
+    detail = "Another file of this instance or study is just being stored; try again."
+    return Unavailable(detail, code="INSTANCE_BEING_STORED", headers={"Retry-After": "5"})
+
+
+def _send(
+    files: Sequence[Outgoing],
+    decisions: Sequence[Decision],
+    client: "DicomwebClient",
+    admission: Admission | None,
+    *,
+    alone: bool,
+) -> "StoreResult":
+    from dicomweb.client import StoreResult
+
+    if admission is None:
+        return client.store_instances([file.part() for file in files])
+    place = admission.lock() if alone else None
+    if alone and place is None:
+        raise _being_stored()
+    try:
+        result = client.store_instances([file.part() for file in files])
+    except (PacsUnreachable, PacsTimeout):
+        admission.stopped(decisions, alone=alone)
+        raise
+    finally:
+        if place is not None:
+            admission.unlock(place)
+    instances = []
+    for file, decision, instance in zip(files, decisions, result.instances, strict=True):
+        if instance.duplicate and not admission.confirm(file, decision):
+            instance = replace(instance, stored=False, failure_reason=DUPLICATE)
+        if not instance.stored and not refusal(instance.failure_reason).passing:
+            admission.give_up(decision)
+        instances.append(instance)
+    return StoreResult(tuple(instances), result.study_url)
 
 
 def _read_headers(files: Sequence[UploadedFile], max_depth: int) -> list[Header]:
@@ -99,33 +210,3 @@ def _read_headers(files: Sequence[UploadedFile], max_depth: int) -> list[Header]
             f"{len(bad)} of {len(files)} files cannot be stored, so none was: {names}.", code="NOT_DICOM", errors=bad
         )
     return headers
-
-
-def _part(header: Header, file: UploadedFile) -> "StorePart":
-    from dicomweb.stow import StorePart
-
-    def content() -> Iterator[bytes]:
-        # The preamble may hold an executable (CVE-2019-11687); nobody needs it, so it does not reach the PACS.
-        yield _ZEROED
-        yield memoryview(file.content)[PREAMBLE_LENGTH:]  # type: ignore[misc]
-
-    return StorePart(
-        sop_class_uid=header.sop_class_uid,
-        sop_instance_uid=header.sop_instance_uid,
-        study_instance_uid=header.study_instance_uid,
-        series_instance_uid=header.series_instance_uid,
-        size=len(file.content),
-        open=content,
-    )
-
-
-def _arrived(header: Header) -> Arrived:
-    return Arrived(
-        study_instance_uid=header.study_instance_uid,
-        series_instance_uid=header.series_instance_uid,
-        sop_instance_uid=header.sop_instance_uid,
-        sop_class_uid=header.sop_class_uid,
-        modality=header.modality,
-        patient_id=header.patient_id,
-        accession_number=header.accession_number,
-    )

@@ -1,6 +1,8 @@
 """Puts together what ends uploads: `ingest_exam` and `expire_uploads`, from their settings."""
 
 from dicom_service import aws
+from dicom_service.exams.admission import Admission, AdmissionSettings
+from dicom_service.exams.claims import Claims, ClaimSettings
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.outbox import Outbox, OutboxSettings
 from dicom_service.pacs import connect
@@ -15,6 +17,9 @@ from dicom_service.uploads.settings import IngestSettings, UploadSettings
 from dicom_service.uploads.shelf import Shelf
 from dicom_service.uploads.table import UploadsTable
 from dicom_service.uploads.wiring import uploads_table
+
+# The function's timeout and a little more: a claim outlives its writer by no more than that.
+WRITER_LIVES = 960
 
 
 def _ending(table: UploadsTable) -> Ending:
@@ -45,6 +50,7 @@ def ingest() -> Ingest:
     settings = load(IngestSettings)
     table = uploads_table(load(UploadSettings))
     pacs = connect(load(PacsSettings))
+    admission = Admission(load(AdmissionSettings), pacs, Claims(load(ClaimSettings), lease=WRITER_LIVES))
     return Ingest(
         settings,
         client=aws.s3(),
@@ -52,5 +58,5 @@ def ingest() -> Ingest:
         register=ExamRegistry(load(ExamSettings)),
         ending=_ending(table),
         queue=IngestQueue(aws.sqs(), settings.queue_url),
-        make_sender=lambda: Sender(pacs),
+        make_sender=lambda: Sender(pacs, admission),
     )

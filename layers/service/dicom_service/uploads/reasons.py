@@ -14,6 +14,9 @@ PARTLY_STORED = "PARTLY_STORED"
 INTERNAL_ERROR = "INTERNAL_ERROR"
 PACS_REFUSED = "PACS_REFUSED"
 PACS_ERROR = "PACS_ERROR"
+SOP_INSTANCE_DIFFERS = "SOP_INSTANCE_DIFFERS"
+STUDY_OF_ANOTHER_PATIENT = "STUDY_OF_ANOTHER_PATIENT"
+PACS_STOPS_ON_IT = "PACS_STOPS_ON_IT"
 
 DETAILS = {
     OBJECT_MISSING: "The staged object was deleted before it could be read.",
@@ -22,6 +25,9 @@ DETAILS = {
     EXPIRED: "The file did not arrive before the upload expired.",
     NO_INSTANCES: "The ZIP holds no DICOM instance.",
     INTERNAL_ERROR: "The service failed at this file again and again; it lies in quarantine.",
+    SOP_INSTANCE_DIFFERS: "Another content or study has this SOPInstanceUID already.",
+    STUDY_OF_ANOTHER_PATIENT: "The StudyInstanceUID belongs to another patient.",
+    PACS_STOPS_ON_IT: "The PACS stopped answering each time this file was sent alone.",
     PARTLY_STORED: "Some instances of the ZIP were not stored.",
 }
 
@@ -51,6 +57,8 @@ class Refusal:
     @property
     def detail(self) -> str:
         """Say it in a sentence."""
+        if self.reason in DETAILS:
+            return DETAILS[self.reason]
         given = f"failure reason {self.code}" if self.code else "no failure reason"
         return f"The PACS did not store the instance ({given})."
 

@@ -1,14 +1,22 @@
 """Sending instances to the PACS: several small ones in one request, one by one where that is refused."""
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from dicom_service.exams.admission import Admission, Decision
 from dicom_service.log import describe, get_logger
 from dicom_service.uploads.outgoing import Outgoing
-from dicom_service.uploads.reasons import PACS_ERROR, PACS_REFUSED, Refusal, refusal
-from dicom_service.uploads.s3source import ObjectMissing
+from dicom_service.uploads.reasons import (
+    PACS_ERROR,
+    PACS_REFUSED,
+    PACS_STOPS_ON_IT,
+    SOP_INSTANCE_DIFFERS,
+    Refusal,
+    refusal,
+)
+from dicom_service.uploads.s3source import ObjectMissing, StagingTrouble
 from dicomweb.errors import (
     BodyUnreadable,
     DicomwebError,
@@ -52,6 +60,10 @@ class Verdict:
         The staged object was deleted meanwhile.
     retry_after
         Seconds that the PACS asks to be left alone, where it said so.
+    duplicate
+        The PACS has an instance of this UID already, whatever its content.
+    unanswered
+        The request got no answer.
 
     With none of the first three the file is to be sent again later.
     """
@@ -60,6 +72,8 @@ class Verdict:
     refusal: Refusal | None = None
     missing: bool = False
     retry_after: int | None = None
+    duplicate: bool = False
+    unanswered: bool = False
 
     def later(self, refusals: int) -> bool:
         """Whether the file is to be tried again, after the PACS had refused it `refusals` times before."""
@@ -75,10 +89,13 @@ class Sender:
     ----------
     pacs
         The client; may be used by several threads.
+    admission
+        Decides which files may come in; None sends all.
     """
 
-    def __init__(self, pacs: Pacs) -> None:
+    def __init__(self, pacs: Pacs, admission: Admission | None = None) -> None:
         self._pacs = pacs
+        self._admission = admission
         self._lock = threading.Lock()
         self._unanswered = 0
         self._retry_after: int | None = None
@@ -93,6 +110,11 @@ class Sender:
         """
         if self._unanswered >= _DOWN_AFTER:
             return [Verdict(retry_after=self._retry_after)] * len(batch)
+        if self._admission is None:
+            return self._store(batch)
+        return Guarded(self._admission, self._store, self._after).send(batch)
+
+    def _store(self, batch: Sequence[Outgoing]) -> list[Verdict]:
         try:
             result = self._pacs.store_instances([outgoing.part() for outgoing in batch])
         except DicomwebError as error:
@@ -100,7 +122,9 @@ class Sender:
         with self._lock:
             self._unanswered = 0
         return [
-            Verdict(stored=True) if instance.stored else Verdict(refusal=refusal(instance.failure_reason))
+            Verdict(stored=True, duplicate=instance.duplicate)
+            if instance.stored
+            else Verdict(refusal=refusal(instance.failure_reason))
             for instance in result.instances
         ]
 
@@ -111,9 +135,10 @@ class Sender:
             with self._lock:
                 self._unanswered += _DOWN_AFTER if isinstance(error, PacsBusy) else 1
                 self._retry_after = retry_after
-            return [Verdict(retry_after=retry_after)] * len(batch)
+            silent = isinstance(error, PacsUnreachable | PacsTimeout)
+            return [Verdict(retry_after=retry_after, unanswered=silent)] * len(batch)
         if len(batch) > 1:
-            return [self.send([outgoing])[0] for outgoing in batch]
+            return [self._store([outgoing])[0] for outgoing in batch]
         if isinstance(error, BodyUnreadable):
             return [Verdict(missing=_gone(error))]
         if isinstance(error, RequestRefused | PacsFault):
@@ -123,6 +148,90 @@ class Sender:
             # The address of the PACS is wrong or its store service is off: the operator's to repair, the file waits.
             return [Verdict()]
         return [Verdict(refusal=Refusal("INVALID_UID", None, passing=False))]
+
+
+class Guarded:
+    """Sends a batch through the guard: what may not come in is refused, what is suspected goes alone, the rest goes.
+
+    Parameters
+    ----------
+    admission
+        The guard.
+    store
+        Sends a batch.
+    after
+        Turns an error of the PACS into verdicts.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        store: Callable[[Sequence[Outgoing]], list[Verdict]],
+        after: Callable[[DicomwebError, Sequence[Outgoing]], list[Verdict]],
+    ) -> None:
+        self._admission = admission
+        self._store = store
+        self._after = after
+
+    def send(self, batch: Sequence[Outgoing]) -> list[Verdict]:
+        """Store what may come in; one verdict for each."""
+        try:
+            decisions = self._admission.decide(batch)
+        except (ObjectMissing, StagingTrouble) as error:
+            if len(batch) > 1:
+                return [self.send([outgoing])[0] for outgoing in batch]
+            return [Verdict(missing=isinstance(error, ObjectMissing))]
+        except DicomwebError as error:
+            if not isinstance(error, PacsUnreachable | PacsTimeout | PacsBusy | PacsRefusedCredentials):
+                return [Verdict(refusal=Refusal(PACS_ERROR, None, passing=True))] * len(batch)
+            # It was down before anything was sent: no file's fault.
+            return [replace(verdict, unanswered=False) for verdict in self._after(error, batch)]
+        verdicts = [_unsent(decision) for decision in decisions]
+        company = [n for n, decision in enumerate(decisions) if decision.admitted and not decision.suspected]
+        if company:
+            sent = self._store([batch[n] for n in company])
+            silent = [decisions[n] for n, verdict in zip(company, sent, strict=True) if verdict.unanswered]
+            self._admission.stopped(silent, alone=False)
+            for n, verdict in zip(company, sent, strict=True):
+                verdicts[n] = self._settled(batch[n], decisions[n], verdict)
+        suspected = [n for n, decision in enumerate(decisions) if decision.admitted and decision.suspected]
+        # Those that are innocent go before the one that is not.
+        for n in sorted(suspected, key=lambda n: decisions[n].claim.stops if decisions[n].claim else 0):  # type: ignore[union-attr]
+            verdicts[n] = self._alone(batch[n], decisions[n])
+        return verdicts
+
+    def _alone(self, outgoing: Outgoing, decision: Decision) -> Verdict:
+        place = self._admission.lock()
+        if place is None:
+            return Verdict()
+        try:
+            # Sent only where the PACS answers now: one that is down anyway is no file's fault.
+            if not self._admission.answers():
+                return Verdict()
+            (verdict,) = self._store([outgoing])
+            if verdict.unanswered and self._admission.stopped([decision], alone=True):
+                return Verdict(refusal=Refusal(PACS_STOPS_ON_IT, None, passing=False))
+            return self._settled(outgoing, decision, verdict)
+        finally:
+            self._admission.unlock(place)
+
+    def _settled(self, outgoing: Outgoing, decision: Decision, verdict: Verdict) -> Verdict:
+        if verdict.duplicate:
+            try:
+                same = self._admission.confirm(outgoing, decision)
+            except DicomwebError as error:
+                return self._after(error, [outgoing])[0]
+            if not same:
+                verdict = Verdict(refusal=Refusal(SOP_INSTANCE_DIFFERS, None, passing=False))
+        if verdict.refusal is not None and not verdict.refusal.passing:
+            self._admission.give_up(decision)
+        return verdict
+
+
+def _unsent(decision: Decision) -> Verdict:
+    if decision.reason is None:
+        return Verdict()
+    return Verdict(refusal=Refusal(decision.reason, None, passing=False))
 
 
 def _gone(error: BaseException | None) -> bool:

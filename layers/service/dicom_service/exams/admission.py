@@ -1,0 +1,297 @@
+"""Decides, before a file is sent, whether it may come in: one guard for `POST /exams`, uploads, drops and ZIPs.
+
+Two rules hold whichever way a file comes (docs/decisions/0025-claim-an-instance-before-it-is-sent.md):
+
+- a SOPInstanceUID belongs to one study and one content;
+- a StudyInstanceUID belongs to one patient.
+
+The PACS is asked for each batch, not for each file, where it has the instances and under whom it has the studies; what
+is on its way at the same time is known by claims (`dicom_service.exams.claims`).
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from dicom_service.exams.claims import Claim, Claims
+from dicom_service.exams.held import Pacs, Place, digest_of, find_instances, find_patients, holds_same
+from dicom_service.log import get_logger, hashed
+from dicom_service.patient import Patient
+from dicom_service.settings import setting
+from dicom_service.uploads.outgoing import Outgoing
+from dicom_service.uploads.reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicomweb.errors import DicomwebError
+
+logger = get_logger()
+
+STOPS = 3
+# How long the patient of a study is believed to be the one that the PACS has just named.
+_FRESH_FOR = 20.0
+_LOCKED_FOR = 130.0
+
+
+def _decides(text: str) -> bool:
+    if text not in ("reject", "pacs-decides"):
+        raise ValueError("neither reject nor pacs-decides")
+    return text == "pacs-decides"
+
+
+@dataclass(frozen=True)
+class AdmissionSettings:
+    """Which conflicts are the PACS's to decide."""
+
+    pacs_decides_instances: bool = setting("SOP_CONFLICT", cast=_decides, default=False)
+    pacs_decides_studies: bool = setting("STUDY_CONFLICT", cast=_decides, default=False)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done with a file.
+
+    Parameters
+    ----------
+    reason
+        Why it must not be sent; None where it may.
+    wait
+        Something else is on its way under this UID or for this study: the file is to be tried again soon.
+    claim
+        The claim under which it is sent.
+    fresh
+        The claim was made for this file.
+    """
+
+    reason: str | None = None
+    wait: bool = False
+    claim: Claim | None = None
+    fresh: bool = False
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the file may be sent now."""
+        return self.reason is None and not self.wait
+
+    @property
+    def suspected(self) -> bool:
+        """Whether the PACS stopped answering when this content was sent before: it is sent alone."""
+        return self.claim is not None and self.claim.suspected
+
+
+class Admission:
+    """The guard in front of one PACS; may be used by several threads.
+
+    Parameters
+    ----------
+    settings
+        Which conflicts the PACS decides.
+    pacs
+        The client.
+    claims
+        The claims.
+    """
+
+    def __init__(self, settings: AdmissionSettings, pacs: Pacs, claims: Claims) -> None:
+        self._settings = settings
+        self._pacs = pacs
+        self._claims = claims
+        self._pool = ThreadPoolExecutor(4)
+        self._patients: dict[str, tuple[float, list[Patient]]] = {}
+
+    def decide(self, files: Sequence[Outgoing]) -> list[Decision]:
+        """Decide over files with different SOPInstanceUIDs, and claim those that may come in.
+
+        Raises
+        ------
+        DicomwebError
+            The PACS cannot be asked.
+        Unavailable
+            The table of claims refuses.
+        ObjectMissing, StagingTrouble
+            A file cannot be read.
+        """
+        wanted = {file.header.sop_instance_uid: file.header.study_instance_uid for file in files}
+        places = self._pool.submit(find_instances, self._pacs, wanted)
+        asked = {study: self._pool.submit(self._patients_of, study) for study in set(wanted.values())}
+        digests = [digest_of(file.header, file.stream()) for file in files]
+        found = places.result()
+        studies = _Studies(self, {study: patients.result() for study, patients in asked.items()})
+        decisions = [studies.decide(file) for file in files]
+        open_ = [number for number, decision in enumerate(decisions) if decision.admitted]
+        claimed = self._claim([files[n] for n in open_], [digests[n] for n in open_], found)
+        for number, decision in zip(open_, claimed, strict=True):
+            decisions[number] = decision
+        return decisions
+
+    def _patients_of(self, study: str) -> list[Patient]:
+        asked_at, patients = self._patients.get(study, (0.0, []))
+        now = time.monotonic()
+        if not patients or now - asked_at > _FRESH_FOR:
+            patients = find_patients(self._pacs, study)
+            if len(self._patients) > 1000:
+                self._patients.clear()
+            self._patients[study] = (now, patients)
+        return patients
+
+    def _claim(
+        self, files: Sequence[Outgoing], digests: Sequence[str], found: dict[str, list[Place]]
+    ) -> list[Decision]:
+        wanted = [
+            self._claims.wanted(file.header.sop_instance_uid, file.header.study_instance_uid, digest)
+            for file, digest in zip(files, digests, strict=True)
+        ]
+        elsewhere = {
+            claim.sop_instance_uid: not self._settings.pacs_decides_instances
+            and not _here(claim, found)
+            and claim.sop_instance_uid in found
+            for claim in wanted
+        }
+        standing = self._claims.make([claim for claim in wanted if not elsewhere[claim.sop_instance_uid]])
+        others = [
+            standing[claim.sop_instance_uid]
+            for claim in wanted
+            if claim.sop_instance_uid in standing and not standing[claim.sop_instance_uid].is_same(claim)
+        ]
+        stored = self._claims.stored(others) if others else set()
+        decisions = []
+        for file, claim in zip(files, wanted, strict=True):
+            other = standing.get(claim.sop_instance_uid)
+            here = _here(claim, found)
+            if elsewhere[claim.sop_instance_uid]:
+                decisions.append(Decision(SOP_INSTANCE_DIFFERS))
+            elif self._settings.pacs_decides_instances and (other is None or not other.is_same(claim)):
+                decisions.append(Decision(claim=claim if other is None else None, fresh=other is None))
+            elif other is None:
+                decisions.append(self._unclaimed(file, claim, here))
+            elif other.is_same(claim):
+                decisions.append(self._repeated(other))
+            else:
+                decisions.append(self._other(file, claim, other, here, is_stored=claim.sop_instance_uid in stored))
+        return decisions
+
+    def _unclaimed(self, file: Outgoing, claim: Claim, here: Place | None) -> Decision:
+        if here is None or self._same(file, claim, here):
+            return Decision(claim=claim, fresh=True)
+        # It came past the service, with another content.
+        self._claims.release(claim)
+        return Decision(SOP_INSTANCE_DIFFERS)
+
+    def _repeated(self, standing: Claim) -> Decision:
+        if standing.stops >= STOPS:
+            return Decision(PACS_STOPS_ON_IT)
+        renewed = self._claims.renewed(standing)
+        return Decision(wait=True) if renewed is None else Decision(claim=renewed)
+
+    def _other(self, file: Outgoing, claim: Claim, standing: Claim, here: Place | None, *, is_stored: bool) -> Decision:
+        if standing.lease_until > self._claims.now:
+            return Decision(SOP_INSTANCE_DIFFERS) if is_stored or here else Decision(wait=True)
+        # Its writer is gone: what counts is what the PACS has, which may be nothing any more.
+        if here is not None and not self._same(file, claim, here):
+            return Decision(SOP_INSTANCE_DIFFERS)
+        taken = self._claims.replace(standing, claim)
+        return Decision(claim=claim, fresh=True) if taken else Decision(wait=True)
+
+    def _same(self, file: Outgoing, claim: Claim, place: Place) -> bool:
+        return holds_same(self._pacs, place, file.header, claim.digest, file.size, file.stream)
+
+    def confirm(self, file: Outgoing, decision: Decision) -> bool:
+        """Tell whether the PACS has this content, after it said only that it has the instance already.
+
+        Raises
+        ------
+        DicomwebError
+            The PACS cannot be asked.
+        """
+        if decision.claim is None:
+            return True
+        header = file.header
+        place = Place(header.study_instance_uid, header.series_instance_uid)
+        return self._same(file, decision.claim, place)
+
+    def give_up(self, decision: Decision) -> None:
+        """Free the UID of a file that the PACS will never take."""
+        if decision.claim is not None and decision.fresh:
+            self._claims.release(decision.claim)
+
+    def lock(self) -> Claim | None:
+        """Take the place from which suspected files are sent, one at a time; None while somebody has it."""
+        return self._claims.lock(_LOCKED_FOR)
+
+    def unlock(self, place: Claim) -> None:
+        """Leave that place."""
+        self._claims.release(place)
+
+    def stopped(self, decisions: Sequence[Decision], *, alone: bool) -> bool:
+        """Note that the PACS gave no answer to a request; tell whether its one file is to be given up.
+
+        In company a file becomes suspected and no more. Alone it is counted, where the PACS stays silent afterwards:
+        a connection that merely broke is nobody's fault.
+        """
+        claims = [decision.claim for decision in decisions if decision.claim is not None]
+        if not alone:
+            for claim in claims:
+                self._claims.note_stop(claim, alone=False)
+            return False
+        if not claims or self.answers():
+            return False
+        stops = self._claims.note_stop(claims[0], alone=True)
+        if stops >= STOPS:
+            ring(claims[0].sop_instance_uid)
+        return stops >= STOPS
+
+    def answers(self) -> bool:
+        """Ask whether the PACS answers at all."""
+        try:
+            find_patients(self._pacs, "2.25.0")
+        except DicomwebError:
+            return False
+        return True
+
+    def claim_study(self, study: str, patient: Patient) -> bool:
+        """Claim a study that the PACS does not have for a patient."""
+        return self._claims.claim_study(study, patient)
+
+    @property
+    def pacs_decides_studies(self) -> bool:
+        """Whether a second patient under a study is the PACS's affair."""
+        return self._settings.pacs_decides_studies
+
+
+class _Studies:
+    """The patients of the studies of one batch."""
+
+    def __init__(self, admission: Admission, patients: dict[str, list[Patient]]) -> None:
+        self._admission = admission
+        self._patients = patients
+        self._claimed: dict[str, bool] = {}
+        self._first: dict[str, Patient] = {}
+
+    def decide(self, file: Outgoing) -> Decision:
+        header = file.header
+        study = header.study_instance_uid
+        # A PACS gives the first value of several.
+        patient = Patient.of(header.patient_id.split("\\")[0], header.issuer_of_patient_id)
+        if self._admission.pacs_decides_studies:
+            return Decision()
+        known = self._patients[study]
+        if known:
+            same = any(patient.is_same(other) for other in known)
+            return Decision() if same else Decision(STUDY_OF_ANOTHER_PATIENT)
+        if not self._first.setdefault(study, patient).is_same(patient):
+            return Decision(STUDY_OF_ANOTHER_PATIENT)
+        if study not in self._claimed:
+            self._claimed[study] = self._admission.claim_study(study, patient)
+        return Decision(wait=not self._claimed[study])
+
+
+def _here(claim: Claim, found: dict[str, list[Place]]) -> Place | None:
+    places = found.get(claim.sop_instance_uid, [])
+    return next((place for place in places if place.study_instance_uid == claim.study_instance_uid), None)
+
+
+def ring(sop_instance_uid: str) -> None:
+    """Count a file on which the PACS stops in the metric whose alarm is in template.yaml."""
+    from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+    logger.error("the PACS stops on a file", extra={"instance": hashed(sop_instance_uid)})
+    with single_metric(name="PacsStopsOnIt", unit=MetricUnit.Count, value=1, namespace="DicomService"):
+        pass

@@ -1,0 +1,357 @@
+"""Who may bring an instance in: each SOPInstanceUID is claimed once for all studies before it is sent.
+
+A claim is one item of the table `Instances`::
+
+    SOPInstanceUID                  the instance
+    StudyInstanceUID, digest        the one study and content that it belongs to
+    token                           the writer that made the claim last
+    claimedAt, leaseUntil           milliseconds; until then no other content may take its place
+    suspected, stops                the PACS stopped answering when this content was sent, how often when sent alone
+    expiresAt                       seconds; from then on the PACS alone is asked
+
+That an instance was *stored* is not written here: the register of exams says so (`dicom_service.exams.registry`), so
+an ordinary file costs one item. A claim whose writer was killed is in nobody's way once its lease has passed.
+"""
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws
+from dicom_service.errors import Unavailable
+from dicom_service.patient import Patient
+from dicom_service.settings import setting
+
+# After this the PACS is asked what it holds, which is slower and says the same.
+_KEPT_DAYS = 400
+_AT_ONCE = 100
+_ATTEMPTS = 10
+_BUSY = "Instances cannot be claimed at the moment; try again."
+
+
+@dataclass(frozen=True)
+class ClaimSettings:
+    """Where claims are kept."""
+
+    table: str = setting("INSTANCES_TABLE")
+    exams_table: str = setting("EXAMS_TABLE")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim on an instance, as it is asked for or as it stands; times in milliseconds."""
+
+    sop_instance_uid: str
+    study_instance_uid: str
+    digest: str
+    token: str = ""
+    lease_until: int = 0
+    stops: int = 0
+    suspected: bool = False
+
+    def is_same(self, other: "Claim") -> bool:
+        """Tell whether both are for the same content in the same study."""
+        return (self.study_instance_uid, self.digest) == (other.study_instance_uid, other.digest)
+
+
+class Claims:
+    """The table of claims.
+
+    Parameters
+    ----------
+    settings
+        Its name.
+    lease
+        Seconds for which a claim holds: as long as its writer can live at most.
+    clock
+        Seconds since the epoch.
+    sleep
+        Waits between attempts when two writers meet.
+    """
+
+    def __init__(
+        self,
+        settings: ClaimSettings,
+        *,
+        lease: float,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings = settings
+        self._lease = lease
+        self._clock = clock
+        self._sleep = sleep
+
+    @property
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return int(self._clock() * 1000)
+
+    def wanted(self, sop_instance_uid: str, study_instance_uid: str, digest: str) -> Claim:
+        """Return a claim that can be made."""
+        until = self.now + int(self._lease * 1000)
+        return Claim(sop_instance_uid, study_instance_uid, digest, secrets.token_hex(8), until)
+
+    def make(self, claims: Sequence[Claim]) -> dict[str, Claim]:
+        """Make claims on instances that nobody has claimed, with one request for up to 100.
+
+        Returns
+        -------
+        dict
+            Those that stand already, by SOPInstanceUID; nothing of them was changed.
+
+        Raises
+        ------
+        Unavailable
+            The table refuses; some may have been made.
+        """
+        standing: dict[str, Claim] = {}
+        for start in range(0, len(claims), _AT_ONCE):
+            standing |= self._make(list(claims[start : start + _AT_ONCE]))
+        return standing
+
+    def _make(self, claims: list[Claim]) -> dict[str, Claim]:
+        standing: dict[str, Claim] = {}
+        for attempt in range(_ATTEMPTS):
+            if not claims:
+                return standing
+            taken = self._put(claims)
+            if taken is None:
+                return standing
+            if taken:
+                found = self._read(taken)
+                standing |= found
+                claims = [claim for claim in claims if claim.sop_instance_uid not in found]
+            else:
+                self._sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311
+        raise Unavailable(_BUSY)
+
+    def _put(self, claims: Sequence[Claim]) -> list[str] | None:
+        """Put all or none; None when they were put, else the UIDs that are taken (none: two writers met)."""
+        puts: list[Any] = [
+            {
+                "TableName": self._settings.table,
+                "Item": aws.to_item(self._item(claim)),
+                "ConditionExpression": "attribute_not_exists(SOPInstanceUID)",
+            }
+            for claim in claims
+        ]
+        try:
+            if len(puts) == 1:
+                aws.dynamodb().put_item(**puts[0])
+            else:
+                aws.dynamodb().transact_write_items(TransactItems=[{"Put": put} for put in puts])
+        except ClientError as error:
+            response: Any = error.response
+            code = response["Error"]["Code"]
+            if code == "ConditionalCheckFailedException":
+                return [claims[0].sop_instance_uid]
+            if code in {"TransactionInProgressException", "TransactionConflictException"}:
+                return []
+            if code != "TransactionCanceledException":
+                raise Unavailable(_BUSY) from error
+            codes = [reason.get("Code") for reason in response.get("CancellationReasons", [])]
+            return [
+                claim.sop_instance_uid
+                for claim, code in zip(claims, codes, strict=False)
+                if code == "ConditionalCheckFailed"
+            ]
+        except BotoCoreError as error:
+            raise Unavailable(_BUSY) from error
+        return None
+
+    def _item(self, claim: Claim) -> dict[str, Any]:
+        now = self.now
+        return {
+            "SOPInstanceUID": claim.sop_instance_uid,
+            "StudyInstanceUID": claim.study_instance_uid,
+            "digest": claim.digest,
+            "token": claim.token,
+            "claimedAt": now,
+            "leaseUntil": claim.lease_until,
+            "expiresAt": now // 1000 + _KEPT_DAYS * 86400,
+        }
+
+    def _read(self, uids: Iterable[str]) -> dict[str, Claim]:
+        keys = [{"SOPInstanceUID": uid} for uid in uids]
+        items = self._batch_get(self._settings.table, keys)
+        return {
+            item["SOPInstanceUID"]: Claim(
+                item["SOPInstanceUID"],
+                item["StudyInstanceUID"],
+                item["digest"],
+                item["token"],
+                item["leaseUntil"],
+                item.get("stops", 0),
+                bool(item.get("suspected")),
+            )
+            for item in items
+        }
+
+    def stored(self, claims: Sequence[Claim]) -> set[str]:
+        """Return the SOPInstanceUIDs of the claims that the register of exams has as stored, in their study.
+
+        Raises
+        ------
+        Unavailable
+            The table refuses.
+        """
+        keys = [
+            {"StudyInstanceUID": claim.study_instance_uid, "SOPInstanceUID": claim.sop_instance_uid} for claim in claims
+        ]
+        return {item["SOPInstanceUID"] for item in self._batch_get(self._settings.exams_table, keys)}
+
+    def _batch_get(self, table: str, keys: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(keys), _AT_ONCE):
+            left: Any = {
+                table: {"Keys": [aws.to_item(key) for key in keys[start : start + _AT_ONCE]], "ConsistentRead": True}
+            }
+            for attempt in range(_ATTEMPTS):
+                try:
+                    answer = aws.dynamodb().batch_get_item(RequestItems=left)
+                except (BotoCoreError, ClientError) as error:
+                    raise Unavailable(_BUSY) from error
+                found += [aws.from_item(item) for item in answer["Responses"].get(table, [])]
+                left = answer.get("UnprocessedKeys")
+                if not left:
+                    break
+                self._sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311
+            else:
+                raise Unavailable(_BUSY)
+        return found
+
+    def replace(self, standing: Claim, claim: Claim) -> bool:
+        """Put a claim in the place of one, to renew it or to take it over; False when somebody else was quicker.
+
+        Raises
+        ------
+        Unavailable
+            The table refuses.
+        """
+        item = self._item(claim)
+        if standing.is_same(claim):
+            item |= {"stops": standing.stops or None, "suspected": standing.suspected or None}
+        return self._conditionally(
+            aws.dynamodb().put_item,
+            Item=aws.to_item(item),
+            ConditionExpression="#token = :token",
+            ExpressionAttributeNames={"#token": "token"},
+            ExpressionAttributeValues=aws.to_item({":token": standing.token}),
+        )
+
+    def release(self, claim: Claim) -> None:
+        """Take a claim away whose content the PACS will not get.
+
+        Raises
+        ------
+        Unavailable
+            The table refuses; the claim then ends with its lease.
+        """
+        self._conditionally(
+            aws.dynamodb().delete_item,
+            Key=aws.to_item({"SOPInstanceUID": claim.sop_instance_uid}),
+            ConditionExpression="#token = :token",
+            ExpressionAttributeNames={"#token": "token"},
+            ExpressionAttributeValues=aws.to_item({":token": claim.token}),
+        )
+
+    def note_stop(self, claim: Claim, *, alone: bool) -> int:
+        """Note that the PACS stopped answering when this content was sent; return how often it did so alone.
+
+        Raises
+        ------
+        Unavailable
+            The table refuses.
+        """
+        self._conditionally(
+            aws.dynamodb().update_item,
+            Key=aws.to_item({"SOPInstanceUID": claim.sop_instance_uid}),
+            UpdateExpression="SET suspected = :true ADD stops :one",
+            ConditionExpression="digest = :digest",
+            ExpressionAttributeValues=aws.to_item({":true": True, ":one": int(alone), ":digest": claim.digest}),
+        )
+        return claim.stops + int(alone)
+
+    def claim_study(self, study_instance_uid: str, patient: Patient) -> bool:
+        """Claim a study that the PACS does not have yet for a patient; False while another patient's claim holds.
+
+        The row holds the patient as the register of exams does, for the length of a lease.
+
+        Raises
+        ------
+        Unavailable
+            The table refuses.
+        """
+        key = f"#study {study_instance_uid}"
+        now = self.now
+        until = now + int(self._lease * 1000)
+        item = {
+            "SOPInstanceUID": key,
+            "PatientID": patient.patient_id,
+            "IssuerOfPatientID": patient.issuer,
+            "leaseUntil": until,
+            "expiresAt": until // 1000,
+        }
+        same = "PatientID = :id AND (IssuerOfPatientID = :issuer OR IssuerOfPatientID = :none OR :issuer = :none)"
+        return self._conditionally(
+            aws.dynamodb().put_item,
+            Item=aws.to_item(item),
+            ConditionExpression=f"attribute_not_exists(SOPInstanceUID) OR leaseUntil < :now OR ({same})",
+            ExpressionAttributeValues=aws.to_item(
+                {":now": now, ":id": patient.patient_id, ":issuer": patient.issuer, ":none": ""}
+            ),
+        )
+
+    def lock(self, seconds: float) -> Claim | None:
+        """Take the one place from which a suspected file is sent, so that nothing else is sent beside it from there.
+
+        Returns
+        -------
+        Claim or None
+            What `release` frees it by; None while somebody has it.
+
+        Raises
+        ------
+        Unavailable
+            The table refuses.
+        """
+        place = Claim("#alone", "-", "-", secrets.token_hex(8), self.now + int(seconds * 1000))
+        got = self._conditionally(
+            aws.dynamodb().put_item,
+            Item=aws.to_item(self._item(place)),
+            ConditionExpression="attribute_not_exists(SOPInstanceUID) OR leaseUntil < :now",
+            ExpressionAttributeValues=aws.to_item({":now": self.now}),
+        )
+        return place if got else None
+
+    def renewed(self, standing: Claim) -> Claim | None:
+        """Return the claim with a lease that lasts for this writer too; None when somebody took it over meanwhile.
+
+        Raises
+        ------
+        Unavailable
+            The table refuses.
+        """
+        fresh = self.wanted(standing.sop_instance_uid, standing.study_instance_uid, standing.digest)
+        if standing.lease_until >= fresh.lease_until:
+            return standing
+        if not self.replace(standing, fresh):
+            return None
+        return replace(fresh, stops=standing.stops, suspected=standing.suspected)
+
+    def _conditionally(self, call: Callable[..., Any], **how: Any) -> bool:
+        try:
+            call(TableName=self._settings.table, **how)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise Unavailable(_BUSY) from error
+        except BotoCoreError as error:
+            raise Unavailable(_BUSY) from error
+        return True
