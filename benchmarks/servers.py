@@ -26,6 +26,7 @@ from local.settings import ROOT, Pacs, Ports, Settings
 from tests.support.template import create_table
 
 CACHE_BUCKET, EXAMS_TABLE, PACS_SECRET = "benchmark-cache", "Exams", "pacs"
+INSTANCES_TABLE = "Instances"
 
 
 class WorkNotDone(RuntimeError):
@@ -139,6 +140,7 @@ def running() -> Iterator[Servers]:
 def _make_stores(pacs: Pacs) -> dict[str, str]:
     """Make table, queue, bucket and secret; give the environment of the functions that use them."""
     create_table(boto3.client("dynamodb"), "ExamsTable", EXAMS_TABLE)
+    create_table(boto3.client("dynamodb"), "InstancesTable", INSTANCES_TABLE)
     boto3.client("s3").create_bucket(Bucket=CACHE_BUCKET)
     secret = f'{{"username": "{pacs.user}", "password": "{pacs.password}"}}'
     boto3.client("secretsmanager").create_secret(Name=PACS_SECRET, SecretString=secret)
@@ -148,6 +150,7 @@ def _make_stores(pacs: Pacs) -> dict[str, str]:
         "PACS_QUIRKS": pacs.quirks,
         "PACS_SECRET_ARN": PACS_SECRET,
         "EXAMS_TABLE": EXAMS_TABLE,
+        "INSTANCES_TABLE": INSTANCES_TABLE,
         "EXAM_CHECKS_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="checks")["QueueUrl"],
         "CACHE_BUCKET": CACHE_BUCKET,
         "FETCH_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="fetches")["QueueUrl"],
