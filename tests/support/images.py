@@ -70,3 +70,17 @@ def item(**attributes: Any) -> Dataset:
     for name, value in attributes.items():
         setattr(dataset, name, value)
     return dataset
+
+
+def without_metadata(study: str, series: str, instance: str) -> tuple[Dataset, bytes]:
+    """Return an image that Orthanc stores and then answers 500 for its metadata ("Cannot convert DICOM to DICOMweb").
+
+    Its private sequence has an empty item between two others, as scanners write them; Orthanc 1.10 loses count there.
+    """
+    pixels = np.arange(64 * 80, dtype=np.uint16).reshape(64, 80)
+    names = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": instance}
+    dataset = image(pixels, PatientID="P1", IssuerOfPatientID="HOSPITAL", Modality="CT", InstanceNumber=1, **names)
+    state = item(PatientComments="x")
+    dataset.add_new(0x01F30010, "LO", "ELSCINT1")
+    dataset.add_new(0x01F31011, "SQ", [state, Dataset(), state])
+    return dataset, part10(dataset)

@@ -19,12 +19,15 @@ from dicom_service.exams.search import Page, search_series, search_studies
 from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, Wanted
 from dicom_service.part10 import BytesSource, read_header
 from dicomweb.client import DicomwebClient, StorePart
-from tests.support.exams import exam, instance
+from dicomweb.errors import PacsFault
+from tests.support.exams import exam, instance, new_uid
 from tests.support.faults import FaultyProxy
+from tests.support.images import without_metadata
 from tests.support.pictures import (
     JPEG_TOLERANCE,
     mean_difference,
     reference_of,
+    reference_picture,
     sample,
     sample_files,
     scaled,
@@ -107,6 +110,31 @@ def test_what_is_remembered_when_orthanc_does_not_give_metadata(lame: Pacs, stat
         assert from_file[tag]["Value"] == as_given[tag]["Value"], tag
     assert capabilities.may("metadata") is not remembered
     assert difference(sample("CT_small.dcm"), picture(thumbnailer, name)) <= JPEG_TOLERANCE
+
+
+def test_a_file_whose_metadata_orthanc_cannot_write_has_its_picture_all_the_same(lame: Pacs) -> None:
+    proxy, client = lame
+    study = new_uid()
+    dataset, data = without_metadata(study, f"{study}.1"[:64], new_uid())
+    broken, whole, capabilities = store(client, data), stored(client, "CT_small.dcm"), Capabilities()
+    assert broken is not None
+    # GIVEN that Orthanc, the real one, fails for this file
+    with pytest.raises(PacsFault) as fault:
+        client.retrieve_instance_metadata(broken.study_uid, broken.series_uid, broken.instance_uid)
+    assert fault.value.status == 500
+    thumbnailer = Thumbnailer(client, capabilities)
+
+    header, made = thumbnailer.header(broken), picture(thumbnailer, broken)
+
+    assert (header["00100020"]["Value"], header["00100021"]["Value"]) == (["P1"], ["HOSPITAL"])
+    assert made.source == "frame"
+    shown, expected = Image.open(BytesIO(made.data)), scaled(reference_picture(dataset), SIZE)
+    assert (shown.mode, shown.size) == (expected.mode, expected.size)
+    assert mean_difference(shown, expected) <= JPEG_TOLERANCE
+    # the next file's metadata is asked for as before
+    asked = proxy.asked["metadata"]
+    thumbnailer.header(whole)
+    assert capabilities.may("metadata") and proxy.asked["metadata"] == asked + 1
 
 
 def test_frames_come_from_the_file_where_there_are_none(tiny: Pacs) -> None:
