@@ -83,7 +83,8 @@ class Thumbnailer:
         """Fetch the instance's header, DICOM JSON Model, with its PatientID and IssuerOfPatientID.
 
         A PACS need not have the metadata service, and one that has it may fail for a single file: Orthanc stores files
-        with an empty item between others of a sequence and then answers 500 for their metadata. The beginning of the file stands in.
+        with an empty item between others of a sequence and then answers 500 for their metadata. The beginning of the
+        file stands in.
 
         Raises
         ------
