@@ -7,6 +7,7 @@ from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, check_uid, create_app, empty, serve
 from dicom_service.exams.capabilities import Capabilities
+from dicom_service.exams.download import check_download
 from dicom_service.exams.fetching import FetchSettings, give_file
 from dicom_service.exams.pictures import DICOM, PictureCache, PictureSettings, read_file_type, read_wanted, show
 from dicom_service.exams.retrieve import CacheSettings, InstanceName
@@ -44,6 +45,7 @@ def get_instance(studyUID: str, seriesUID: str, instanceUID: str) -> Response[An
         query.check()
         with client().one_call():
             return show(app, thumbnailer(), PictureCache(cache_settings), name, wanted)
+    check_download(app.current_event.raw_event, client(), name)
     retrieved = give_file(client(), name, cache_settings, load(FetchSettings))
     if retrieved.link is not None:
         return empty(303, headers={"Location": retrieved.link})

@@ -37,7 +37,7 @@ def test_it_says_whom_it_speaks_for(world: World, issued: dict[str, Any], token:
 
     assert principal is not None
     assert (principal.role, principal.study_uid) == ("exam", STUDY)
-    assert principal.context == {"otpId": issued["otpId"], "examRole": "patient"}
+    assert principal.context == {"otpId": issued["otpId"], "examRole": "patient", "download": "true"}
     assert token not in repr(principal)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dicom_service.otp import factory, issuing
-from tests.support.otp import World
+from tests.support.otp import STUDY, World
 
 EVENTS = Path(__file__).parents[3] / "events"
 
@@ -109,6 +109,8 @@ def test_the_sample_code_was_never_issued() -> None:
         ({"studyUID": "1.2", "maxUses": 0}, "maxUses"),
         ({"studyUID": "1.2", "maxUses": 1.5}, "maxUses"),
         ({"studyUID": "1.2", "requireBirthDate": "yes"}, "requireBirthDate"),
+        ({"studyUID": "1.2", "download": "no"}, "download"),
+        ({"studyUID": "1.2", "role": "diagnostic", "download": False}, "download"),
     ],
 )
 def test_each_bad_field_is_named(body: dict[str, Any], field: str) -> None:
@@ -177,3 +179,10 @@ def test_an_unknown_query_parameter_is_named() -> None:
 
     status, answer = call("issue_token", event)
     assert (status, answer["errors"][0]["field"]) == (400, "study")
+
+
+def test_download_is_kept_from_issue_to_redemption() -> None:
+    for wish, kept in ({}, True), ({"download": True}, True), ({"download": False}, False):
+        issued = call("issue_otp", with_body("issue_otp", studyUID=STUDY, **wish))[1]
+        assert call("get_otp", with_path("get_otp", issued["otpId"]))[1]["download"] is kept
+        assert call("redeem_otp", with_body("redeem_otp", token=issued["token"]))[1]["download"] is kept

@@ -31,6 +31,7 @@ def test_the_right_code_gives_a_token_for_that_study(world: World) -> None:
         "expiresIn": 3600,
         "studyUID": STUDY,
         "role": "diagnostic",
+        "download": True,
     }
     assert events_of(world.tables) == ["OTP Issued", "OTP Redeemed"]
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -56,10 +57,15 @@ class AccessTokens:
             name=f"otp:{row['otpId']}",
             role="exam",
             study_uid=row["studyUID"],
-            context={"otpId": row["otpId"], "examRole": row["role"]},
+            context={
+                "otpId": row["otpId"],
+                "examRole": row["role"],
+                # Tokens of earlier versions have none, and they opened the files.
+                "download": "true" if row.get("download", True) else "false",
+            },
         )
 
-    def _count(self, token_hash: str) -> dict[str, str] | None:
+    def _count(self, token_hash: str) -> dict[str, Any] | None:
         try:
             answer = aws.dynamodb().update_item(
                 TableName=self._table,

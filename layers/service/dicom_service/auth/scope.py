@@ -36,3 +36,15 @@ def keep_to_exam(event: Mapping[str, Any]) -> None:
         raise Forbidden("This credential does not reach this resource.")
     if parameters.get("studyUID") != study_uid:
         raise Forbidden("This credential does not reach this resource.")
+
+
+def may_download(event: Mapping[str, Any]) -> bool:
+    """Tell whether the caller may fetch files, not only see pictures and reports (``download`` of ``POST /otps``).
+
+    Parameters
+    ----------
+    event
+        The REST API's proxy event; its authorizer context says ``download`` for exam access tokens alone.
+    """
+    authorizer = event.get("requestContext", {}).get("authorizer") or {}
+    return authorizer.get("role") != "exam" or authorizer.get("download") == "true"

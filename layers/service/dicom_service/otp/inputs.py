@@ -52,9 +52,9 @@ class Body:
         self.fail(name, f"not an integer from {minimum} to {maximum}")
         return default
 
-    def flag(self, name: str) -> bool:
-        """Read true or false; false when absent."""
-        value = self._values.get(name, False)
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """Read true or false."""
+        value = self._values.get(name, default)
         if not isinstance(value, bool):
             self.fail(name, "not true or false")
         return value is True
@@ -100,7 +100,7 @@ def issue_request(app: APIGatewayRestResolver) -> IssueRequest:
     BadRequest
         Something in it is wrong.
     """
-    known = ("studyUID", "patientID", "user", "role", "expiresIn", "maxUses", "requireBirthDate")
+    known = ("studyUID", "patientID", "user", "role", "expiresIn", "maxUses", "requireBirthDate", "download")
     body = Body(json_body(app, LONGEST_BODY), *known)
     request = IssueRequest(
         study_uid=body.uid("studyUID"),
@@ -110,7 +110,11 @@ def issue_request(app: APIGatewayRestResolver) -> IssueRequest:
         expires_in=body.integer("expiresIn", default=600, minimum=60, maximum=_MONTH),
         max_uses=body.integer("maxUses", default=1, minimum=1, maximum=MOST_USES),
         require_birth_date=body.flag("requireBirthDate"),
+        download=body.flag("download", default=True),
     )
+    if request.role == "diagnostic" and not request.download:
+        # A viewer shows what it has fetched: a promise that cannot be kept is not made.
+        body.fail("download", "must be true for the role diagnostic, which reads the files")
     body.check()
     return request
 

@@ -29,6 +29,7 @@ class IssueRequest:
     expires_in: int = 600
     max_uses: int = 1
     require_birth_date: bool = False
+    download: bool = True
 
 
 class Issuer:
@@ -88,6 +89,7 @@ class Issuer:
             expires_at=now + request.expires_in,
             tidy_at=now + request.expires_in + _DAY,
             max_uses=request.max_uses,
+            download=request.download,
         )
         if request.require_birth_date and exam.birth_date is not None:
             otp = replace(otp, birth_date_tag=codes.birth_date_tag(master, otp.otp_id, exam.birth_date))

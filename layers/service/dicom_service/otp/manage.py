@@ -59,6 +59,7 @@ class Manager:
             "role": otp.role,
             "user": otp.user,
             "issuer": otp.issuer,
+            "download": otp.download,
             "requireBirthDate": otp.birth_date_tag is not None,
             "createdAt": iso(otp.created_at),
             "expiresAt": iso(otp.expires_at),

@@ -36,6 +36,8 @@ class Otp:
         Attempts charged and not given back: misses, and redemptions under way.
     state
         ``ACTIVE``, ``LOCKED`` or ``REVOKED``; used up and expired follow from the rest.
+    download
+        Whether the files may be fetched; False leaves pictures and reports.
     birth_date_tag
         Keyed hash of the birth date that redeeming needs, if it needs one.
     redemptions
@@ -58,6 +60,7 @@ class Otp:
     uses: int = 0
     attempts: int = 0
     state: str = "ACTIVE"
+    download: bool = True
     birth_date_tag: str | None = None
     last_attempt_at: int | None = None
     redemptions: Mapping[str, Redemption] = field(default_factory=dict)
@@ -89,6 +92,7 @@ class Otp:
             "uses": self.uses,
             "attempts": self.attempts,
             "state": self.state,
+            "download": self.download,
             "birthDateTag": self.birth_date_tag,
             "redemptions": {tag: vars(redemption) for tag, redemption in self.redemptions.items()},
         }
@@ -111,6 +115,8 @@ class Otp:
             uses=row["uses"],
             attempts=row["attempts"],
             state=row["state"],
+            # Codes issued by earlier versions have none, and they opened the files.
+            download=row.get("download", True),
             birth_date_tag=row.get("birthDateTag"),
             last_attempt_at=row.get("lastAttemptAt"),
             redemptions={tag: Redemption(**entry) for tag, entry in row["redemptions"].items()},

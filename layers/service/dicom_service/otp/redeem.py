@@ -97,6 +97,7 @@ class Redeemer:
             "expiresIn": redemption.token_expires_at - now,
             "studyUID": charged.study_uid,
             "role": charged.role,
+            "download": charged.download,
         }
 
     def _is_right(self, otp: Otp | None, request: RedeemRequest, *, charged: bool) -> bool:

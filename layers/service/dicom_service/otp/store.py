@@ -146,6 +146,7 @@ class OtpStore:
             "otpId": otp.otp_id,
             "studyUID": otp.study_uid,
             "role": otp.role,
+            "download": otp.download,
             "expiresAt": redemption.token_expires_at,
             "tidyAt": redemption.token_expires_at + _DAY,
             "requests": 0,
