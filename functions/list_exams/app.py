@@ -32,19 +32,21 @@ def list_studies() -> Response[Any]:
 
 @app.get("/exams/studies/<studyUID>/series")
 def list_series(studyUID: str) -> Response[Any]:
-    query = Query(app, *search.PAGE)
-    page = search.read_page(query)
+    query = Query(app, "patientID", *search.PAGE)
+    page, patient_id = search.read_page(query), query.exact("patientID")
     query.check()
     study_uid = check_uid("studyUID", studyUID)
+    search.check_patient(client(), study_uid, patient_id)
     return search.listed(app, search.search_series(client(), study_uid, page), page)
 
 
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances")
 def list_instances(studyUID: str, seriesUID: str) -> Response[Any]:
-    query = Query(app, *search.PAGE)
-    page = search.read_page(query)
+    query = Query(app, "patientID", *search.PAGE)
+    page, patient_id = search.read_page(query), query.exact("patientID")
     query.check()
     study_uid, series_uid = check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID)
+    search.check_patient(client(), study_uid, patient_id)
     return search.listed(app, search.search_instances(client(), study_uid, series_uid, page), page)
 
 

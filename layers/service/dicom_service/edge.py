@@ -16,6 +16,8 @@ A function's module stays small::
 
 import binascii
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +35,9 @@ from dicom_service.uid import is_uid
 logger = log.get_logger()
 
 PROBLEM = "application/problem+json"
+# Ours need three; callbacks keep what the PACS sends.
+DEEPEST_BODY = 32
+_SURROGATE = re.compile("[\ud800-\udfff]")
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -92,7 +97,11 @@ def _problem(app: APIGatewayRestResolver, error: ServiceError) -> Response[str]:
 
 def to_json(value: Any) -> str:
     """Serialize compactly, UTF-8 kept as it is."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    # A PACS may send lone surrogates; as an escape they are JSON, as UTF-8 nobody could send them.
+    if not text.isascii() and _SURROGATE.search(text):
+        return json.dumps(value, separators=(",", ":"))
+    return text
 
 
 def answer(
@@ -144,13 +153,45 @@ def json_body(app: APIGatewayRestResolver, limit: int = 1_000_000) -> dict[str, 
     PayloadTooLarge
         The body is longer than `limit` bytes.
     """
+    content = body_bytes(app, limit)
     try:
-        body = json.loads(body_bytes(app, limit))
+        # json.loads of bytes would let encoded surrogates pass.
+        body = json.loads(content.decode("utf-8-sig"), parse_constant=_finite, parse_float=_finite)
+        _check_values(body)
     except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is not valid JSON.", code="NOT_JSON") from error
+        raise BadRequest("The body is not valid JSON in UTF-8.", code="NOT_JSON") from error
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object.", code="NOT_JSON")
     return body
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("not a number of JSON")
+    return number
+
+
+def _check_values(body: Any) -> None:
+    """Reject what no store and no answer can carry: lone surrogates, NUL, and deep nesting.
+
+    Raises
+    ------
+    ValueError
+        Something of it is there.
+    """
+    level = [body]
+    for _ in range(DEEPEST_BODY):
+        texts = [value for value in level if isinstance(value, str)]
+        texts += [key for value in level if isinstance(value, dict) for key in value]
+        for text in texts:
+            if "\0" in text or (not text.isascii() and _SURROGATE.search(text)):
+                raise ValueError("a text with NUL or a lone surrogate")
+        inner = [value.values() if isinstance(value, dict) else value for value in level if type(value) in (dict, list)]
+        level = [value for values in inner for value in values]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
 
 
 def check_uid(name: str, value: str) -> str:
@@ -182,14 +223,17 @@ class EdgeSettings:
 
 
 def base_url(app: APIGatewayRestResolver) -> str:
-    """Give the URL of this stage as the caller sees it, without a trailing slash."""
+    """Return the URL of this stage as callers reach it, without a trailing slash.
+
+    The gateway's own domain, never the headers ``Host`` and ``X-Forwarded-Proto``: what a caller makes up would be in
+    answers that others may get from a cache.
+    """
     event = app.current_event.raw_event
     public_url = load(EdgeSettings).public_url
     if public_url:
         return public_url.replace("{apiId}", str(event.get("requestContext", {}).get("apiId", "")))
-    headers = {key.lower(): value for key, value in (event.get("headers") or {}).items()}
-    scheme = headers.get("x-forwarded-proto", "https")
+    domain = str(event.get("requestContext", {}).get("domainName") or "")
     full = str(event.get("requestContext", {}).get("path") or event.get("path") or "")
     own = str(event.get("path") or "")
     prefix = full[: -len(own)] if own and full.endswith(own) else ""
-    return f"{scheme}://{headers.get('host', '')}{prefix}"
+    return f"https://{domain}{prefix}"

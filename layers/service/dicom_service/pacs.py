@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from dicom_service import errors
 from dicom_service.aws import Secret
@@ -29,6 +30,8 @@ from dicomweb.errors import (
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
     from dicomweb.transport import Transport
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def connect(settings: PacsSettings) -> "DicomwebClient":
@@ -77,12 +80,31 @@ def _how_to_connect(settings: PacsSettings) -> dict[str, Any]:
     from dicomweb.transport import Timeouts
 
     secret = Secret(settings.secret_arn).value() if settings.secret_arn else {}
+    _check_encrypted(settings, secret)
     return {
         "auth": make_auth(settings.auth, secret, signer=_signer(settings)),
         "timeouts": Timeouts(settings.connect_timeout, settings.read_timeout, settings.total_timeout),
         "verify": _pem_file(secret, "ca_bundle") or True,
         "cert": _client_certificate(secret),
     }
+
+
+def _check_encrypted(settings: PacsSettings, secret: Mapping[str, Any]) -> None:
+    """Send credentials in clear to nobody but this machine; local mode has no TLS.
+
+    Raises
+    ------
+    ValueError
+        A URL that credentials go to is plain HTTP.
+    """
+    if settings.auth == "none" or settings.local:
+        return
+    token_url = secret.get("token_url") if settings.auth == "oauth2" else None
+    urls = (settings.url, settings.qido_url, settings.wado_url, settings.stow_url, settings.worklist_url, token_url)
+    for url in filter(None, urls):
+        parts = urlsplit(str(url))
+        if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+            raise ValueError("credentials over plain HTTP")
 
 
 def _pem_file(secret: Mapping[str, Any], key: str) -> str | None:

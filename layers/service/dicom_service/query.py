@@ -10,6 +10,8 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from dicom_service.errors import BadRequest
 from dicom_service.uid import is_uid
 
+_NO_DATE = "not a date, YYYYMMDD or YYYY-MM-DD"
+
 
 class Query:
     """The query parameters of a request, names compared without case (api.md, "Conventions").
@@ -33,11 +35,14 @@ class Query:
         for key, values in {**{k: [v] for k, v in single.items()}, **multi}.items():
             name = names.get(key.lower())
             if name is None:
-                self.errors.append({"field": key[:64], "problem": "unknown parameter"})
+                self.errors.append({"field": _shown(key), "problem": "unknown parameter"})
             elif len(values) > 1 or name in self._values:
                 self.errors.append({"field": name, "problem": "given more than once"})
+            elif not (values[0] or "").strip():
+                # A slip such as `patientID=` must not list everybody.
+                self.errors.append({"field": name, "problem": "empty"})
             else:
-                self._values[name] = values[0] or ""
+                self._values[name] = values[0]
 
     def text(self, name: str, *, default: Any = None, required: bool = False, longest: int = 324) -> Any:
         """Read a text; `longest` is in characters."""
@@ -47,6 +52,20 @@ class Query:
         if len(value) > longest:
             return self._fail(name, f"longer than {longest} characters")
         return self._fail(name, "has control characters") if not value.isprintable() else value
+
+    def exact(self, name: str, *, longest: int = 64) -> Any:
+        """Read a value that is matched as it is: no wildcards, and no list of values (PS3.4 C.2.2.2)."""
+        value = self.text(name, longest=longest)
+        if value is None or not set(value) & set("*?\\"):
+            return value
+        return self._fail(name, "has * or ? or a backslash; it is matched as it is")
+
+    def name_pattern(self, name: str) -> Any:
+        """Read a person name with wildcards (PS3.4 C.2.2.2.4), which has to have more than wildcards."""
+        value = self.text(name)
+        if value is None or set(value) - set("*?^= "):
+            return value
+        return self._fail(name, "has wildcards alone")
 
     def integer(self, name: str, *, default: int, minimum: int, maximum: int) -> int:
         """Read an integer between `minimum` and `maximum`."""
@@ -80,11 +99,20 @@ class Query:
         value = self.text(name)
         if value is None:
             return None
-        digits = value.replace("-", "") if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else value
+        digits = value.replace("-", "") if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else value
         try:
-            return datetime.datetime.strptime(digits, "%Y%m%d").strftime("%Y%m%d")
+            # strptime takes fewer digits too, and strftime leaves out the zeros before a year.
+            datetime.datetime.strptime(digits, "%Y%m%d")
+            return digits if re.fullmatch("[0-9]{8}", digits) else self._fail(name, _NO_DATE)
         except ValueError:
-            return self._fail(name, "not a date, YYYYMMDD or YYYY-MM-DD")
+            return self._fail(name, _NO_DATE)
+
+    def date_range(self, first: str, last: str) -> tuple[Any, Any]:
+        """Read two days, the first not after the last."""
+        start, end = self.date(first), self.date(last)
+        if start and end and start > end:
+            self._fail(last, f"before {first}")
+        return start, end
 
     def _fail(self, name: str, problem: str) -> Any:
         self.errors.append({"field": name, "problem": problem})
@@ -101,3 +129,8 @@ class Query:
         if self.errors:
             listed = "; ".join(f"{error['field']}: {error['problem']}" for error in self.errors)
             raise BadRequest(f"Bad query parameters: {listed}.", code="INVALID_PARAMETER", errors=self.errors)
+
+
+def _shown(name: str) -> str:
+    """Return the name of a parameter as an answer can carry it."""
+    return name[:64] if name.isprintable() else "(not printable)"

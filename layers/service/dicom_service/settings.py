@@ -86,5 +86,7 @@ class PacsSettings:
     total_timeout: float = setting("PACS_TOTAL_TIMEOUT", cast=float, default=24.0)
     qido_url: str | None = setting("PACS_QIDO_URL", default=None)
     wado_url: str | None = setting("PACS_WADO_URL", default=None)
+    worklist_url: str | None = setting("WORKLIST_URL", default=None)
     stow_url: str | None = setting("PACS_STOW_URL", default=None)
+    local: bool = setting("LOCAL_MODE", cast=flag, default=False)
     sigv4_service: str = setting("PACS_SIGV4_SERVICE", default="medical-imaging")

@@ -52,6 +52,17 @@ def test_each_filter_finds_it(uploaded: Stack, filters: dict[str, str]) -> None:
     assert CT.StudyInstanceUID in [study["StudyInstanceUID"] for study in found]
 
 
+def test_series_and_instances_are_checked_against_the_patient(uploaded: Stack) -> None:
+    for path in (f"/exams/studies/{CT.StudyInstanceUID}/series", f"{SERIES}/instances"):
+        plain = uploaded.request("GET", path)
+        assert len(plain.json()) >= 1
+        for name in ("patientID", "patientId", "PatientId", "PATIENTID"):
+            own = uploaded.request("GET", path, params={name: CT.PatientID})
+            assert (own.status_code, own.json()) == (200, plain.json()), name
+            foreign = uploaded.request("GET", path, params={name: "nobody"})
+            assert (foreign.status_code, foreign.json()["code"]) == (404, "NOT_FOUND"), name
+
+
 def test_a_filter_that_does_not_fit_does_not_find_it(uploaded: Stack) -> None:
     for filters in ({"from": "2004-01-20"}, {"modality": "MR", "patientID": "1CT1"}, {"patientName": "Someone*"}):
         found = uploaded.request("GET", "/exams/studies", params={**filters, "format": "simple"}).json()

@@ -68,6 +68,34 @@ def test_simple_rows_are_flat_and_keyed_by_keyword(invoke: Invoke) -> None:
     assert "pacs.internal" not in json.dumps(simple)
 
 
+def of_patient(study: str, patient: str) -> dict[str, Any]:
+    return {"0020000D": {"vr": "UI", "Value": [study]}, "00100020": {"vr": "LO", "Value": [patient]}}
+
+
+@pytest.mark.parametrize("path", ["series", f"series/{SERIES}/instances"])
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        ([of_patient(STUDY, "A ")], 200),
+        ([of_patient(STUDY, "A"), of_patient("1.2.3", "B")], 200),
+        ([of_patient(STUDY, "B")], 404),
+        ([of_patient(STUDY, "A"), of_patient(STUDY, "B")], 404),
+        ([of_patient("1.2.3", "A")], 404),
+        ([of_patient(STUDY, "a")], 404),
+        ([], 404),
+    ],
+)
+def test_the_exam_has_to_be_the_patients(path: str, found: list[Any], status: int, invoke: Invoke) -> None:
+    """`patientID` on series and instances: the reference demands it, so it is checked and not passed over."""
+    rows = (path.rpartition("/")[2], dicom_json([SERIES_ROW if path == "series" else INSTANCE_ROW]))
+    with pacs(("/studies", dicom_json(found)), rows) as server:
+        route = {"path": f"/exams/studies/{STUDY}/{path}", **picture(PatientId="A")}
+        given = invoke("list_exams", server.url, **route)
+        listed = [request for request in server.received if not request.path.endswith("/studies")]
+    assert given.status == status
+    assert bool(listed) == (status == 200)
+
+
 @pytest.mark.parametrize("path", ["series", "series/1.2.4/instances"])
 def test_an_unknown_exam_is_404(path: str, invoke: Invoke) -> None:
     route = {"path": f"/exams/studies/1.2.3/{path}", "queryStringParameters": None}

@@ -21,7 +21,7 @@ def event(path: str = "/things", **changes: Any) -> dict[str, Any]:
         "queryStringParameters": None,
         "multiValueQueryStringParameters": None,
         "pathParameters": None,
-        "requestContext": {"requestId": "req-1", "path": f"/v1{path}"},
+        "requestContext": {"requestId": "req-1", "domainName": "api.example.org", "path": f"/v1{path}"},
         "body": None,
         "isBase64Encoded": False,
         **changes,
@@ -142,12 +142,91 @@ def test_bodies_come_out_as_they_were_sent_and_too_long_ones_do_not() -> None:
     assert run(lambda app: answer(len(body_bytes(app, 255))), given)["statusCode"] == PayloadTooLarge.status
 
 
-@pytest.mark.parametrize("body", ["", "[1]", "{", "nonsense", "[" * 100_000])
+BAD_BODIES = [
+    "",
+    "[1]",
+    "{",
+    "nonsense",
+    "[" * 100_000,
+    '{"a": "\\ud800"}',
+    '{"\\udfff": 1}',
+    '{"a": [{"b": "x\\udc00y"}]}',
+    '{"a": "\\u0000"}',
+    '{"a\\u0000": 1}',
+    '{"a": NaN}',
+    '{"a": -Infinity}',
+    '{"a": 1e999}',
+    '{"a": ' + "9" * 5000 + "}",
+    '{"a": ' * 40 + "1" + "}" * 40,
+    '{"a": ' + "[" * 40 + "]" * 40 + "}",
+]
+
+
+@pytest.mark.parametrize("body", BAD_BODIES)
 def test_what_is_no_json_object_is_refused(body: str) -> None:
     response = run(lambda app: answer(json_body(app)), event(body=body), method="POST")
     assert (response["statusCode"], json.loads(response["body"])["code"]) == (400, "NOT_JSON")
 
 
-def test_the_base_url_is_the_stage_as_the_caller_sees_it() -> None:
-    given = event(headers={"Host": "api.example.org", "X-Forwarded-Proto": "https"})
+def test_encoded_surrogates_are_not_utf_8() -> None:
+    given = event(body=base64.b64encode(b'{"a": "\xed\xa0\x80"}').decode(), isBase64Encoded=True)
+    assert run(lambda app: answer(json_body(app)), given, method="POST")["statusCode"] == 400
+
+
+def test_a_good_body_is_given_as_it_is() -> None:
+    body = '{"a": "\\ud83d\\ude00 é", "b": [1, 2.5, null, {"c": true}]}'
+    response = run(lambda app: answer(json_body(app)), event(body=body), method="POST")
+    assert json.loads(response["body"]) == {"a": "\U0001f600 é", "b": [1, 2.5, None, {"c": True}]}
+
+
+def test_a_lone_surrogate_of_a_pacs_leaves_as_an_escape() -> None:
+    response = run(lambda app: answer({"a": "é\ud800"}), event())
+    assert json.loads(response["body"]) == {"a": "é\ud800"}
+    response["body"].encode()
+
+
+@pytest.mark.parametrize("value", ["", " ", "*", "A*", "A?", "???", "A\\B", "A\ud800", "A\x00"])
+def test_an_exact_filter_takes_no_wildcards_and_is_not_empty(value: str) -> None:
+    def handle(app: Any) -> Response[Any]:
+        query = Query(app, "patientID")
+        query.exact("patientID")
+        query.check()
+        return answer({})
+
+    response = run(handle, query_event(patientID=value))
+    assert (response["statusCode"], json.loads(response["body"])["code"]) == (400, "INVALID_PARAMETER")
+
+
+@pytest.mark.parametrize(("value", "status"), [("*", 400), ("?^*", 400), ("R*", 200), ("ROSSI^MARIO", 200)])
+def test_a_name_has_more_than_wildcards(value: str, status: int) -> None:
+    def handle(app: Any) -> Response[Any]:
+        query = Query(app, "patientName")
+        query.name_pattern("patientName")
+        query.check()
+        return answer({})
+
+    assert run(handle, query_event(patientName=value))["statusCode"] == status
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "status"),
+    [
+        ("20260101", "20260101", 200),
+        ("20260102", "2026-01-01", 400),
+        ("2026011", "20260101", 400),
+        ("20260101", "", 400),
+    ],
+)
+def test_a_range_of_days_is_not_reversed(first: str, last: str, status: int) -> None:
+    def handle(app: Any) -> Response[Any]:
+        query = Query(app, "from", "to")
+        query.date_range("from", "to")
+        query.check()
+        return answer({})
+
+    assert run(handle, query_event(**{"from": first, "to": last}))["statusCode"] == status
+
+
+def test_the_base_url_is_the_gateways_whatever_the_headers_say() -> None:
+    given = event(headers={"Host": "evil.example", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "evil.example"})
     assert json.loads(run(lambda app: answer(base_url(app)), given)["body"]) == "https://api.example.org/v1"

@@ -13,6 +13,7 @@ from dicom_service.exams.counts import complete_series, complete_studies
 from dicom_service.exams.links import with_own_links
 from dicom_service.exams.simple import simplify
 from dicom_service.pacs import pacs_errors
+from dicom_service.patient import PATIENT_FIELDS, Patient
 from dicom_service.query import Query
 from dicomweb.client import DicomwebClient
 from dicomweb.qido import SearchResult
@@ -20,6 +21,7 @@ from dicomweb.qido import SearchResult
 PAGE = ("limit", "offset", "format")
 DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 100, 1000, 1_000_000
 _NO_STUDY = "The PACS has no exam with this StudyInstanceUID."
+_NO_STUDY_OF_PATIENT = "The PACS has no exam of this patient alone with this StudyInstanceUID."
 _NO_SERIES = "The PACS has no such series in this exam."
 # What people expect in a list beyond what PS3.18 Table 10.6.3-3 has every PACS return.
 STUDY_FIELDS = ("StudyDescription", "ModalitiesInStudy", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
@@ -45,13 +47,13 @@ def read_page(query: Query) -> Page:
 
 def study_filters(query: Query) -> dict[str, str]:
     """Read the filters of the exam list, as QIDO-RS attributes by keyword."""
-    start, end = query.date("from"), query.date("to")
+    start, end = query.date_range("from", "to")
     filters = {
-        "PatientID": query.text("patientID", longest=64),
-        "PatientName": query.text("patientName"),
+        "PatientID": query.exact("patientID"),
+        "PatientName": query.name_pattern("patientName"),
         "StudyDate": f"{start or ''}-{end or ''}" if start or end else None,
-        "ModalitiesInStudy": query.text("modality", longest=16),
-        "AccessionNumber": query.text("accessionNumber", longest=16),
+        "ModalitiesInStudy": query.exact("modality", longest=16),
+        "AccessionNumber": query.exact("accessionNumber", longest=16),
         "StudyInstanceUID": query.uid("studyUID"),
     }
     return {keyword: value for keyword, value in filters.items() if value}
@@ -75,6 +77,30 @@ def search_studies(client: DicomwebClient, filters: Mapping[str, str], page: Pag
         )
     complete_studies(client, found.datasets)
     return found
+
+
+def check_patient(client: DicomwebClient, study_uid: str, patient_id: str | None) -> None:
+    """Reject the exam of another patient, where the caller says whose it has to be; one search, none otherwise.
+
+    Raises
+    ------
+    NotFound
+        The PACS does not have the exam, or has images of another patient in it.
+    PacsTrouble
+        The PACS cannot be asked.
+    """
+    if patient_id is None:
+        return
+    with pacs_errors(_NO_STUDY):
+        found = client.search_for_studies({"StudyInstanceUID": study_uid}, includefields=PATIENT_FIELDS)
+    # Some PACS ignore a filter they do not understand and answer with everything they have.
+    patients = [Patient.from_dataset(row) for row in found.datasets if _study_of(row) == study_uid]
+    if not patients or any(patient.patient_id != patient_id for patient in patients):
+        raise NotFound(_NO_STUDY_OF_PATIENT)
+
+
+def _study_of(row: Mapping[str, Any]) -> str:
+    return str((row.get("0020000D", {}).get("Value") or [""])[0])
 
 
 def search_series(client: DicomwebClient, study_uid: str, page: Page) -> SearchResult:

@@ -16,8 +16,33 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 LookUp = Callable[..., list[tuple[Any, ...]]]
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
 _V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+# The only space from which public IPv6 addresses are given out (RFC 4291 §2.4); what lies outside, such as the old
+# site-local fec0::/10, is none.
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+# IANA's special-purpose registries (RFC 6890) as of 2026, multicast and reserved space. Written out: `is_global` has
+# another opinion in each version of Python.
+_NOT_PUBLIC_V4 = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+)
+_NOT_PUBLIC_V6 = tuple(ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "3fff::/20"))
 
 
 @dataclass(frozen=True)
@@ -113,17 +138,16 @@ def resolve(target: Target, look_up: LookUp = socket.getaddrinfo) -> str:
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address is one of the public Internet.
+    """Tell whether an address is one of the public Internet, the same in every version of Python.
 
-    IPv4 addresses inside IPv6 ones are judged by themselves: `is_global` passes ``64:ff9b::169.254.169.254`` and
-    ``2002:a9fe:a9fe::``, and multicast.
+    IPv4 addresses inside IPv6 ones are judged by themselves: ``64:ff9b::169.254.169.254`` and ``2002:a9fe:a9fe::``
+    lead to them.
     """
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.teredo is not None or address in _NAT64_LOCAL:
-            return False
-        if address in _NAT64 or address in _V4_COMPATIBLE:
-            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            return is_public(inner)
-    return address.is_global and not address.is_multicast and not address.is_reserved and not address.is_unspecified
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _NOT_PUBLIC_V4)
+    if address in _NAT64 or address in _V4_COMPATIBLE:
+        return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    inner = address.ipv4_mapped or address.sixtofour
+    if inner is not None:
+        return is_public(inner)
+    return address in _GLOBAL_UNICAST and not any(address in network for network in _NOT_PUBLIC_V6)

@@ -129,7 +129,7 @@ def token_request(app: APIGatewayRestResolver) -> IssueRequest:
     """
     query = Query(app, "studyUID", "patientID", "user", "role")
     study_uid = query.uid("studyUID", required=True)
-    patient_id = query.text("patientID", longest=64)
+    patient_id = query.exact("patientID")
     user = query.text("user")
     role = query.choice("role", ROLES, default=ROLES[0])
     query.check()

@@ -52,14 +52,15 @@ def shown(item: Workitem, *, simple: bool) -> dict[str, Any]:
 
 
 def _query(parameters: Parameters) -> Query:
+    start, end = parameters.date_range("from", "to")
     return Query(
-        patient_id=parameters.text("patientID", longest=64),
-        accession_number=parameters.text("accessionNumber", longest=16),
-        modality=parameters.text("modality", longest=16),
-        station=parameters.text("scheduledStationAETitle", longest=16),
+        patient_id=parameters.exact("patientID"),
+        accession_number=parameters.exact("accessionNumber", longest=16),
+        modality=parameters.exact("modality", longest=16),
+        station=parameters.exact("scheduledStationAETitle", longest=16),
         state=parameters.choice("state", STATES),
-        start=parameters.date("from"),
-        end=parameters.date("to"),
+        start=start,
+        end=end,
     )
 
 

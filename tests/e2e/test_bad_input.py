@@ -1,0 +1,69 @@
+"""Bad filters and bad bodies on every route that takes them: 400 with a problem body, never a 5xx, never everybody."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.stack import Stack
+
+EXACT = {
+    "/exams/studies": ("patientID", "modality", "accessionNumber"),
+    "/exams/studies/1.2.3/series": ("patientID",),
+    "/exams/studies/1.2.3/series/1.2.4/instances": ("patientID",),
+    "/workitems": ("patientID", "accessionNumber", "modality", "scheduledStationAETitle"),
+}
+BODIES = {
+    "surrogate in a value": b'{"token": "\\ud800", "PatientID": "\\ud800", "SourceID": "\\ud800"}',
+    "surrogate in a key": b'{"\\udfff": 1}',
+    "encoded surrogate": b'{"PatientID": "\xed\xa0\x80"}',
+    "NUL": b'{"PatientID": "A\\u0000B", "token": "A\\u0000"}',
+    "NaN": b'{"expiresIn": NaN}',
+    "Infinity": b'{"expiresIn": -Infinity}',
+    "beyond a double": b'{"expiresIn": 1e999}',
+    "deep": b'{"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+    "just too deep": b'{"a": ' * 40 + b"1" + b"}" * 40,
+}
+POSTS = ("/workitems", "/otps", "/otps/redeem", "/new-exam-callback", "/uploads", "/uploads/U/files/F/complete")
+
+
+def problem(given: Any) -> tuple[int, str]:
+    assert given.headers["Content-Type"] == "application/problem+json", given.text
+    return given.status_code, given.json()["code"]
+
+
+@pytest.mark.parametrize("path", EXACT)
+def test_no_filter_is_empty_or_a_wildcard(stack: Stack, path: str) -> None:
+    for name in EXACT[path]:
+        for value in ("", "%20", "*", "%3F%3F%3F", "A*", "A%5CB", "A%00", "%ED%A0%80"):
+            given = stack.request("GET", f"{path}?{name}={value}")
+            assert problem(given) == (400, "INVALID_PARAMETER"), (name, value)
+
+
+@pytest.mark.parametrize(
+    "query", ["patientName=*", "patientName=%20", "patientName=%3F%5E*", "studyUID=", "%ED%A0%80=1"]
+)
+def test_no_slip_lists_everybody(stack: Stack, query: str) -> None:
+    assert problem(stack.request("GET", f"/exams/studies?{query}")) == (400, "INVALID_PARAMETER")
+
+
+@pytest.mark.parametrize("path", ["/exams/studies", "/workitems"])
+def test_a_reversed_range_is_the_callers_error(stack: Stack, path: str) -> None:
+    given = stack.request("GET", f"{path}?from=2027-01-31&to=2026-01-01")
+    assert problem(given) == (400, "INVALID_PARAMETER")
+    assert [error["field"] for error in given.json()["errors"]] == ["to"]
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_no_body_is_a_5xx(stack: Stack, body: bytes) -> None:
+    for path in POSTS:
+        key = stack.callback_key if path == "/new-exam-callback" else ""
+        given = stack.request("POST", path, data=body, headers={"Content-Type": "application/json"}, key=key)
+        assert problem(given) == (400, "NOT_JSON"), path
+
+
+def test_no_header_of_the_request_becomes_a_link(stack: Stack) -> None:
+    headers = {"X-Forwarded-Proto": "gopher", "X-Forwarded-Host": "evil.example"}
+    given = stack.request("GET", "/openapi.json", key=None, headers=headers)
+    assert given.status_code == 200
+    assert "evil.example" not in given.text
+    assert "gopher" not in given.text
