@@ -51,7 +51,10 @@ class Query:
             return self._fail(name, "required") if required else default
         if len(value) > longest:
             return self._fail(name, f"longer than {longest} characters")
-        return self._fail(name, "has control characters") if not value.isprintable() else value
+        # The gateway puts U+FFFD where the percent-encoding is not UTF-8.
+        if not value.isprintable() or "\ufffd" in value:
+            return self._fail(name, "has control characters, or is not UTF-8")
+        return value
 
     def exact(self, name: str, *, longest: int = 64) -> Any:
         """Read a value that is matched as it is: no wildcards, and no list of values (PS3.4 C.2.2.2)."""

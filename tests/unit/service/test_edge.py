@@ -185,7 +185,7 @@ def test_a_lone_surrogate_of_a_pacs_leaves_as_an_escape() -> None:
     response["body"].encode()
 
 
-@pytest.mark.parametrize("value", ["", " ", "*", "A*", "A?", "???", "A\\B", "A\ud800", "A\x00"])
+@pytest.mark.parametrize("value", ["", " ", "*", "A*", "A?", "???", "A\\B", "A\ud800", "A\ufffd", "A\x00"])
 def test_an_exact_filter_takes_no_wildcards_and_is_not_empty(value: str) -> None:
     def handle(app: Any) -> Response[Any]:
         query = Query(app, "patientID")
