@@ -26,7 +26,7 @@ from tests.support.template import create_table
 
 ROUNDS = 200
 WARM_UP = 10
-TABLES = ("OtpsTable", "AccessTokensTable", "ExamEventsTable")
+TABLES = ("OtpsTable", "AccessTokensTable", "ExamEventsTable", "OtpSubjectsTable")
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
 
 
@@ -57,7 +57,7 @@ def _world() -> World:
     """Make the tables, and a master secret."""
     _write_the_audit_trail_nowhere()
     tables = OtpTables(*(create_table(aws.dynamodb(), name) for name in TABLES))
-    return World(tables, keyring(master_secret("otp-benchmark")))
+    return World(tables, keyring(master_secret("otp-benchmark")), keyring(master_secret("patient-benchmark")))
 
 
 def _write_the_audit_trail_nowhere() -> None:

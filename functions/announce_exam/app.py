@@ -6,6 +6,7 @@ from typing import Any
 from dicom_service.exams.checks import Check
 from dicom_service.notifications.announce import Announcer, AnnounceSettings
 from dicom_service.notifications.work import Outcome, Queues, work_off
+from dicom_service.otp.factory import guard
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings, load
 from dicom_service.worklist.opening import open_reconciler
@@ -19,7 +20,7 @@ def settings() -> AnnounceSettings:
 @cache
 def announcer() -> Announcer:
     reconcile = open_reconciler().complete_for_exam
-    return Announcer(settings(), connect(load(PacsSettings)), reconcile=reconcile)
+    return Announcer(settings(), connect(load(PacsSettings)), reconcile=reconcile, watch=guard().look)
 
 
 def look(message: Any, attempt: int) -> Outcome:

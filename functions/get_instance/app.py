@@ -11,6 +11,7 @@ from dicom_service.exams.download import check_download
 from dicom_service.exams.fetching import FetchSettings, give_file
 from dicom_service.exams.pictures import DICOM, PictureCache, PictureSettings, read_file_type, read_wanted, show
 from dicom_service.exams.retrieve import CacheSettings, InstanceName
+from dicom_service.exams.scope import scope_of
 from dicom_service.exams.thumbnails import Thumbnailer
 from dicom_service.pacs import connect
 from dicom_service.query import Query
@@ -39,14 +40,15 @@ def get_instance(studyUID: str, seriesUID: str, instanceUID: str) -> Response[An
     name = InstanceName(
         check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), check_uid("instanceUID", instanceUID)
     )
+    scope = scope_of(app)
     cache_settings = load(CacheSettings)
     if file_type != DICOM:
         wanted = read_wanted(query)
         query.check()
         with client().one_call():
-            return show(app, thumbnailer(), PictureCache(cache_settings), name, wanted)
+            return show(app, thumbnailer(), PictureCache(cache_settings), name, wanted, scope)
     check_download(app.current_event.raw_event, client(), name)
-    retrieved = give_file(client(), name, cache_settings, load(FetchSettings))
+    retrieved = give_file(client(), name, cache_settings, load(FetchSettings), scope)
     if retrieved.link is not None:
         return empty(303, headers={"Location": retrieved.link})
     headers = {"Content-Disposition": f'attachment; filename="{name.file_name}"'}

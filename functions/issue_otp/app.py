@@ -1,10 +1,11 @@
-"""POST /otps: a one-time password for one exam."""
+"""POST /otps: a one-time password for one exam; POST /otps/{otpId}/resume: a suspended one again."""
 
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from dicom_service.edge import answer, base_url, create_app, serve
+from dicom_service.edge import answer, base_url, create_app, empty, serve
+from dicom_service.otp.factory import guard, manager, pacs
 from dicom_service.otp.inputs import actor, issue_request
 from dicom_service.otp.issuing import issuer
 
@@ -15,6 +16,12 @@ app = create_app()
 def issue_otp() -> Response[Any]:
     issued = issuer().issue(issue_request(app), actor(app))
     return answer(issued, 201, headers={"Location": f"{base_url(app)}/otps/{issued['otpId']}"})
+
+
+@app.post("/otps/<otp_id>/resume")
+def resume_otp(otp_id: str) -> Response[str]:
+    guard().resume(pacs(), manager().otp(otp_id), actor(app))
+    return empty()
 
 
 lambda_handler = serve(app)

@@ -7,6 +7,7 @@ from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import check_uid, create_app, serve
 from dicom_service.exams import search
+from dicom_service.exams.scope import scope_of
 from dicom_service.pacs import connect
 from dicom_service.query import Query
 from dicom_service.settings import PacsSettings, load
@@ -35,9 +36,12 @@ def list_series(studyUID: str) -> Response[Any]:
     query = Query(app, "patientID", *search.PAGE)
     page, patient_id = search.read_page(query), query.exact("patientID")
     query.check()
-    study_uid = check_uid("studyUID", studyUID)
-    search.check_patient(client(), study_uid, patient_id)
-    return search.listed(app, search.search_series(client(), study_uid, page), page)
+    study_uid, scope = check_uid("studyUID", studyUID), scope_of(app)
+    with client().one_call():
+        scope.ask(client())
+        search.check_patient(client(), study_uid, patient_id)
+        found = search.search_series(client(), study_uid, page, scope)
+    return search.listed(app, found, page)
 
 
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances")
@@ -46,8 +50,12 @@ def list_instances(studyUID: str, seriesUID: str) -> Response[Any]:
     page, patient_id = search.read_page(query), query.exact("patientID")
     query.check()
     study_uid, series_uid = check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID)
-    search.check_patient(client(), study_uid, patient_id)
-    return search.listed(app, search.search_instances(client(), study_uid, series_uid, page), page)
+    scope = scope_of(app)
+    with client().one_call():
+        scope.ask(client())
+        search.check_patient(client(), study_uid, patient_id)
+        found = search.search_instances(client(), study_uid, series_uid, page, scope)
+    return search.listed(app, found, page)
 
 
 lambda_handler = serve(app)

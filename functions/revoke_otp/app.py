@@ -1,10 +1,12 @@
-"""DELETE /otps/{otpId}: the end of a one-time password and of every access token it gave."""
+"""DELETE /otps/{otpId} and DELETE /otps: the end of one-time passwords and of every access token they gave."""
+
+from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from dicom_service.edge import create_app, empty, serve
+from dicom_service.edge import answer, create_app, empty, serve
 from dicom_service.otp.factory import manager
-from dicom_service.otp.inputs import actor
+from dicom_service.otp.inputs import actor, subject
 
 app = create_app()
 
@@ -13,6 +15,11 @@ app = create_app()
 def revoke_otp(otp_id: str) -> Response[str]:
     manager().revoke(otp_id, actor(app))
     return empty()
+
+
+@app.delete("/otps")
+def revoke_otps() -> Response[Any]:
+    return answer({"revoked": manager().revoke_all(actor(app), **subject(app))})
 
 
 lambda_handler = serve(app)

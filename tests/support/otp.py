@@ -1,7 +1,9 @@
 """The OTP parts put together by hand, on whatever DynamoDB is named: moto in unit tests, else the stack."""
 
+import hmac
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +12,15 @@ from dicom_service import aws
 from dicom_service.auth.access_tokens import AccessTokens
 from dicom_service.aws import Secret
 from dicom_service.otp.audit import Actor
+from dicom_service.otp.codes import Matches
+from dicom_service.otp.guard import ExamGuard
 from dicom_service.otp.issue import Issuer, IssueRequest
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.manage import Manager
 from dicom_service.otp.redeem import Redeemer, RedeemRequest
 from dicom_service.otp.store import OtpStore, OtpTables
 from dicom_service.otp.viewer import ViewerSettings
+from dicom_service.patient import PatientHasher
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 PATIENT = "CANARY-PAT-1"
@@ -39,8 +44,13 @@ class FakePacs:
     def __init__(self, *studies: dict[str, Any], ignores_filters: bool = False) -> None:
         self.studies = list(studies)
         self.ignores_filters = ignores_filters
+        self.asked = 0
+
+    def one_call(self, share: float = 1.0) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def search_for_studies(self, filters: Mapping[str, str], *, includefields: Sequence[str]) -> Any:
+        self.asked += 1
         found = [
             entry
             for entry in self.studies
@@ -65,26 +75,36 @@ class World:
 
     tables: OtpTables
     keyring: Keyring
+    patient_keys: Keyring
     clock: Clock = field(default_factory=Clock)
     pacs: FakePacs = field(default_factory=lambda: FakePacs(study()))
     viewer: ViewerSettings = field(default_factory=ViewerSettings)
     store_class: type[OtpStore] = OtpStore
+    matches: Matches = hmac.compare_digest
 
     @property
     def store(self) -> OtpStore:
         return self.store_class(self.tables)
 
     @property
+    def hasher(self) -> PatientHasher:
+        return PatientHasher(self.patient_keys)
+
+    @property
+    def guard(self) -> ExamGuard:
+        return ExamGuard(self.store, self.hasher, clock=self.clock)
+
+    @property
     def issuer(self) -> Issuer:
-        return Issuer(self.store, self.keyring, lambda: self.pacs, self.viewer, clock=self.clock)
+        return Issuer(self.store, self.keyring, self.hasher, lambda: self.pacs, self.viewer, clock=self.clock)
 
     @property
     def redeemer(self) -> Redeemer:
-        return Redeemer(self.store, self.keyring, clock=self.clock)
+        return Redeemer(self.store, self.keyring, self.guard, lambda: self.pacs, matches=self.matches, clock=self.clock)
 
     @property
     def manager(self) -> Manager:
-        return Manager(self.store, clock=self.clock)
+        return Manager(self.store, lambda: self.hasher, clock=self.clock)
 
     @property
     def access_tokens(self) -> AccessTokens:

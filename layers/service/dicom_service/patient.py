@@ -62,6 +62,9 @@ class Keys(Protocol):
     def find(self, key_id: str) -> bytes | None:
         """Return the key with this id, or None."""
 
+    def all(self) -> Mapping[str, bytes]:
+        """Return all keys by id."""
+
 
 class PatientHasher:
     """Hashes patients, and compares a patient with a hash.
@@ -77,6 +80,10 @@ class PatientHasher:
         """Return what may be kept of a patient."""
         key_id, key = self._keys.current()
         return _hash(key_id, key, patient)
+
+    def all_hashes(self, patient: Patient) -> list[str]:
+        """Return the hashes of a patient under every key, to find what was kept under an older one."""
+        return [_hash(key_id, key, patient) for key_id, key in self._keys.all().items()]
 
     def matches(self, hashed: str, patient: Patient) -> bool:
         """Tell whether `hashed` was made of this patient; False as well when its key is gone."""

@@ -51,6 +51,8 @@ def world(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setenv(name, value)
     aws.forget_clients()
     outputs = stack.outputs
-    tables = OtpTables(outputs["OtpsTable"], outputs["AccessTokensTable"], outputs["ExamEventsTable"])
-    yield World(tables, keyring(outputs["OtpMasterSecret"]))
+    tables = OtpTables(
+        outputs["OtpsTable"], outputs["AccessTokensTable"], outputs["ExamEventsTable"], outputs["OtpSubjectsTable"]
+    )
+    yield World(tables, keyring(outputs["OtpMasterSecret"]), keyring(outputs["PatientKeysSecret"]))
     aws.forget_clients()

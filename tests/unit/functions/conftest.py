@@ -11,6 +11,7 @@ from moto import mock_aws
 
 from dicom_service import aws
 from tests.support.lambdas import Answer, Invoke, sample_event
+from tests.support.otp import master_secret
 from tests.support.template import create_table
 
 SETTINGS = {
@@ -19,6 +20,7 @@ SETTINGS = {
     "AWS_DEFAULT_REGION": "eu-south-1",
     "CACHE_BUCKET": "cache",
     "EXAMS_TABLE": "Exams",
+    "PATIENT_KEYS_SECRET_ARN": "patients",
     "UIDS_TABLE": "Uids",
     # Long enough for a machine that is busy; `test_pacs_trouble` shortens them where waiting is what it tests.
     "PACS_READ_TIMEOUT": "8",
@@ -38,6 +40,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for variable, queue in (("FETCH_QUEUE_URL", "fetches"), ("DEAD_FETCH_QUEUE_URL", "dead-fetches")):
             monkeypatch.setenv(variable, boto3.client("sqs").create_queue(QueueName=queue)["QueueUrl"])
         create_table(boto3.client("dynamodb"), "ExamsTable", "Exams")
+        master_secret("patients")
         create_table(boto3.client("dynamodb"), "UidsTable", "Uids")
         yield
     aws.forget_clients()

@@ -26,12 +26,19 @@ class House:
     pacs: Pacs = field(default_factory=Pacs)
     now: float = 1_700_000_000.0
     reconciled: list[tuple[str, str, str]] = field(default_factory=list)
+    watched: list[tuple[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         clock = lambda: self.now  # noqa: E731
         self.exams = ExamRegistry(ExamSettings(EXAMS, self.queue, 60), clock=clock)
         settings = AnnounceSettings(EXAMS, EVENTS, self.queue, "", 60)
-        self.announcer = Announcer(settings, self.pacs, reconcile=lambda *ids: self.reconciled.append(ids), clock=clock)
+        self.announcer = Announcer(
+            settings,
+            self.pacs,
+            reconcile=lambda *ids: self.reconciled.append(ids),
+            watch=lambda *seen: self.watched.append(seen),
+            clock=clock,
+        )
 
     def arrive(self, *numbers: int, session: str | None = None, source: Any = "upload") -> Check:
         """Store instances and give the check that the registry left."""

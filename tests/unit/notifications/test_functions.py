@@ -25,6 +25,10 @@ SCHEMA = json.loads((ROOT / "schemas/events/v1/exam-uploaded.json").read_text())
 URL = "https://receiver.example/hook"
 
 
+def forget_patients(*_: object) -> None:
+    pass
+
+
 def forget(*_: str) -> None:
     """No worklist."""
 
@@ -102,7 +106,9 @@ def test_announce_exam(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a PACS that has the exam of the sample
     function = functions("announce_exam")
     pacs = Pacs({"1.2.3": {"1.2.3.1": 120}})
-    monkeypatch.setattr(function, "announcer", lambda: Announcer(function.settings(), pacs, reconcile=forget))
+    monkeypatch.setattr(
+        function, "announcer", lambda: Announcer(function.settings(), pacs, reconcile=forget, watch=forget_patients)
+    )
     # WHEN its check comes up THEN one event waits in the outbox
     assert function.lambda_handler(sample("announce_exam"), None) == {"batchItemFailures": []}
     # AND the sweep leaves it to the stream while it is fresh, and publishes it when it is not
@@ -115,7 +121,9 @@ def test_announce_exam(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_check_that_has_to_wait_and_one_that_is_hopeless(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a PACS that does not know the exam
     function = functions("announce_exam")
-    monkeypatch.setattr(function, "announcer", lambda: Announcer(function.settings(), Pacs(), reconcile=forget))
+    monkeypatch.setattr(
+        function, "announcer", lambda: Announcer(function.settings(), Pacs(), reconcile=forget, watch=forget_patients)
+    )
     boto3.client("sqs").send_message(QueueUrl=queue("EXAM_CHECKS"), MessageBody='{"x": 1}')
     received = boto3.client("sqs").receive_message(QueueUrl=queue("EXAM_CHECKS"))["Messages"][0]
     event = sample("announce_exam")

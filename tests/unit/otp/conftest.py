@@ -21,9 +21,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     aws.forget_clients()
     with mock_aws():
-        names = ("OtpsTable", "AccessTokensTable", "ExamEventsTable")
+        names = ("OtpsTable", "AccessTokensTable", "ExamEventsTable", "OtpSubjectsTable")
         tables = OtpTables(*(create_table(aws.dynamodb(), name) for name in names))
-        yield World(tables, keyring(master_secret("master")))
+        yield World(tables, keyring(master_secret("master")), keyring(master_secret("patients")))
     aws.forget_clients()
 
 

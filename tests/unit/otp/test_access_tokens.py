@@ -9,7 +9,8 @@ from dicom_service import aws
 from dicom_service.auth.scope import keep_to_exam
 from dicom_service.edge import answer, create_app, serve
 from dicom_service.errors import Forbidden, Unavailable
-from tests.support.otp import PORTAL, STUDY, World
+from dicom_service.patient import Patient
+from tests.support.otp import PATIENT, PORTAL, STUDY, World
 
 OTHER = "1.2.826.0.1.3680043.8.498.2"
 SERIES = "/exams/studies/{studyUID}/series"
@@ -37,7 +38,11 @@ def test_it_says_whom_it_speaks_for(world: World, issued: dict[str, Any], token:
 
     assert principal is not None
     assert (principal.role, principal.study_uid) == ("exam", STUDY)
-    assert principal.context == {"otpId": issued["otpId"], "examRole": "patient", "download": "true"}
+    assert (principal.context["otpId"], principal.context["examRole"]) == (issued["otpId"], "patient")
+    assert principal.context["download"] == "true"
+    # Whose it is, and when the PACS was asked: at the redemption.
+    assert world.hasher.matches(principal.context["patient"], Patient(PATIENT))
+    assert principal.context["comparedAt"] == str(int(world.clock()))
     assert token not in repr(principal)
 
 

@@ -25,12 +25,15 @@ def parts(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "ACCESS_TOKENS_TABLE": world.tables.access_tokens,
         "EXAM_EVENTS_TABLE": world.tables.events,
         "OTP_MASTER_SECRET_ARN": "master",
+        "OTP_SUBJECTS_TABLE": world.tables.subjects,
+        "PATIENT_KEYS_SECRET_ARN": "patients",
         "PACS_URL": "http://127.0.0.1:1",
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(issuing, "connect", lambda _: world.pacs)
-    caches = (factory.redeemer, factory.manager, issuing.issuer)
+    monkeypatch.setattr("dicom_service.pacs.connect", lambda _: world.pacs)
+    caches = (factory.redeemer, factory.manager, factory.pacs, factory.hasher, factory.guard, issuing.issuer)
     for cached in caches:
         cached.cache_clear()
     yield

@@ -1,5 +1,6 @@
 """Redeeming: once per use, five attempts, one same refusal, and a lost reply costs nobody the code."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from botocore.exceptions import ClientError
 from dicom_service import aws
 from dicom_service.errors import SettingsError, Unauthorized, Unavailable
 from dicom_service.otp import codes
-from dicom_service.otp.redeem import Redeemer, RedeemRequest
+from dicom_service.otp.redeem import RedeemRequest
 from dicom_service.otp.store import OtpStore, Refusal
 from tests.support.otp import BIRTH_DATE, MASTER, PORTAL, STUDY, World, events_of, keyring, master_secret, wrong
 
@@ -80,7 +81,7 @@ def test_only_charged_attempts_are_compared(world: World) -> None:
         compared.append(expected)
         return expected == given
 
-    redeemer = Redeemer(world.store, world.keyring, matches=matches, clock=world.clock)
+    redeemer = replace(world, matches=matches).redeemer
     for guess in range(40):
         with pytest.raises(Unauthorized):
             redeemer.redeem(RedeemRequest(issued["otpId"], f"{guess:08}"))
@@ -322,7 +323,7 @@ def test_what_cannot_be_redeemed_costs_the_same_work_and_is_never_compared(world
 
     issued = world.issue()
     world.redeem(issued)
-    redeemer = Redeemer(world.store, world.keyring, matches=matches, clock=world.clock)
+    redeemer = replace(world, matches=matches).redeemer
     for otp_id in (issued["otpId"], codes.new_id()):
         with pytest.raises(Unauthorized):
             redeemer.redeem(RedeemRequest(otp_id, issued["otp"]))

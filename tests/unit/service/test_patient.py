@@ -1,5 +1,7 @@
 """One patient or two: ids as the PACS gives them, the issuer where there is one; and what is kept of them."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from dicom_service.patient import Patient, PatientHasher, index_value
@@ -17,6 +19,9 @@ class Ring:
 
     def find(self, key_id: str) -> bytes | None:
         return self.keys.get(key_id)
+
+    def all(self) -> Mapping[str, bytes]:
+        return self.keys
 
 
 PAIRS = [

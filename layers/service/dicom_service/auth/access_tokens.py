@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dicom_service import aws
 from dicom_service.auth.principal import Principal
 from dicom_service.errors import Unavailable
+from dicom_service.otp import codes
 
 _FORM = re.compile(r"exam_[A-Za-z0-9_-]{43}")
 
@@ -48,13 +49,19 @@ class AccessTokens:
         if not _FORM.fullmatch(token):
             return None
         try:
-            row = self._count(hashlib.sha256(token.encode()).hexdigest())
-            if row is None or not self._is_live(row["otpId"]):
+            token_hash = hashlib.sha256(token.encode()).hexdigest()
+            row = self._count(token_hash)
+            state = None if row is None else self._state(row["otpId"])
+            # A code's row that is gone proves nothing: the token ends with it.
+            if row is None or state is None or state == "REVOKED":
                 return None
         except (ClientError, BotoCoreError) as error:
             raise Unavailable("Access tokens cannot be looked up at the moment; try again.") from error
+        name = f"otp:{codes.reference(row['otpId'])}"
+        if state == "SUSPENDED":
+            return Principal(name, role="suspended")
         return Principal(
-            name=f"otp:{row['otpId']}",
+            name=name,
             role="exam",
             study_uid=row["studyUID"],
             context={
@@ -62,6 +69,9 @@ class AccessTokens:
                 "examRole": row["role"],
                 # Tokens of earlier versions have none, and they opened the files.
                 "download": "true" if row.get("download", True) else "false",
+                "tokenHash": token_hash,
+                "patient": row.get("patient", ""),
+                "comparedAt": str(row.get("comparedAt", 0)),
             },
         )
 
@@ -81,7 +91,7 @@ class AccessTokens:
             raise
         return aws.from_item(answer["Attributes"])
 
-    def _is_live(self, otp_id: str) -> bool:
+    def _state(self, otp_id: str) -> str | None:
         answer = aws.dynamodb().get_item(
             TableName=self._otps_table,
             Key=aws.to_item({"otpId": otp_id}),
@@ -89,5 +99,4 @@ class AccessTokens:
             ProjectionExpression="#state",
             ExpressionAttributeNames={"#state": "state"},
         )
-        # A row that is gone proves nothing: the token ends with it.
-        return "Item" in answer and aws.from_item(answer["Item"]).get("state") != "REVOKED"
+        return aws.from_item(answer["Item"]).get("state") if "Item" in answer else None

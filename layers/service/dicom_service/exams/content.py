@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from dicom_service.exams.counts import Result, pages, text
 from dicom_service.pacs import pacs_errors
+from dicom_service.patient import PATIENT_FIELDS, Patient
 
 _PAGE = 1000
-_PATIENT_ID, _ACCESSION_NUMBER = "00100020", "00080050"
+_STUDY_UID, _ACCESSION_NUMBER = "0020000D", "00080050"
 _SERIES_UID, _MODALITY, _SERIES_INSTANCES = "0020000E", "00080060", "00201209"
 
 
@@ -36,7 +37,9 @@ class Content:
 
     Parameters
     ----------
-    patient_id, accession_number
+    patients
+        Whose it is: more than one where the PACS has several under the StudyInstanceUID.
+    accession_number
         Empty where the PACS has none.
     modalities
         Each once, sorted.
@@ -46,12 +49,17 @@ class Content:
         The same for the same instances in the same series, as far as series and their counts tell.
     """
 
-    patient_id: str
+    patients: tuple[Patient, ...]
     accession_number: str
     modalities: tuple[str, ...]
     series: int
     instances: int
     digest: str
+
+    @property
+    def patient_id(self) -> str:
+        """PatientID of the first patient; empty where the PACS has none."""
+        return self.patients[0].patient_id
 
 
 def read_content(pacs: Searches, study_uid: str) -> Content | None:
@@ -63,7 +71,11 @@ def read_content(pacs: Searches, study_uid: str) -> Content | None:
         The PACS does not answer as it should.
     """
     with pacs_errors():
-        found = pacs.search_for_studies({"StudyInstanceUID": study_uid}, limit=1, offset=0, includefields=()).datasets
+        found = pacs.search_for_studies(
+            {"StudyInstanceUID": study_uid}, limit=_PAGE, offset=0, includefields=PATIENT_FIELDS
+        ).datasets
+        # Some PACS ignore a filter they do not understand and answer with everything they have.
+        found = [row for row in found if text(row, _STUDY_UID) in ("", study_uid)]
         if not found:
             return None
         counts: dict[str, int] = {}
@@ -75,7 +87,7 @@ def read_content(pacs: Searches, study_uid: str) -> Content | None:
     if not sum(counts.values()):
         return None
     return Content(
-        patient_id=text(found[0], _PATIENT_ID),
+        patients=tuple(Patient.from_dataset(row) for row in found),
         accession_number=text(found[0], _ACCESSION_NUMBER),
         modalities=tuple(sorted(modalities)),
         series=len(counts),

@@ -34,7 +34,9 @@ from dicom_service.exams.retrieve import (
     link_to,
     retrieve_file,
 )
+from dicom_service.exams.scope import Scope, label_of, patient_of_file
 from dicom_service.notifications.work import Again, Done, Outcome, SetAside, backoff
+from dicom_service.otp import factory
 from dicom_service.settings import setting
 from dicomweb.client import DicomwebClient
 
@@ -128,6 +130,33 @@ class Shelf:
                 return ""
             raise _bucket_refuses() from error
 
+    def label(self, name: InstanceName) -> str:
+        """Return whose the file is, as it was kept with it; empty where nothing says so.
+
+        Raises
+        ------
+        Unavailable
+            The bucket refuses.
+        """
+        try:
+            head = aws.s3().head_object(Bucket=self._bucket, Key=name.key)
+        except (ClientError, BotoCoreError) as error:
+            raise _bucket_refuses() from error
+        return head["Metadata"].get("patient", "")
+
+    def drop(self, name: InstanceName) -> None:
+        """Remove the file: it is another patient's, who had it under these UIDs before.
+
+        Raises
+        ------
+        Unavailable
+            The bucket refuses.
+        """
+        try:
+            aws.s3().delete_object(Bucket=self._bucket, Key=name.key)
+        except (ClientError, BotoCoreError) as error:
+            raise _bucket_refuses() from error
+
     def mark(self, name: InstanceName, text: str, seen: Mark | None) -> bool:
         """Put a mark where there is still what was seen; False when somebody else was quicker.
 
@@ -153,13 +182,17 @@ class Shelf:
             logger.warning("mark stays", extra=log.describe(error))
 
 
-def give_file(client: DicomwebClient, name: InstanceName, cache: CacheSettings, fetching: FetchSettings) -> Retrieved:
+def give_file(
+    client: DicomwebClient, name: InstanceName, cache: CacheSettings, fetching: FetchSettings, scope: Scope
+) -> Retrieved:
     """Give an instance's file or a link to it, or see to it that there will be one.
 
     Raises
     ------
     NotFound
         The PACS does not have it; what was cached before is not given then.
+    ExamSuspended
+        It is not the patient's whom an access token was given for.
     PacsTrouble
         The PACS cannot be asked, or its answer broke off.
     Unavailable
@@ -167,22 +200,30 @@ def give_file(client: DicomwebClient, name: InstanceName, cache: CacheSettings, 
     """
     shelf = Shelf(cache)
     with client.one_call():
+        scope.ask(client)
         kept = _looked(shelf, name)
         if kept.whole:
-            confirm(client, name)
-            return Retrieved(None, link_to(name, cache))
+            confirm(client, name, scope)
+            if scope.accepts(shelf.label(name) if scope.fields else ""):
+                return Retrieved(None, link_to(name, cache))
+            shelf.drop(name)
         if kept.mark is not None and kept.mark.holds:
             raise _being_fetched()
         try:
             with client.one_call(_SHARE):
-                return retrieve_file(client, name, cache)
+                return retrieve_file(client, name, cache, scope, label)
         except PacsTrouble as error:
             if error.status != 504:
                 raise
             # Too slow with this file; a PACS that cannot even say that it has it is down, which a fetch cannot mend.
-            confirm(client, name)
+            confirm(client, name, scope)
             _hand_over(shelf, name, kept.mark, fetching.queue_url)
             raise _being_fetched() from error
+
+
+def label(beginning: bytes) -> str:
+    """Return what is kept beside a file in the cache bucket: the hash of its patient."""
+    return label_of(patient_of_file(beginning), factory.hasher())
 
 
 def _looked(shelf: Shelf, name: InstanceName) -> Kept:
@@ -262,7 +303,7 @@ class Fetcher:
     def _transfer(self, name: InstanceName, attempt: int) -> Outcome:
         told = {"instance": log.hashed(name.instance_uid), "attempt": attempt}
         try:
-            fetch_to_cache(self._client, name, self._cache)
+            fetch_to_cache(self._client, name, self._cache, label)
         except NotFound:
             logger.info("instance is gone", extra=told)
         except ServiceError as error:

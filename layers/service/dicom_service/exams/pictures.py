@@ -1,6 +1,7 @@
 """Answers requests for a picture: from the cache bucket where it was made before, with an ETag either way."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,10 @@ from dicom_service import aws, log
 from dicom_service.edge import answer, empty
 from dicom_service.errors import BadRequest
 from dicom_service.exams.retrieve import CacheSettings, InstanceName
+from dicom_service.exams.scope import Scope, label_of
 from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, Wanted
+from dicom_service.otp import factory
+from dicom_service.patient import Patient, PatientHasher
 from dicom_service.query import Query
 from dicom_service.settings import flag, setting
 
@@ -21,7 +25,7 @@ DICOM = "application/dicom"
 PICTURES = ("image/jpeg", "image/png")
 DEFAULT_SIZE, MIN_SIZE, MAX_SIZE = 256, 16, 1024
 # Raise it when pictures come out differently than before, so that older ones are not found.
-_VERSION = "1"
+_VERSION = "2"
 
 
 @dataclass(frozen=True)
@@ -61,20 +65,24 @@ class PictureCache:
     A cache that is out of order costs time, never a picture: its errors are logged and passed over.
     """
 
-    def __init__(self, settings: CacheSettings) -> None:
+    def __init__(self, settings: CacheSettings, hasher: Callable[[], PatientHasher] = factory.hasher) -> None:
         self._bucket = settings.bucket
+        self._hasher = hasher
 
-    def find(self, name: InstanceName, wanted: Wanted) -> Thumbnail | None:
-        """Give the picture made before, or None."""
+    def find(self, name: InstanceName, wanted: Wanted, patient: Patient) -> Thumbnail | None:
+        """Give the picture made before of this patient's instance, or None."""
         try:
             found = aws.s3().get_object(Bucket=self._bucket, Key=_key(name, wanted))
+            # Another patient may have had an instance under these UIDs before.
+            if not any(self._hasher().matches(one, patient) for one in found["Metadata"].get("patient", "").split()):
+                return None
             return Thumbnail(found["Body"].read(), found["ContentType"], found["Metadata"].get("source", "frame"))
         except (ClientError, BotoCoreError) as error:
             if not (isinstance(error, ClientError) and error.response["Error"]["Code"] == "NoSuchKey"):
                 logger.warning("picture cache not readable", extra=log.describe(error))
             return None
 
-    def keep(self, name: InstanceName, wanted: Wanted, made: Thumbnail) -> None:
+    def keep(self, name: InstanceName, wanted: Wanted, made: Thumbnail, patient: Patient) -> None:
         """Keep a picture; placeholders are made anew each time, since tomorrow there may be a decoder."""
         if made.is_placeholder:
             return
@@ -84,7 +92,7 @@ class PictureCache:
                 Key=_key(name, wanted),
                 Body=made.data,
                 ContentType=made.media_type,
-                Metadata={"source": made.source},
+                Metadata={"source": made.source, "patient": label_of(patient, self._hasher())},
             )
         except (ClientError, BotoCoreError) as error:
             logger.warning("picture cache not writable", extra=log.describe(error))
@@ -97,7 +105,12 @@ def _key(name: InstanceName, wanted: Wanted) -> str:
 
 
 def show(
-    app: APIGatewayRestResolver, thumbnailer: Thumbnailer, cache: PictureCache, name: InstanceName, wanted: Wanted
+    app: APIGatewayRestResolver,
+    thumbnailer: Thumbnailer,
+    cache: PictureCache,
+    name: InstanceName,
+    wanted: Wanted,
+    scope: Scope,
 ) -> Response[Any]:
     """Answer with the picture of an instance, or 304 where the caller has it already.
 
@@ -105,14 +118,20 @@ def show(
     ------
     NotFound
         The PACS does not have the instance; a picture made before is not shown then.
+    ExamSuspended
+        It is not the patient's whom an access token was given for.
     PacsTrouble
         The PACS cannot be asked.
     """
+    scope.begin(thumbnailer.client)
     header = thumbnailer.header(name)
-    made = cache.find(name, wanted)
+    scope.see_header(header)
+    patient = Patient.from_dataset(header)
+    made = cache.find(name, wanted, patient)
     if made is None:
+        scope.ask(thumbnailer.client)
         made = thumbnailer.make(name, header, wanted)
-        cache.keep(name, wanted, made)
+        cache.keep(name, wanted, made, patient)
     tag = f'"{hashlib.sha256(made.data).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, max-age=300", "X-Thumbnail": made.source}
     # A browser must not show one person what it keeps of another's.

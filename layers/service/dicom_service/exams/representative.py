@@ -5,6 +5,7 @@ from typing import Any
 
 from dicom_service.errors import NotFound
 from dicom_service.exams.retrieve import InstanceName
+from dicom_service.exams.scope import Scope
 from dicom_service.exams.search import Page, search_instances, search_series
 from dicom_service.pacs import pacs_errors
 from dicomweb.client import DicomwebClient
@@ -16,7 +17,7 @@ _NO_PICTURES = frozenset(
 _MOST_ROWS = 500
 
 
-def represent_study(client: DicomwebClient, study_uid: str) -> InstanceName:
+def represent_study(client: DicomwebClient, study_uid: str, scope: Scope) -> InstanceName:
     """Choose the instance that stands for an exam: out of its largest series that has pictures.
 
     Raises
@@ -26,12 +27,12 @@ def represent_study(client: DicomwebClient, study_uid: str) -> InstanceName:
     PacsTrouble
         The PACS cannot be asked.
     """
-    series = search_series(client, study_uid, Page(_MOST_ROWS, 0, False)).datasets
+    series = search_series(client, study_uid, Page(_MOST_ROWS, 0, False), scope).datasets
     best = max(series, key=lambda one: (_text(one, "00080060") not in _NO_PICTURES, _number(one, "00201209")))
-    return represent_series(client, study_uid, _text(best, "0020000E"))
+    return represent_series(client, study_uid, _text(best, "0020000E"), scope)
 
 
-def represent_series(client: DicomwebClient, study_uid: str, series_uid: str) -> InstanceName:
+def represent_series(client: DicomwebClient, study_uid: str, series_uid: str, scope: Scope) -> InstanceName:
     """Choose the middle instance of a series by InstanceNumber.
 
     Raises
@@ -41,7 +42,7 @@ def represent_series(client: DicomwebClient, study_uid: str, series_uid: str) ->
     PacsTrouble
         The PACS cannot be asked.
     """
-    first = search_instances(client, study_uid, series_uid, Page(_MOST_ROWS, 0, False))
+    first = search_instances(client, study_uid, series_uid, Page(_MOST_ROWS, 0, False), scope)
     rows: Sequence[Mapping[str, Any]] = first.datasets
     if first.more:
         # Longer than a page: the middle of the series in the PACS's own order, without listing all of it.

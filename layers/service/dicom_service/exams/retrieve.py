@@ -1,6 +1,6 @@
 """Gives an instance back as the file it is: in the answer where it fits, else by a link to the cache bucket."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws
 from dicom_service.errors import NotFound, Unavailable
+from dicom_service.exams.scope import Scope
 from dicom_service.pacs import pacs_errors
 from dicom_service.settings import setting
 from dicomweb.client import DicomwebClient
@@ -18,6 +19,8 @@ LARGEST_ANSWER = 4_500_000
 # A link goes on opening the file after its token was revoked, so it lives just long enough to be followed.
 LINK_LIVES = 60
 _PART = 8 * 1024 * 1024
+# Gives what is kept beside a file, of its first bytes.
+Label = Callable[[bytes], str]
 _NO_INSTANCE = "The PACS has no such instance in this series."
 
 
@@ -60,10 +63,19 @@ class Retrieved:
     link: str | None = None
 
 
-def retrieve_file(client: DicomwebClient, name: InstanceName, cache: CacheSettings) -> Retrieved:
+def retrieve_file(
+    client: DicomwebClient, name: InstanceName, cache: CacheSettings, scope: Scope, label: Label
+) -> Retrieved:
     """Fetch an instance from the PACS, unchanged.
 
     No more than one part of 8 MB is in memory, whatever the instance's size.
+
+    Parameters
+    ----------
+    scope
+        Compares whose the file is before any of it is given out.
+    label
+        Says what is kept beside the file in the cache bucket.
 
     Raises
     ------
@@ -77,16 +89,17 @@ def retrieve_file(client: DicomwebClient, name: InstanceName, cache: CacheSettin
     with pacs_errors(_NO_INSTANCE), client.retrieve_instance(*_uids(name)) as stream:
         pieces = stream.iter_bytes(_PART)
         head = next(pieces, b"")
+        scope.see_file(head)
         # Only the last piece is shorter than a part, so a short first one is the whole file.
         if len(head) <= LARGEST_ANSWER:
             return Retrieved(head)
-        parts = chain((head,), pieces)
+        told, parts = label(head), chain((head,), pieces)
         del head  # or the first part would stay in memory until the last is sent
-        _stream_to_cache(cache.bucket, name.key, parts)
+        _stream_to_cache(cache.bucket, name.key, parts, told)
     return Retrieved(None, link_to(name, cache))
 
 
-def fetch_to_cache(client: DicomwebClient, name: InstanceName, cache: CacheSettings) -> None:
+def fetch_to_cache(client: DicomwebClient, name: InstanceName, cache: CacheSettings, label: Label) -> None:
     """Fetch an instance from the PACS into the cache bucket, whatever its size; memory as in `retrieve_file`.
 
     Raises
@@ -99,10 +112,14 @@ def fetch_to_cache(client: DicomwebClient, name: InstanceName, cache: CacheSetti
         The cache bucket refuses.
     """
     with pacs_errors(_NO_INSTANCE), client.retrieve_instance(*_uids(name)) as stream:
-        _stream_to_cache(cache.bucket, name.key, stream.iter_bytes(_PART))
+        pieces = stream.iter_bytes(_PART)
+        head = next(pieces, b"")
+        told, parts = label(head), chain((head,), pieces)
+        del head
+        _stream_to_cache(cache.bucket, name.key, parts, told)
 
 
-def confirm(client: DicomwebClient, name: InstanceName) -> None:
+def confirm(client: DicomwebClient, name: InstanceName, scope: Scope) -> None:
     """Ask the PACS by a search, which is cheap for any size, whether it has the instance.
 
     Raises
@@ -114,8 +131,12 @@ def confirm(client: DicomwebClient, name: InstanceName) -> None:
     """
     study, series, instance = _uids(name)
     with pacs_errors(_NO_INSTANCE):
-        if not client.search_for_instances(study, series, {"SOPInstanceUID": instance}, limit=1).datasets:
-            raise NotFound(_NO_INSTANCE)
+        found = client.search_for_instances(
+            study, series, {"SOPInstanceUID": instance}, limit=1, includefields=scope.fields
+        ).datasets
+    if not found:
+        raise NotFound(_NO_INSTANCE)
+    scope.see(found)
 
 
 def link_to(name: InstanceName, cache: CacheSettings) -> str:
@@ -132,9 +153,11 @@ def _uids(name: InstanceName) -> tuple[str, str, str]:
     return name.study_uid, name.series_uid, name.instance_uid
 
 
-def _stream_to_cache(bucket: str, key: str, pieces: Iterator[bytes]) -> None:
+def _stream_to_cache(bucket: str, key: str, pieces: Iterator[bytes], label: str) -> None:
     try:
-        upload = aws.s3().create_multipart_upload(Bucket=bucket, Key=key, ContentType="application/dicom")
+        upload = aws.s3().create_multipart_upload(
+            Bucket=bucket, Key=key, ContentType="application/dicom", Metadata={"patient": label}
+        )
         done = False
         try:
             parts: list[Any] = [

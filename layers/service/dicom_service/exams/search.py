@@ -11,6 +11,7 @@ from dicom_service.edge import answer, base_url
 from dicom_service.errors import NotFound
 from dicom_service.exams.counts import complete_series, complete_studies
 from dicom_service.exams.links import with_own_links
+from dicom_service.exams.scope import Scope
 from dicom_service.exams.simple import simplify
 from dicom_service.pacs import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
@@ -103,7 +104,7 @@ def _study_of(row: Mapping[str, Any]) -> str:
     return str((row.get("0020000D", {}).get("Value") or [""])[0])
 
 
-def search_series(client: DicomwebClient, study_uid: str, page: Page) -> SearchResult:
+def search_series(client: DicomwebClient, study_uid: str, page: Page, scope: Scope) -> SearchResult:
     """List the series of an exam.
 
     Raises
@@ -114,15 +115,16 @@ def search_series(client: DicomwebClient, study_uid: str, page: Page) -> SearchR
         The PACS cannot be asked.
     """
     with pacs_errors(_NO_STUDY):
-        found = client.search_for_series(study_uid, limit=page.limit, offset=page.offset)
+        found = client.search_for_series(study_uid, limit=page.limit, offset=page.offset, includefields=scope.fields)
     # An exam has at least one series: none on the first page means there is no such exam.
     if not found.datasets and page.offset == 0:
         raise NotFound(_NO_STUDY)
+    scope.see(found.datasets)
     complete_series(client, study_uid, found.datasets)
     return found
 
 
-def search_instances(client: DicomwebClient, study_uid: str, series_uid: str, page: Page) -> SearchResult:
+def search_instances(client: DicomwebClient, study_uid: str, series_uid: str, page: Page, scope: Scope) -> SearchResult:
     """List the instances of a series.
 
     Raises
@@ -133,9 +135,12 @@ def search_instances(client: DicomwebClient, study_uid: str, series_uid: str, pa
         The PACS cannot be asked.
     """
     with pacs_errors(_NO_SERIES):
-        found = client.search_for_instances(study_uid, series_uid, limit=page.limit, offset=page.offset)
+        found = client.search_for_instances(
+            study_uid, series_uid, limit=page.limit, offset=page.offset, includefields=scope.fields
+        )
     if not found.datasets and page.offset == 0:
         raise NotFound(_NO_SERIES)
+    scope.see(found.datasets)
     return found
 
 

@@ -75,7 +75,7 @@ class Thumbnailer:
     """
 
     def __init__(self, client: DicomwebClient, capabilities: Capabilities, *, allow_burned_in: bool = False) -> None:
-        self._client = client
+        self.client = client
         self._capabilities = capabilities
         self._allow_burned_in = allow_burned_in
 
@@ -94,10 +94,10 @@ class Thumbnailer:
             The PACS cannot be asked, or gives a file whose header cannot be read.
         """
         lacking: NotSupported | None = None
-        with pacs_errors(_NO_INSTANCE), self._client.one_call():
+        with pacs_errors(_NO_INSTANCE), self.client.one_call():
             if self._capabilities.may("metadata"):
                 try:
-                    return self._client.retrieve_instance_metadata(name.study_uid, name.series_uid, name.instance_uid)
+                    return self.client.retrieve_instance_metadata(name.study_uid, name.series_uid, name.instance_uid)
                 except NotSupported as error:
                     lacking = error
                 except (RequestRefused, PacsFault) as error:
@@ -132,7 +132,7 @@ class Thumbnailer:
         return self._placeholder("undecodable", "Cannot be shown", wanted)
 
     def _header_of_file(self, name: InstanceName) -> dict[str, Any]:
-        with self._client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream:
+        with self.client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream:
             try:
                 return imaging.read_header(stream.iter_bytes(_PIECE))
             except imaging.ImagingError as error:
@@ -142,7 +142,7 @@ class Thumbnailer:
         if not self._capabilities.may("thumbnail"):
             return None
         try:
-            picture = self._client.retrieve_thumbnail(
+            picture = self.client.retrieve_thumbnail(
                 name.study_uid,
                 name.series_uid,
                 name.instance_uid,
@@ -174,7 +174,7 @@ class Thumbnailer:
     def _render_frame(self, name: InstanceName, header: Mapping[str, Any], wanted: Wanted) -> imaging.Picture | None:
         number = imaging.representative_frame(header)
         try:
-            frame = self._client.retrieve_frame(name.study_uid, name.series_uid, name.instance_uid, number)
+            frame = self.client.retrieve_frame(name.study_uid, name.series_uid, name.instance_uid, number)
         except NotSupported as error:
             self._capabilities.learn("frames", error)
             return None
@@ -189,7 +189,7 @@ class Thumbnailer:
 
     def _render_file(self, name: InstanceName, _: Mapping[str, Any], wanted: Wanted) -> imaging.Picture | None:
         with (
-            self._client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream,
+            self.client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream,
             tempfile.SpooledTemporaryFile(max_size=_SPOOL) as file,
         ):
             for chunk in stream.iter_bytes():
@@ -204,7 +204,7 @@ class Thumbnailer:
             return None
         window = imaging.window_of(header)
         try:
-            picture = self._client.retrieve_rendered(
+            picture = self.client.retrieve_rendered(
                 name.study_uid,
                 name.series_uid,
                 name.instance_uid,

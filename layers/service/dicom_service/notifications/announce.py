@@ -8,7 +8,7 @@ reported by two ways makes one event.
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from dicom_service.exams.content import Content, Searches, read_content
 from dicom_service.exams.registry import STUDY, ExamRegistry, ExamSettings
 from dicom_service.notifications.work import Again, Done, Outcome, SetAside, backoff
 from dicom_service.outbox import Event, Outbox, OutboxSettings
+from dicom_service.patient import Patient
 from dicom_service.settings import setting
 
 logger = log.get_logger()
@@ -54,6 +55,8 @@ class Announcer:
         Where the content is read.
     reconcile
         Called with StudyInstanceUID, AccessionNumber and PatientID of every complete exam, to complete its workitem.
+    watch
+        Called with StudyInstanceUID and the patients that the PACS has under it, of every exam that is looked at.
     clock
         Seconds since the epoch.
     """
@@ -64,11 +67,13 @@ class Announcer:
         pacs: Searches,
         *,
         reconcile: Callable[[str, str, str], object],
+        watch: Callable[[str, Sequence[Patient]], object],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._pacs = pacs
         self._reconcile = reconcile
+        self._watch = watch
         self._clock = clock
         exams = ExamSettings(settings.exams_table, settings.checks_queue_url, settings.quiet_period)
         self._registry = ExamRegistry(exams)
@@ -99,6 +104,8 @@ class Announcer:
         content = read_content(self._pacs, uid)
         if content is None:
             return self._unknown(check, study, attempt)
+        # Before anything else: a second patient closes the exam for those whom it was shared with.
+        self._watch(uid, content.patients)
         if check.reason == "poll" and check.instances not in (None, content.instances):
             return Done()
         if content.instances < study.get("instances", 0) and attempt <= _PARTIAL_LOOKS:

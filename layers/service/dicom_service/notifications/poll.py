@@ -88,7 +88,9 @@ class Poller:
             for row in pages(search):
                 uid, count = text(row, _STUDY_UID), text(row, _STUDY_INSTANCES)
                 if is_uid(uid):
-                    block[uid] = int(count) if count.isdecimal() else None
+                    # Two patients under one UID are two rows.
+                    before = block.get(uid, 0)
+                    block[uid] = before + int(count) if before is not None and count.isdecimal() else None
                 if len(block) == _PAGE:
                     yield block
                     block = {}

@@ -8,10 +8,12 @@ redeemed    110114 User Authentication    110122 Login                          
 rejected    110114 User Authentication    110122 Login                                4
 locked      110113 Security Alert         110132 Use of Restricted Function           4
 revoked     110113 Security Alert         110137 User Security Attributes Changed     0
+suspended   110113 Security Alert         110137 User Security Attributes Changed     4
+resumed     110113 Security Alert         110137 User Security Attributes Changed     0
 ==========  ============================  ==========================================  =======
 
-A line names the exam by a hash and the code by its otpId; code, token, patient and the issuer's ``user`` are never
-in it.
+A line names the exam by a hash and the code by its reference, the hash of its otpId; code, token, patient and the
+issuer's ``user`` are never in it.
 """
 
 from dataclasses import dataclass
@@ -20,8 +22,9 @@ from typing import Any, Literal
 from aws_lambda_powertools import Logger
 
 from dicom_service import log
+from dicom_service.otp import codes
 
-Happening = Literal["issued", "redeemed", "rejected", "locked", "revoked"]
+Happening = Literal["issued", "redeemed", "rejected", "locked", "revoked", "suspended", "resumed"]
 
 _ALERT = ("110113", "Security Alert")
 _AUTHENTICATION = ("110114", "User Authentication")
@@ -36,6 +39,8 @@ _CODES: dict[Happening, tuple[tuple[str, str], tuple[str, str], int]] = {
     "rejected": (_AUTHENTICATION, _LOGIN, 4),
     "locked": (_ALERT, _RESTRICTED, 4),
     "revoked": (_ALERT, _CHANGED, 0),
+    "suspended": (_ALERT, _CHANGED, 4),
+    "resumed": (_ALERT, _CHANGED, 0),
 }
 
 # A logger of its own with a level of its own: who quiets the log must not silence the audit trail with it.
@@ -50,7 +55,7 @@ class Actor:
     Parameters
     ----------
     name
-        Principal of the credential, or ``bearer of <otpId>`` for whoever redeems.
+        Principal of the credential, or ``bearer of <reference>`` for whoever redeems.
     address
         Network address, as the gateway saw it.
     """
@@ -78,7 +83,10 @@ def audit(
         "EventActionCode": "E",
         "EventOutcomeIndicator": outcome,
         "ActiveParticipant": {"UserID": actor.name, "UserIsRequestor": True, "NetworkAccessPointID": actor.address},
-        "ParticipantObject": {"otpId": otp_id, "studyHash": log.hashed(study_uid) if study_uid else None},
+        "ParticipantObject": {
+            "otpId": codes.reference(otp_id) if otp_id else None,
+            "studyHash": log.hashed(study_uid) if study_uid else None,
+        },
     }
     if reason:
         line["EventOutcomeDescription"] = reason

@@ -44,6 +44,15 @@ def new_id() -> str:
     return _crockford(secrets.randbits(5 * ID_CHARACTERS), ID_CHARACTERS)
 
 
+def reference(otp_id: str) -> str:
+    """Return what others read in place of an otpId, in events, the feed and audit lines.
+
+    Whoever knows an otpId can lock its code, so it is for the issuer alone. Its 80 random bits cannot be tried out, so
+    this hash needs no key, and an issuer can make it too.
+    """
+    return hashlib.sha256(f"dicom-service otp|{otp_id}".encode()).hexdigest()[:32]
+
+
 def normalise(text: str) -> str:
     """Read what a person typed as Crockford meant it: case, hyphens and spaces do not count, I and L are 1, O is 0."""
     return text[:64].upper().translate(_READ_AS)

@@ -1,14 +1,14 @@
 """What the PACS says of the exam that a code shall open."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dicom_service.errors import Conflict, NotFound
-from dicom_service.pacs import pacs_errors
+from dicom_service.patient import PATIENT_FIELDS, Patient
 
 STUDY_INSTANCE_UID = "0020000D"
-PATIENT_ID = "00100020"
 PATIENT_BIRTH_DATE = "00100030"
 _NO_EXAM = "The PACS has no exam with this studyUID."
 
@@ -20,11 +20,19 @@ class Search(Protocol):
         """Search for studies (PS3.18 §10.6)."""
 
 
+class TimedSearch(Search, Protocol):
+    """A search whose time can be limited."""
+
+    def one_call(self, share: float) -> AbstractContextManager[None]:
+        """Let all that is asked inside take this share of the usual time."""
+
+
 @dataclass(frozen=True)
 class Exam:
     """An exam as the PACS has it; the birth date is a DA (``YYYYMMDD``), None when the PACS has none."""
 
     study_uid: str
+    patient: Patient
     birth_date: str | None
 
 
@@ -45,21 +53,46 @@ def find_exam(pacs: Search, study_uid: str, patient_id: str | None) -> Exam:
     PacsTrouble
         The PACS did not answer.
     """
-    with pacs_errors(_NO_EXAM):
-        result = pacs.search_for_studies(
-            {"StudyInstanceUID": study_uid}, includefields=("PatientID", "PatientBirthDate")
-        )
-    # Some PACS ignore a filter they do not understand and answer with everything they have.
-    studies = [study for study in result.datasets if _text(study, STUDY_INSTANCE_UID) == study_uid]
+    studies = _rows(pacs, study_uid)
     if not studies:
         raise NotFound(_NO_EXAM, code="NO_SUCH_EXAM")
-    patients = {_text(study, PATIENT_ID) for study in studies}
-    if len(patients) > 1:
+    patient = only_patient([Patient.from_dataset(study) for study in studies])
+    if patient is None:
         raise Conflict("The exam has images of several patients; it cannot be shared.", code="SEVERAL_PATIENTS")
-    if patient_id is not None and patients != {patient_id.strip()}:
+    if patient_id is not None and patient.patient_id != patient_id.strip():
         raise Conflict("The exam is not this patient's.", code="PATIENT_MISMATCH")
     dates = {_text(study, PATIENT_BIRTH_DATE) for study in studies} - {""}
-    return Exam(study_uid, dates.pop() if len(dates) == 1 else None)
+    return Exam(study_uid, patient, dates.pop() if len(dates) == 1 else None)
+
+
+def patients_of(pacs: Search, study_uid: str) -> list[Patient]:
+    """Return whose images the PACS has under a StudyInstanceUID, in one search; none when it has none.
+
+    Raises
+    ------
+    PacsTrouble
+        The PACS did not answer.
+    """
+    return [Patient.from_dataset(study) for study in _rows(pacs, study_uid)]
+
+
+def only_patient(patients: Sequence[Patient]) -> Patient | None:
+    """Return the one patient that all of these are, with the issuer where one of them names it; else None."""
+    if not patients or not all(one.is_same(other) for one in patients for other in patients):
+        return None
+    return max(patients, key=lambda patient: patient.issuer)
+
+
+def _rows(pacs: Search, study_uid: str) -> list[Mapping[str, Any]]:
+    # Here, since the client's modules cost more than a whole redemption, which needs them for right codes alone.
+    from dicom_service.pacs import pacs_errors
+
+    with pacs_errors(_NO_EXAM):
+        result = pacs.search_for_studies(
+            {"StudyInstanceUID": study_uid}, includefields=(*PATIENT_FIELDS, "PatientBirthDate")
+        )
+    # Some PACS ignore a filter they do not understand and answer with everything they have.
+    return [study for study in result.datasets if _text(study, STUDY_INSTANCE_UID) == study_uid]
 
 
 def _text(dataset: Mapping[str, Any], tag: str) -> str:

@@ -2,19 +2,23 @@
 
 from typing import Literal
 
+from dicom_service.otp import codes
 from dicom_service.otp.model import Otp, iso
 from dicom_service.outbox import Event
 
 
 def event(
-    detail_type: Literal["OTP Issued", "OTP Redeemed", "OTP Locked", "OTP Revoked"],
+    detail_type: Literal["OTP Issued", "OTP Redeemed", "OTP Locked", "OTP Revoked", "OTP Suspended", "OTP Resumed"],
     otp: Otp,
     *,
     uses: int | None = None,
 ) -> Event:
-    """Make an event: which code, which exam, how often used; never code, token, patient or user."""
+    """Make an event: which code, which exam, how often used; never code, token, patient or user.
+
+    ``otpId`` is the code's `reference`: readers of events must not be able to lock it.
+    """
     detail = {
-        "otpId": otp.otp_id,
+        "otpId": codes.reference(otp.otp_id),
         "studyUID": otp.study_uid,
         "role": otp.role,
         "uses": otp.uses if uses is None else uses,

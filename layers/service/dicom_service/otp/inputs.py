@@ -119,6 +119,23 @@ def issue_request(app: APIGatewayRestResolver) -> IssueRequest:
     return request
 
 
+def subject(app: APIGatewayRestResolver) -> dict[str, str | None]:
+    """Read the query of ``GET /otps`` and ``DELETE /otps``: a study or a patient, exactly one of them.
+
+    Raises
+    ------
+    BadRequest
+        There is none, both, an empty one, or something else: a slip must not list or end everybody's.
+    """
+    query = Query(app, "studyUID", "patientID")
+    study_uid, patient_id = query.uid("studyUID"), query.text("patientID", longest=64)
+    query.check()
+    if (study_uid is None) == (patient_id is None):
+        problem = [{"field": "studyUID", "problem": "give exactly one of studyUID and patientID, not empty"}]
+        raise BadRequest("Give exactly one of studyUID and patientID.", code="INVALID_PARAMETER", errors=problem)
+    return {"study_uid": study_uid, "patient_id": patient_id}
+
+
 def token_request(app: APIGatewayRestResolver) -> IssueRequest:
     """Read the query of the reference's ``GET /token``.
 

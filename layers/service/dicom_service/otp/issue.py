@@ -14,6 +14,7 @@ from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, iso
 from dicom_service.otp.store import OtpStore
 from dicom_service.otp.viewer import ViewerSettings
+from dicom_service.patient import PatientHasher
 
 _DAY = 86_400
 
@@ -47,6 +48,7 @@ class Issuer:
         self,
         store: OtpStore,
         keyring: Keyring,
+        hasher: PatientHasher,
         connect: Callable[[], Search],
         viewer_settings: ViewerSettings,
         *,
@@ -54,6 +56,7 @@ class Issuer:
     ) -> None:
         self._store = store
         self._keyring = keyring
+        self._hasher = hasher
         self._connect = connect
         self._viewer = viewer_settings
         self._clock = clock
@@ -90,6 +93,7 @@ class Issuer:
             tidy_at=now + request.expires_in + _DAY,
             max_uses=request.max_uses,
             download=request.download,
+            patient=self._hasher.hash(exam.patient),
         )
         if request.require_birth_date and exam.birth_date is not None:
             otp = replace(otp, birth_date_tag=codes.birth_date_tag(master, otp.otp_id, exam.birth_date))
@@ -125,6 +129,7 @@ class Issuer:
         values = {"studyUID": otp.study_uid, "token": token, "role": otp.role}
         return {
             "otpId": otp.otp_id,
+            "reference": codes.reference(otp.otp_id),
             "otp": code,
             "token": token,
             "link": viewer.link(self._viewer.link, values),

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from dicom_service.otp.factory import OtpSettings
+from dicom_service.otp.factory import OtpSettings, hasher
 from dicom_service.otp.issue import Issuer
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.store import OtpStore, OtpTables
@@ -16,4 +16,4 @@ def issuer() -> Issuer:
     """Give what issues."""
     pacs = cache(lambda: connect(load(PacsSettings)))
     keyring = Keyring.of(load(OtpSettings).master_secret)
-    return Issuer(OtpStore(load(OtpTables)), keyring, pacs, load(ViewerSettings))
+    return Issuer(OtpStore(load(OtpTables)), keyring, hasher(), pacs, load(ViewerSettings))

@@ -44,6 +44,17 @@ class Keyring:
             raise SettingsError("The master secret of the one-time passwords has no current key.")
         return key_id, key
 
+    def all(self) -> dict[str, bytes]:
+        """Return every key by its id.
+
+        Raises
+        ------
+        SettingsError
+            One is shorter than 32 characters.
+        """
+        found = {key_id: self.find(key_id) for key_id in self._secret.value()}
+        return {key_id: key for key_id, key in found.items() if key is not None}
+
     def find(self, key_id: str) -> bytes | None:
         """Give the master secret with this id, or None when there is none any more.
 

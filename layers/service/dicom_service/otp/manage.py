@@ -1,16 +1,20 @@
 """The issuer's side: how a one-time password fared, and its end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dicom_service.errors import NotFound
 from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit
 from dicom_service.otp.happenings import event
-from dicom_service.otp.model import MAX_ATTEMPTS, Otp, iso
+from dicom_service.otp.model import MAX_ATTEMPTS, Otp, Redemption, iso
 from dicom_service.otp.store import OtpStore
+from dicom_service.otp.subjects import patient_subject, study_subject
+from dicom_service.patient import Patient, PatientHasher
 
+# What a list leaves out: it takes a read more for each code.
+_SINGLE = ("lastUse", "redemptions")
 _NONE_SUCH = "There is no one-time password with this otpId."
 
 
@@ -19,12 +23,17 @@ class Manager:
 
     Parameters
     ----------
+    hasher
+        Gives what hashes patients; called when codes are looked for by patient.
     clock
         Seconds since the epoch.
     """
 
-    def __init__(self, store: OtpStore, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: OtpStore, hasher: Callable[[], PatientHasher], *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._store = store
+        self._hasher = hasher
         self._clock = clock
 
     def get(self, otp_id: str) -> dict[str, Any]:
@@ -37,9 +46,12 @@ class Manager:
         Unavailable
             The tables do not answer.
         """
-        otp = self._find(otp_id)
+        otp = self.otp(otp_id)
         redemptions = sorted(otp.redemptions.values(), key=lambda redemption: redemption.at)
         tokens = self._store.tokens([redemption.token_hash for redemption in redemptions])
+        return self._view(otp, redemptions, tokens)
+
+    def _view(self, otp: Otp, redemptions: Sequence[Redemption], tokens: Mapping[str, Any]) -> dict[str, Any]:
         uses = []
         for redemption in redemptions:
             token = tokens.get(redemption.token_hash, {})
@@ -54,6 +66,7 @@ class Manager:
             )
         return {
             "otpId": otp.otp_id,
+            "reference": codes.reference(otp.otp_id),
             "state": otp.state_at(self._clock()),
             "studyUID": otp.study_uid,
             "role": otp.role,
@@ -71,6 +84,41 @@ class Manager:
             "redemptions": uses,
         }
 
+    def find(self, *, study_uid: str | None, patient_id: str | None) -> list[dict[str, Any]]:
+        """List the codes of a study or of a patient, the newest first, without their single uses.
+
+        Raises
+        ------
+        Unavailable
+            The tables do not answer.
+        """
+        found = sorted(self._about(study_uid, patient_id), key=lambda otp: otp.created_at, reverse=True)
+        views = [self._view(otp, (), {}) for otp in found]
+        return [{name: value for name, value in view.items() if name not in _SINGLE} for view in views]
+
+    def revoke_all(self, actor: Actor, *, study_uid: str | None, patient_id: str | None) -> int:
+        """End all codes of a study or of a patient and every access token they gave; give how many were ended now.
+
+        Raises
+        ------
+        Unavailable
+            The tables do not answer; calling again ends the others.
+        """
+        return sum(self._end(otp, actor) for otp in self._about(study_uid, patient_id) if otp.state != "REVOKED")
+
+    def _about(self, study_uid: str | None, patient_id: str | None) -> Iterator[Otp]:
+        if study_uid is not None:
+            yield from self._store.about(study_subject(study_uid))
+        elif patient_id is not None:
+            for hashed in self._hasher().all_hashes(Patient.of(patient_id)):
+                yield from self._store.about(patient_subject(hashed))
+
+    def _end(self, otp: Otp, actor: Actor) -> bool:
+        ended = self._store.revoke(otp.otp_id, event("OTP Revoked", otp)) is None
+        if ended:
+            audit("revoked", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
+        return ended
+
     def revoke(self, otp_id: str, actor: Actor) -> None:
         """End a one-time password and every access token it gave, at once; once more does no harm.
 
@@ -81,11 +129,18 @@ class Manager:
         Unavailable
             The tables do not answer.
         """
-        otp = self._find(otp_id)
-        if self._store.revoke(otp.otp_id, event("OTP Revoked", otp)) is None:
-            audit("revoked", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
+        self._end(self.otp(otp_id), actor)
 
-    def _find(self, otp_id: str) -> Otp:
+    def otp(self, otp_id: str) -> Otp:
+        """Return a one-time password.
+
+        Raises
+        ------
+        NotFound
+            There is none with this otpId.
+        Unavailable
+            The table does not answer.
+        """
         otp = self._store.get(codes.read_id(otp_id))
         if otp is None:
             raise NotFound(_NONE_SUCH, code="NO_SUCH_OTP")

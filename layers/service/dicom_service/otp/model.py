@@ -35,9 +35,12 @@ class Otp:
     attempts
         Attempts charged and not given back: misses, and redemptions under way.
     state
-        ``ACTIVE``, ``LOCKED`` or ``REVOKED``; used up and expired follow from the rest.
+        ``ACTIVE``, ``LOCKED``, ``SUSPENDED`` or ``REVOKED``; used up and expired follow from the rest.
     download
         Whether the files may be fetched; False leaves pictures and reports.
+    patient
+        Keyed hash of the patient it was issued for (`dicom_service.patient`); None for a code made before there were
+        such.
     birth_date_tag
         Keyed hash of the birth date that redeeming needs, if it needs one.
     redemptions
@@ -62,6 +65,7 @@ class Otp:
     state: str = "ACTIVE"
     download: bool = True
     birth_date_tag: str | None = None
+    patient: str | None = None
     last_attempt_at: int | None = None
     redemptions: Mapping[str, Redemption] = field(default_factory=dict)
 
@@ -74,6 +78,14 @@ class Otp:
         if self.expires_at <= now:
             return "EXPIRED"
         return "LOCKED" if self.attempts >= MAX_ATTEMPTS else "ACTIVE"
+
+    def opens_at(self, now: float) -> bool:
+        """Tell whether it, or a token that it gave, still opens something, or would if it were not suspended."""
+        if self.state == "REVOKED":
+            return False
+        if self.expires_at > now and self.uses < self.max_uses:
+            return True
+        return any(redemption.token_expires_at > now for redemption in self.redemptions.values())
 
     def to_row(self) -> dict[str, Any]:
         """Give the attributes of the row."""
@@ -94,6 +106,7 @@ class Otp:
             "state": self.state,
             "download": self.download,
             "birthDateTag": self.birth_date_tag,
+            "patient": self.patient,
             "redemptions": {tag: vars(redemption) for tag, redemption in self.redemptions.items()},
         }
 
@@ -118,6 +131,7 @@ class Otp:
             # Codes issued by earlier versions have none, and they opened the files.
             download=row.get("download", True),
             birth_date_tag=row.get("birthDateTag"),
+            patient=row.get("patient"),
             last_attempt_at=row.get("lastAttemptAt"),
             redemptions={tag: Redemption(**entry) for tag, entry in row["redemptions"].items()},
         )

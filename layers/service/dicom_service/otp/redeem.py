@@ -4,12 +4,14 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dicom_service.errors import Unauthorized
+from dicom_service.errors import NotFound, PacsTrouble, Unauthorized
 from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit
+from dicom_service.otp.exam import TimedSearch
+from dicom_service.otp.guard import ExamGuard, ExamSuspended
 from dicom_service.otp.happenings import event
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, Redemption
@@ -17,6 +19,8 @@ from dicom_service.otp.store import OtpStore, Refusal
 
 # Longer than a function lives: attempts charged this long ago and not given back are misses or lost functions.
 _ABANDONED = 60
+# Of the time that a request may ask the PACS: a slow one must not make people wait for their token.
+_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class Redeemer:
 
     Parameters
     ----------
+    guard
+        Compares the patient of the code with the PACS's.
+    connect
+        Gives the PACS; called for the first code that is right.
     token_life
         Seconds that an access token lives.
     matches
@@ -54,6 +62,8 @@ class Redeemer:
         self,
         store: OtpStore,
         keyring: Keyring,
+        guard: ExamGuard,
+        connect: Callable[[], TimedSearch],
         *,
         token_life: int = 3600,
         matches: codes.Matches = hmac.compare_digest,
@@ -61,12 +71,14 @@ class Redeemer:
     ) -> None:
         self._store = store
         self._keyring = keyring
+        self._guard = guard
+        self._connect = connect
         self._token_life = token_life
         self._matches = matches
         self._clock = clock
 
     def redeem(self, request: RedeemRequest, address: str = "") -> dict[str, Any]:
-        """Redeem a code: two writes when it is right, one when it is not (the fifth miss: two).
+        """Redeem a code: one search and two writes when it is right, one when it is not (the fifth miss: two).
 
         Raises
         ------
@@ -79,7 +91,7 @@ class Redeemer:
         otp_id = codes.read_id(request.otp_id)
         nonce = request.nonce or secrets.token_urlsafe(32)
         tag = codes.nonce_tag(otp_id, nonce)
-        actor = Actor(f"bearer of {otp_id}", address)
+        actor = Actor(f"bearer of {codes.reference(otp_id)}", address)
         outcome = self._store.charge(otp_id, tag, now)
         charged = None if isinstance(outcome, Refusal) else outcome
         otp = outcome.otp if isinstance(outcome, Refusal) else outcome
@@ -87,7 +99,11 @@ class Redeemer:
         if charged is None or not right:
             self._miss(otp, actor, charged=charged is not None, now=now)
             raise self._rejected(otp_id, otp, actor, "wrong" if charged else self._state(otp, now))
-        redemption = self._use(charged, nonce, tag, now)
+        try:
+            charged, compared_at = self._compared(charged, now)
+        except ExamSuspended:
+            raise self._rejected(otp_id, charged, actor, "not, or not only, this patient's exam") from None
+        redemption = self._use(charged, nonce, tag, now, compared_at)
         if redemption is None:
             raise self._rejected(otp_id, charged, actor, "used, or withdrawn, meanwhile")
         audit("redeemed", actor, otp_id=otp_id, study_uid=charged.study_uid)
@@ -118,14 +134,28 @@ class Redeemer:
         right_date = self._matches((needed or birth_date).encode(), birth_date.encode())
         return right_code and right_date
 
-    def _use(self, otp: Otp, nonce: str, tag: str, now: int) -> Redemption | None:
+    def _compared(self, otp: Otp, now: int) -> tuple[Otp, int]:
+        """Ask the PACS whose the exam is; give the code with its patient, and when it was compared.
+
+        A PACS that does not answer, or has no such exam, keeps nobody from redeeming: the token shows nothing before
+        it was compared (`dicom_service.exams.scope`).
+        """
+        try:
+            pacs = self._connect()
+            with pacs.one_call(_SHARE):
+                patient = self._guard.ask(pacs, otp.otp_id, otp.study_uid, otp.patient)
+        except (PacsTrouble, NotFound):
+            return otp, 0
+        return replace(otp, patient=patient), now
+
+    def _use(self, otp: Otp, nonce: str, tag: str, now: int, compared_at: int) -> Redemption | None:
         """Count the use, or find that this nonce has used the code already: its reply was lost."""
         earlier = otp.redemptions.get(tag)
         if earlier is None:
             token_hash = codes.token_hash(self._token(otp, nonce))
             redemption = Redemption(now, token_hash, now + self._token_life)
             redeemed = event("OTP Redeemed", otp, uses=otp.uses + 1)
-            refusal = self._store.use(otp, tag, redemption, redeemed)
+            refusal = self._store.use(otp, tag, redemption, redeemed, compared_at)
             if refusal is None:
                 return redemption
             earlier = refusal.otp.redemptions.get(tag) if refusal.otp else None

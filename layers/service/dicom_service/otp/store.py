@@ -9,7 +9,7 @@ and event. A function killed between them has cost the caller one attempt and no
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dicom_service import aws
 from dicom_service.errors import Unavailable
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, Redemption
+from dicom_service.otp.subjects import subject_rows
 from dicom_service.outbox import Event, Outbox, OutboxSettings
 from dicom_service.settings import setting
 
@@ -44,6 +45,7 @@ class OtpTables:
     otps: str = setting("OTPS_TABLE")
     access_tokens: str = setting("ACCESS_TOKENS_TABLE")
     events: str = setting("EXAM_EVENTS_TABLE")
+    subjects: str = setting("OTP_SUBJECTS_TABLE")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class OtpStore:
         self._sleep = sleep
 
     def create(self, otp: Otp, event: Event) -> None:
-        """Keep a new one-time password and its event, in one write.
+        """Keep a new one-time password, its event, and what it is found by, in one write.
 
         Raises
         ------
@@ -96,7 +98,8 @@ class OtpStore:
             "Item": aws.to_item(otp.to_row()),
             "ConditionExpression": "attribute_not_exists(otpId)",
         }
-        self._patiently(lambda: self._outbox.write([event], [{"Put": put}]))
+        entries = [{"Put": {"TableName": self._tables.subjects, "Item": row}} for row in subject_rows(otp)]
+        self._patiently(lambda: self._outbox.write([event], [{"Put": put}, *entries]))
 
     def charge(self, otp_id: str, nonce: str, now: int) -> Otp | Refusal:
         """Charge one attempt, before anything is compared.
@@ -131,8 +134,13 @@ class OtpStore:
             return Refusal(failure.otp)
         return Otp.from_row(aws.from_item(answer["Attributes"]))
 
-    def use(self, otp: Otp, nonce: str, redemption: Redemption, event: Event) -> Refusal | None:
+    def use(self, otp: Otp, nonce: str, redemption: Redemption, event: Event, compared_at: int = 0) -> Refusal | None:
         """Count a use, give the attempt back, keep access token and event: one transaction.
+
+        Parameters
+        ----------
+        compared_at
+            When the PACS was last asked whose the exam is, seconds since the epoch; 0 when it could not be.
 
         Raises
         ------
@@ -147,6 +155,8 @@ class OtpStore:
             "studyUID": otp.study_uid,
             "role": otp.role,
             "download": otp.download,
+            "patient": otp.patient,
+            "comparedAt": compared_at,
             "expiresAt": redemption.token_expires_at,
             "tidyAt": redemption.token_expires_at + _DAY,
             "requests": 0,
@@ -208,6 +218,59 @@ class OtpStore:
         condition = "attribute_exists(otpId) AND #state <> :revoked"
         names = {"#state": "state"}
         return self._commit(event, [self._update(otp_id, "SET #state = :revoked", condition, values, names)])
+
+    def suspend(self, otp_id: str, event: Event) -> Refusal | None:
+        """Suspend a code and with it the tokens it gave, until a person decides.
+
+        Raises
+        ------
+        Unavailable
+            The tables do not answer.
+        """
+        values = {":suspended": "SUSPENDED", ":revoked": "REVOKED"}
+        condition = "attribute_exists(otpId) AND #state <> :revoked AND #state <> :suspended"
+        names = {"#state": "state"}
+        return self._commit(event, [self._update(otp_id, "SET #state = :suspended", condition, values, names)])
+
+    def resume(self, otp_id: str, patient: str, event: Event) -> Refusal | None:
+        """Open a suspended code and its tokens again, for this patient (a hash).
+
+        Raises
+        ------
+        Unavailable
+            The tables do not answer.
+        """
+        values = {":suspended": "SUSPENDED", ":active": "ACTIVE", ":patient": patient}
+        names = {"#state": "state"}
+        expression = "SET #state = :active, patient = :patient"
+        return self._commit(event, [self._update(otp_id, expression, "#state = :suspended", values, names)])
+
+    def about(self, subject: str) -> Iterator[Otp]:
+        """Give the codes of a subject (`study_subject`, `patient_subjects`), consistently, in no order.
+
+        Raises
+        ------
+        Unavailable
+            The tables do not answer.
+        """
+        start: dict[str, Any] = {}
+        while True:
+            answer = self._patiently(
+                lambda start=start: aws.dynamodb().query(  # type: ignore[misc]
+                    TableName=self._tables.subjects,
+                    KeyConditionExpression="subject = :subject",
+                    ExpressionAttributeValues=aws.to_item({":subject": subject}),
+                    ConsistentRead=True,
+                    **start,
+                )
+            )
+            for item in answer["Items"]:
+                otp = self.get(aws.from_item(item)["otpId"])
+                if otp is not None:
+                    yield otp
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def get(self, otp_id: str) -> Otp | None:
         """Read one row as it is now.

@@ -1,0 +1,256 @@
+"""What the bearer of an exam access token may see: one study of one patient, as the PACS has it at this moment.
+
+Whatever is given out says whose it is and is compared, for nothing: rows of lists where the PACS names the patient in
+them, the header of a picture, the beginning of a file. Besides, the PACS is asked for the study at most once a minute
+for each token (docs/decisions/0022-an-exam-is-a-study-of-one-patient.md). Other credentials see everything.
+"""
+
+import io
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dicom_service import aws
+from dicom_service.errors import PacsTrouble, Unavailable
+from dicom_service.otp import factory
+from dicom_service.otp.exam import Search
+from dicom_service.otp.guard import ExamGuard
+from dicom_service.otp.store import OtpTables
+from dicom_service.patient import PATIENT_ID, Patient, PatientHasher
+from dicom_service.settings import load
+
+COMPARE_EVERY = 60
+_LAST_TAG = 0x00100021
+_MOST_INFLATED = 1 << 20
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """An access token, as the authorizer found it.
+
+    Parameters
+    ----------
+    patient
+        Hash of the patient; empty for a token from before there were such.
+    compared_at
+        When the PACS was last asked whose the exam is, seconds since the epoch; 0 for never.
+    """
+
+    otp_id: str
+    token_hash: str
+    study_uid: str
+    patient: str
+    compared_at: int
+
+
+class Scope:
+    """What one request may see; `bearer` None sees everything.
+
+    Parameters
+    ----------
+    guard
+        Gives what compares patients and suspends codes.
+    table
+        Name of the AccessTokens table.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        bearer: Bearer | None = None,
+        guard: Callable[[], ExamGuard] = factory.guard,
+        table: str = "",
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._bearer = bearer
+        self._guard = guard
+        self._table = table
+        self._clock = clock
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What lists should name besides, so that their rows can be compared."""
+        return ("PatientID",) if self._bearer else ()
+
+    def begin(self, pacs: Search) -> None:
+        """Ask the PACS for a token that was never compared; nothing may be shown before.
+
+        Raises
+        ------
+        ExamSuspended, NotFound, PacsTrouble, Unavailable
+            As `ask`.
+        """
+        if self._bearer is not None and not (self._bearer.compared_at and self._bearer.patient):
+            self.ask(pacs)
+
+    def ask(self, pacs: Search) -> None:
+        """Ask the PACS whose the exam is, unless it was asked within the minute.
+
+        Raises
+        ------
+        ExamSuspended
+            It is not, or not only, the patient's: its codes are suspended now.
+        NotFound
+            The PACS does not have the exam.
+        PacsTrouble
+            The PACS cannot be asked.
+        Unavailable
+            The tables do not answer.
+        """
+        bearer, now = self._bearer, int(self._clock())
+        if bearer is None or now - bearer.compared_at < COMPARE_EVERY:
+            return
+        known = bool(bearer.compared_at and bearer.patient)
+        # One of many requests asks. For a token that was never compared each does: none may go on without an answer.
+        if known and not self._note(bearer, bearer.compared_at, now):
+            return
+        try:
+            patient = self._guard().ask(pacs, bearer.otp_id, bearer.study_uid, bearer.patient or None)
+        except PacsTrouble:
+            if known:
+                self._note(bearer, now, bearer.compared_at)
+            raise
+        if not known:
+            self._note(bearer, bearer.compared_at, now, patient)
+        self._bearer = replace(bearer, patient=patient, compared_at=now)
+
+    def see(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Compare rows of a search, those in which the PACS names a patient.
+
+        Raises
+        ------
+        ExamSuspended, Unavailable
+            As `ask`.
+        """
+        if self._bearer is not None:
+            self._compare({Patient.from_dataset(row) for row in rows if row.get(PATIENT_ID, {}).get("Value")})
+
+    def see_header(self, header: Mapping[str, Any]) -> None:
+        """Compare the header of an instance.
+
+        Raises
+        ------
+        ExamSuspended, Unavailable
+            As `ask`.
+        """
+        if self._bearer is not None:
+            self._compare({Patient.from_dataset(header)})
+
+    def see_file(self, beginning: bytes) -> None:
+        """Compare the beginning of a file, before any of it is given out.
+
+        Raises
+        ------
+        ExamSuspended, Unavailable
+            As `ask`.
+        PacsTrouble
+            It does not say whose it is.
+        """
+        if self._bearer is None:
+            return
+        patient = patient_of_file(beginning)
+        if patient is None:
+            raise PacsTrouble("The PACS gives a file that cannot be read.", status=502, code="PACS_ERROR")
+        self._compare({patient})
+
+    def accepts(self, label: str) -> bool:
+        """Tell whether something kept in the cache is the patient's, by the label it was kept with."""
+        return self._bearer is None or any(_same(part, self._bearer.patient) for part in label.split())
+
+    def _compare(self, patients: Iterable[Patient]) -> None:
+        seen: Sequence[Patient] = list(patients)
+        if seen and self._bearer is not None:
+            bearer = self._bearer
+            self._guard().compare(seen, bearer.otp_id, bearer.study_uid, bearer.patient or None)
+
+    def _note(self, bearer: Bearer, before: int, after: int, patient: str | None = None) -> bool:
+        """Note on the token when it was compared; False when another request did since."""
+        values = {":before": before, ":after": after, ":none": 0, ":patient": patient}
+        setting = "SET comparedAt = :after" + (", patient = :patient" if patient else "")
+        if before:
+            condition, unused = "comparedAt = :before", ":none"
+        else:
+            condition, unused = "attribute_not_exists(comparedAt) OR comparedAt = :none", ":before"
+        values.pop(unused)
+        try:
+            aws.dynamodb().update_item(
+                TableName=self._table,
+                Key=aws.to_item({"tokenHash": bearer.token_hash}),
+                UpdateExpression=setting,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=aws.to_item(values),
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise Unavailable("Access tokens cannot be looked up at the moment; try again.") from error
+        except BotoCoreError as error:
+            raise Unavailable("Access tokens cannot be looked up at the moment; try again.") from error
+        return True
+
+
+def scope_of(app: APIGatewayRestResolver) -> Scope:
+    """Return the scope of a request, by what the authorizer said of its credential."""
+    context = app.current_event.raw_event.get("requestContext", {}).get("authorizer") or {}
+    if context.get("role") != "exam":
+        return Scope()
+    bearer = Bearer(
+        otp_id=str(context.get("otpId", "")),
+        token_hash=str(context.get("tokenHash", "")),
+        study_uid=str(context.get("studyUID", "")),
+        patient=str(context.get("patient") or ""),
+        compared_at=int(context.get("comparedAt") or 0),
+    )
+    return Scope(bearer, table=load(OtpTables).access_tokens)
+
+
+def label_of(patient: Patient | None, hasher: PatientHasher) -> str:
+    """Return what is kept beside a file or picture in the cache: its patient's hashes, under every key."""
+    return " ".join(hasher.all_hashes(patient)) if patient is not None else ""
+
+
+def patient_of_file(beginning: bytes) -> Patient | None:
+    """Return the patient of a DICOM file by its first bytes; None where they cannot be read.
+
+    The identity is near the beginning, since elements are in the order of their tags (PS3.5 §7.1).
+    """
+    import struct
+
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+    from pydicom.filereader import read_dataset, read_partial, read_preamble
+    from pydicom.uid import UID
+
+    def behind(tag: int, *_: object) -> bool:
+        return int(tag) > _LAST_TAG
+
+    try:
+        file = io.BytesIO(beginning)
+        read_preamble(file, force=False)
+        meta = read_dataset(file, False, True, stop_when=lambda tag, *_: int(tag) >> 16 != 2)
+        if UID(str(meta.get("TransferSyntaxUID", ""))) == _DEFLATED:
+            inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(beginning[file.tell() :], _MOST_INFLATED)
+            found = read_dataset(io.BytesIO(inflated), False, True, stop_when=behind)
+        else:
+            found = read_partial(io.BytesIO(beginning), stop_when=behind)
+        return Patient.of(str(found.get("PatientID") or ""), str(found.get("IssuerOfPatientID") or ""))
+    except (
+        *(InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError),
+        *(NotImplementedError, RecursionError, struct.error, zlib.error),
+    ):
+        return None
+
+
+def _same(one: str, other: str) -> bool:
+    """Tell whether two hashes are of one patient, as `Patient.is_same` would of the patients."""
+    parts = list(zip(one.split("."), other.split("."), strict=False))
+    if len(parts) != 3 or any(a != b for a, b in parts[:2]):
+        return False
+    return not all(parts[2]) or parts[2][0] == parts[2][1]

@@ -1,0 +1,131 @@
+"""An exam is a study of one patient: codes are compared with what the PACS says, and suspended where it says otherwise.
+
+Whoever sees a second patient under a StudyInstanceUID, or another than a code was issued for, closes the codes of that
+exam here: a redemption, a request with an access token, an announcement. Nothing opens them again but a person
+(docs/decisions/0022-an-exam-is-a-study-of-one-patient.md).
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+
+from dicom_service.errors import Conflict, Forbidden, NotFound
+from dicom_service.otp.audit import Actor, audit
+from dicom_service.otp.exam import Search, find_exam, only_patient, patients_of
+from dicom_service.otp.happenings import event
+from dicom_service.otp.model import Otp
+from dicom_service.otp.store import OtpStore
+from dicom_service.otp.subjects import study_subject
+from dicom_service.patient import Patient, PatientHasher
+
+_SERVICE = Actor("dicom-service")
+
+
+class ExamSuspended(Forbidden):
+    """The exam is not, or not only, of the patient that the code was issued for."""
+
+    default_code = "EXAM_SUSPENDED"
+
+    def __init__(self) -> None:
+        super().__init__("This exam is closed until whoever shared it has looked at it.")
+
+
+class ExamGuard:
+    """Compares the patient of codes with the PACS's.
+
+    Parameters
+    ----------
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(self, store: OtpStore, hasher: PatientHasher, *, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._hasher = hasher
+        self._clock = clock
+
+    def ask(self, pacs: Search, otp_id: str, study_uid: str, hashed: str | None) -> str:
+        """Ask the PACS whose the exam is, and compare: one search.
+
+        Parameters
+        ----------
+        hashed
+            Hash of the patient that the code was issued for; None for a code from before, which takes the one that
+            the PACS has.
+
+        Returns
+        -------
+        str
+            The hash of the patient.
+
+        Raises
+        ------
+        NotFound
+            The PACS has no such exam.
+        ExamSuspended
+            It is another patient's, or has a second patient. All codes that this concerns are suspended now.
+        PacsTrouble
+            The PACS does not answer.
+        Unavailable
+            The tables do not answer.
+        """
+        patients = patients_of(pacs, study_uid)
+        if not patients:
+            raise NotFound("The PACS has no exam with this studyUID.", code="NO_SUCH_EXAM")
+        return self.compare(patients, otp_id, study_uid, hashed)
+
+    def compare(self, patients: Sequence[Patient], otp_id: str, study_uid: str, hashed: str | None) -> str:
+        """Compare the patients that were seen in an exam with the one of a code; one or more.
+
+        Raises
+        ------
+        ExamSuspended, Unavailable
+            As `ask`.
+        """
+        one = only_patient(patients)
+        if one is not None and (hashed is None or self._hasher.matches(hashed, one)):
+            return hashed or self._hasher.hash(one)
+        own = self._store.get(otp_id)
+        self._close(chain([own] if own else [], self._store.about(study_subject(study_uid))), one)
+        raise ExamSuspended
+
+    def look(self, study_uid: str, patients: Sequence[Patient]) -> None:
+        """Suspend the codes of an exam that the PACS says is not, or not only, their patient's.
+
+        Raises
+        ------
+        Unavailable
+            The tables do not answer.
+        """
+        if patients:
+            self._close(self._store.about(study_subject(study_uid)), only_patient(patients))
+
+    def resume(self, pacs: Search, otp: Otp, actor: Actor) -> None:
+        """Open a suspended code again, after the PACS has been put right.
+
+        Raises
+        ------
+        NotFound, Conflict
+            The PACS has no such exam, several patients in it, or another one.
+        Conflict
+            The code is not suspended.
+        PacsTrouble, Unavailable
+            The PACS or the tables do not answer.
+        """
+        exam = find_exam(pacs, otp.study_uid, None)
+        if otp.patient is not None and not self._hasher.matches(otp.patient, exam.patient):
+            raise Conflict("The exam is not this patient's.", code="PATIENT_MISMATCH")
+        patient = otp.patient or self._hasher.hash(exam.patient)
+        if self._store.resume(otp.otp_id, patient, event("OTP Resumed", otp)) is not None:
+            raise Conflict("The one-time password is not suspended.", code="NOT_SUSPENDED")
+        audit("resumed", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
+
+    def _close(self, otps: Iterable[Otp], one: Patient | None) -> None:
+        now = self._clock()
+        for otp in otps:
+            right = one is not None and (otp.patient is None or self._hasher.matches(otp.patient, one))
+            if right or otp.state == "SUSPENDED" or not otp.opens_at(now):
+                continue
+            if self._store.suspend(otp.otp_id, event("OTP Suspended", otp)) is None:
+                reason = "another patient" if one else "several patients"
+                audit("suspended", _SERVICE, otp_id=otp.otp_id, study_uid=otp.study_uid, reason=reason)
