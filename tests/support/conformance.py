@@ -16,6 +16,7 @@ from dicom_service.exams.content import read_content
 from dicom_service.exams.counts import text
 from dicom_service.exams.representative import represent_series, represent_study
 from dicom_service.exams.retrieve import InstanceName
+from dicom_service.exams.scope import Scope
 from dicom_service.exams.search import Page, search_instances, search_series, search_studies
 from dicom_service.exams.thumbnails import Thumbnailer, Wanted
 from dicom_service.otp.exam import find_exam
@@ -28,6 +29,8 @@ PATIENT_ID, PATIENT_NAME, STUDY_DATE = "00100020", "00100010", "00080020"
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
 STUDY_INSTANCES, SERIES_INSTANCES = "00201208", "00201209"
 _PAGE = Page(100, 0, False)
+# A service key's.
+EVERYTHING = Scope()
 _MOST_LOOKED_AT = 50
 
 
@@ -197,10 +200,10 @@ def _dates(subject: Subject) -> str:
 
 @check("… its pages", "QIDO-RS `limit`, `offset`")
 def _pages(subject: Subject) -> str:
-    study, first = subject.study_uid, search_series(subject.client, subject.study_uid, Page(1, 0, False))
+    study, first = subject.study_uid, search_series(subject.client, subject.study_uid, Page(1, 0, False), EVERYTHING)
     if not first.more:
         raise NotTried("the exam has one series")
-    second = search_series(subject.client, study, Page(1, 1, False)).datasets
+    second = search_series(subject.client, study, Page(1, 1, False), EVERYTHING).datasets
     if len(first.datasets) != 1 or text(first.datasets[0], SERIES_UID) == text(second[0], SERIES_UID):
         raise Failed("limit or offset does not hold")
     return "yes"
@@ -214,7 +217,7 @@ def _study_counts(subject: Subject) -> str:
     shown = search_studies(subject.client, filters, _PAGE).datasets[0]
     if not text(shown, STUDY_INSTANCES):
         raise Failed("no counts")
-    series = search_series(subject.client, subject.study_uid, _PAGE)
+    series = search_series(subject.client, subject.study_uid, _PAGE, EVERYTHING)
     below = sum(int(text(row, SERIES_INSTANCES) or 0) for row in series.datasets)
     if not series.more and int(text(shown, STUDY_INSTANCES)) != below:
         raise Failed("not as many instances as its series have")
@@ -224,7 +227,7 @@ def _study_counts(subject: Subject) -> str:
 @check("`GET …/series`", "QIDO-RS `/studies/{uid}/series`, NumberOfSeriesRelatedInstances")
 def _series(subject: Subject) -> str:
     given = subject.client.search_for_series(subject.study_uid).datasets
-    shown = search_series(subject.client, subject.study_uid, _PAGE).datasets
+    shown = search_series(subject.client, subject.study_uid, _PAGE, EVERYTHING).datasets
     if any(text(row, STUDY_UID) not in ("", subject.study_uid) for row in shown):
         raise Failed("series of other exams")
     return "yes" if all(text(row, SERIES_INSTANCES) for row in given) else "yes: counted by searches below"
@@ -232,14 +235,14 @@ def _series(subject: Subject) -> str:
 
 @check("`GET …/instances`", "QIDO-RS `/studies/{uid}/series/{uid}/instances`")
 def _instances(subject: Subject) -> str:
-    for row in search_series(subject.client, subject.study_uid, _PAGE).datasets:
-        search_instances(subject.client, subject.study_uid, text(row, SERIES_UID), _PAGE)
+    for row in search_series(subject.client, subject.study_uid, _PAGE, EVERYTHING).datasets:
+        search_instances(subject.client, subject.study_uid, text(row, SERIES_UID), _PAGE, EVERYTHING)
     return "yes"
 
 
 @check("a file, `fileType=application/dicom`", "WADO-RS instance")
 def _file(subject: Subject) -> str:
-    name = represent_study(subject.client, subject.study_uid)
+    name = represent_study(subject.client, subject.study_uid, EVERYTHING)
     with subject.client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream:
         beginning = next(stream.iter_bytes(1024), b"")
     if beginning[128:132] != b"DICM":
@@ -249,7 +252,7 @@ def _file(subject: Subject) -> str:
 
 @check("the header of a picture", "WADO-RS `/metadata`")
 def _header(subject: Subject) -> str:
-    name = represent_study(subject.client, subject.study_uid)
+    name = represent_study(subject.client, subject.study_uid, EVERYTHING)
     header = subject.thumbnailer().header(name)
     if text(header, INSTANCE_UID) != name.instance_uid:
         raise Failed("the header of another instance")
@@ -264,7 +267,7 @@ def _header(subject: Subject) -> str:
 
 @check("an instance that is not there", "404, or 204, of WADO-RS and QIDO-RS")
 def _absent(subject: Subject) -> str:
-    name = represent_study(subject.client, subject.study_uid)
+    name = represent_study(subject.client, subject.study_uid, EVERYTHING)
     try:
         subject.thumbnailer().header(InstanceName(name.study_uid, name.series_uid, _uid()))
     except NotFound:
@@ -274,13 +277,13 @@ def _absent(subject: Subject) -> str:
 
 @check("a picture", "WADO-RS `/thumbnail`, `/rendered`")
 def _picture(subject: Subject) -> str:
-    return _shown(subject, represent_study(subject.client, subject.study_uid))
+    return _shown(subject, represent_study(subject.client, subject.study_uid, EVERYTHING))
 
 
 @check("one frame of many", "WADO-RS `/frames/{n}`")
 def _frame(subject: Subject) -> str:
-    for row in search_series(subject.client, subject.study_uid, _PAGE).datasets[:_MOST_LOOKED_AT]:
-        name = represent_series(subject.client, subject.study_uid, text(row, SERIES_UID))
+    for row in search_series(subject.client, subject.study_uid, _PAGE, EVERYTHING).datasets[:_MOST_LOOKED_AT]:
+        name = represent_series(subject.client, subject.study_uid, text(row, SERIES_UID), EVERYTHING)
         if number_of_frames(subject.thumbnailer().header(name)) > 1:
             way = _shown(subject, name)
             try:
@@ -323,12 +326,12 @@ def _upload(subject: Subject) -> str:
 def _upload_again(subject: Subject) -> str:
     if not subject.store:
         raise NotTried("read-only; STORE=1 stores a made-up exam")
-    name = represent_study(subject.client, subject.study_uid)
+    name = represent_study(subject.client, subject.study_uid, EVERYTHING)
     with subject.client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream:
         data = b"".join(stream.iter_bytes())
-    before = len(search_instances(subject.client, name.study_uid, name.series_uid, _PAGE).datasets)
+    before = len(search_instances(subject.client, name.study_uid, name.series_uid, _PAGE, EVERYTHING).datasets)
     _store(subject.client, "1.2.840.10008.5.1.4.1.1.7", name, data)
-    after = len(search_instances(subject.client, name.study_uid, name.series_uid, _PAGE).datasets)
+    after = len(search_instances(subject.client, name.study_uid, name.series_uid, _PAGE, EVERYTHING).datasets)
     if after != before:
         raise Failed("it is there twice")
     return "yes"

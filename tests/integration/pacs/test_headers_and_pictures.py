@@ -15,6 +15,7 @@ from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.content import read_content
 from dicom_service.exams.representative import represent_study
 from dicom_service.exams.retrieve import InstanceName
+from dicom_service.exams.scope import Scope
 from dicom_service.exams.search import Page, search_series, search_studies
 from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, Wanted
 from dicom_service.part10 import BytesSource, read_header
@@ -156,7 +157,7 @@ def test_counts_that_the_pacs_leaves_out_are_found(tiny: Pacs) -> None:
     page = Page(10, 0, False)
 
     found = search_studies(client, {"StudyInstanceUID": study}, page).datasets
-    series_rows = search_series(client, study, page).datasets
+    series_rows = search_series(client, study, page, Scope()).datasets
     content = read_content(client, study)
 
     assert [found[0][tag]["Value"] for tag in ("00201206", "00201208", "00080061")] == [[2], [3], ["CT"]]
@@ -165,7 +166,7 @@ def test_counts_that_the_pacs_leaves_out_are_found(tiny: Pacs) -> None:
         f"{study}.1": 1,
     }
     assert content is not None and (content.series, content.instances, content.modalities) == (2, 3, ("CT",))
-    assert represent_study(client, study).series_uid == f"{study}.0"
+    assert represent_study(client, study, Scope()).series_uid == f"{study}.0"
 
 
 def outcome(thumbnailer: Thumbnailer, client: DicomwebClient, path: Path, number: int) -> str:
