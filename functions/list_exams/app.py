@@ -40,8 +40,7 @@ def list_series(studyUID: str) -> Response[Any]:
     with client().one_call():
         scope.ask(client())
         search.check_patient(client(), study_uid, patient_id)
-        found = search.search_series(client(), study_uid, page, scope)
-    return search.listed(app, found, page)
+        return search.listed(app, search.search_series(client(), study_uid, page, scope), page)
 
 
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances")
@@ -54,8 +53,7 @@ def list_instances(studyUID: str, seriesUID: str) -> Response[Any]:
     with client().one_call():
         scope.ask(client())
         search.check_patient(client(), study_uid, patient_id)
-        found = search.search_instances(client(), study_uid, series_uid, page, scope)
-    return search.listed(app, found, page)
+        return search.listed(app, search.search_instances(client(), study_uid, series_uid, page, scope), page)
 
 
 lambda_handler = serve(app)
