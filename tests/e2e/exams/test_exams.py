@@ -69,6 +69,29 @@ def test_a_filter_that_does_not_fit_does_not_find_it(uploaded: Stack) -> None:
         assert CT.StudyInstanceUID not in [study.get("StudyInstanceUID") for study in found]
 
 
+def test_each_filter_narrows_and_is_not_ignored(stack: Stack) -> None:
+    # GIVEN two exams of one patient that differ in one value each
+    root = "1.2.826.0.1.3680043.9.6"
+    for number, accession in ((1, b"FILTER-A"), (2, b"FILTER-B")):
+        uid = f"{root}.{number}".encode()
+        own = dataset(
+            PatientID=b"FILTERED", StudyInstanceUID=uid, SOPInstanceUID=uid + b".1", AccessionNumber=accession
+        )
+        file = part10(own)
+        assert stack.request("POST", "/exams", files={"file": file}).status_code == 200
+
+    def found(**filters: str) -> list[str]:
+        given = stack.request("GET", "/exams/studies", params={"format": "simple", **filters})
+        return sorted(study["StudyInstanceUID"] for study in given.json())
+
+    # THEN each filter finds just its own
+    assert found(patientID="FILTERED") == [f"{root}.1", f"{root}.2"]
+    assert found(studyUID=f"{root}.1") == [f"{root}.1"]
+    assert found(accessionNumber="FILTER-B") == [f"{root}.2"]
+    assert found(patientID="FILTERED", accessionnumber="FILTER-A") == [f"{root}.1"]
+    assert found(studyUID=f"{root}.1", accessionNumber="FILTER-B") == []
+
+
 def test_series_and_instances_are_listed(uploaded: Stack) -> None:
     series = uploaded.request("GET", f"/exams/studies/{CT.StudyInstanceUID}/series").json()
     assert [one["0020000E"]["Value"] for one in series] == [[CT.SeriesInstanceUID]]

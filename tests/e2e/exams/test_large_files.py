@@ -14,10 +14,11 @@ import requests
 
 from tests.support.dicom_files import dataset, element, part10
 from tests.support.stack import Stack
+from tests.support.waiting import wait_for
 
 UID = "1.2.826.0.1.3680043.9.5"
 SERIES = f"/exams/studies/{UID}.1/series/1.2.3.4"
-SIZE = 220_000_000
+SIZE = 220_000_000 if os.environ.get("SOAK") == "1" else 70_000_000
 # Longer than a request waits for the first byte (PacsReadTimeout), well before it gives up (PacsTotalTimeout).
 FROZEN_SECONDS = 18.0
 
@@ -40,7 +41,7 @@ def frozen_for_a_while(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def large(stack: Stack) -> bytes:
-    """A stored file of 220 MB."""
+    """A stored file of 70 MB; with SOAK=1 of 220 MB."""
     image = dataset(SOPInstanceUID=UID.encode(), StudyInstanceUID=f"{UID}.1".encode())
     file = part10(image + element(0x7FE00010, b"OW", bytes(range(250)) * (SIZE // 250)))
     stored = stack.pacs_request(
@@ -62,6 +63,12 @@ def ask_at_once(stack: Stack, uid: str) -> list[requests.Response]:
         return list(callers.map(lambda _: ask(stack, uid), range(3)))
 
 
+def entries(stack: Stack) -> list[tuple[str, object]]:
+    """Return what the cache holds of the study, each with the moment it was put there."""
+    listed = stack.client("s3").list_objects_v2(Bucket=stack.outputs["CacheBucket"], Prefix=f"instances/{UID}.1/")
+    return [(found["Key"].rpartition("/")[2], found["LastModified"]) for found in listed.get("Contents", [])]
+
+
 def test_it_is_fetched_once_for_all_who_ask_and_comes_whole(stack: Stack, large: bytes) -> None:
     # GIVEN several callers for whom the PACS is too slow; functions that are up, so that theirs is the only wait
     assert [answer.status_code for answer in ask_at_once(stack, "1.2.3")] == [404] * 3
@@ -80,14 +87,19 @@ def test_it_is_fetched_once_for_all_who_ask_and_comes_whole(stack: Stack, large:
     fetched = requests.get(answer.headers["Location"], timeout=120).content
     assert hashlib.sha256(fetched).digest() == hashlib.sha256(large).digest()
     # and it was fetched once; nothing else stays in the cache bucket
-    s3, bucket = stack.client("s3"), stack.outputs["CacheBucket"]
-    kept = s3.list_objects_v2(Bucket=bucket, Prefix=f"instances/{UID}.1/")["Contents"]
-    assert [found["Key"].rpartition("/")[2] for found in kept] == [f"{UID}.dcm"]
+    assert [name for name, _ in entries(stack)] == [f"{UID}.dcm"]
     assert stack.log.count("instance fetched") == 1
 
 
 def test_once_fetched_it_is_given_at_once_unless_the_pacs_has_lost_it(stack: Stack, large: bytes) -> None:
+    # GIVEN a file that is in the cache, whoever asked for it first
+    wait_for(lambda: ask(stack).status_code == 303)
+    kept = entries(stack)
+    assert len(kept) == 1
+    # WHEN it is asked for again THEN it is given, and not fetched again
     assert ask(stack).status_code == 303
+    assert entries(stack) == kept
+    # WHEN the PACS has lost it THEN it is given no longer
     rest = stack.pacs.url.removesuffix("/dicom-web")
     auth = (stack.pacs.user, stack.pacs.password)
     (found,) = requests.post(

@@ -86,6 +86,12 @@ def test_functions_whose_clocks_differ_by_ten_minutes_still_agree(world: World, 
     world.clock.now += 3600 - skew - 1
     skewed.clock.now += 3600 - skew - 1
     assert skewed.redeem(late)["tokenType"] == "Bearer"
+    # AND past its time on that function's clock it is refused there, and there alone where the clock is ahead
+    ended = world.issue(expires_in=3600)
+    skewed.clock.now = world.clock.now + 3600 + 1
+    with pytest.raises(Unauthorized):
+        skewed.redeem(ended)
+    assert world.redeem(ended)["tokenType"] == "Bearer"
 
 
 class RevocationUnguarded(AccessTokens):

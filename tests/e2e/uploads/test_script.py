@@ -62,10 +62,14 @@ def test_a_folder_and_a_zip_of_it(
         for path in sorted(base.rglob("IM*")):
             archive.write(path, path.relative_to(base))
 
-    # WHEN both are uploaded
-    codes = [run(stack, base), run(stack, cd)]
+    # WHEN the ZIP is uploaded THEN the PACS, which had none of them, has each instance
+    assert in_pacs(stack, study) == 0
+    codes = [run(stack, cd)]
+    assert in_pacs(stack, study) == FILES
+    # WHEN the folder is uploaded as well
+    codes.append(run(stack, base))
 
-    # THEN both end well, and the PACS has each instance once
+    # THEN both end well, and the PACS has each instance once, of either way
     told = capsys.readouterr().out
     assert codes == [0, 0], told
     assert told.count("uploads: 1 completed") == 2

@@ -112,6 +112,7 @@ def test_its_exam_completes_it(stack: Stack, known_by: str) -> None:
     # GIVEN a workitem, and the exam that it asked for
     body = new_workitem()
     assert stack.request("POST", "/workitems", json=body).status_code == 200
+    assert eventually(lambda: seen_by_modality(stack, body["StudyInstanceUID"]))
     image = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
     image.PatientID, image.AccessionNumber = body["PatientID"], body["AccessionNumber"]
     study = body["StudyInstanceUID"] if known_by == "study" else f"2.25.{uuid.uuid4().int}"
