@@ -11,10 +11,8 @@ from tests.support.dicom_files import dataset, nested, part10
 from tests.support.stack import Stack
 
 DICOM = {"Content-Type": "application/dicom"}
-GOOD = part10(dataset(SOPInstanceUID=b"1.2.826.0.1.3680043.9.3"))
-
-
 GOOD_UID = "1.2.826.0.1.3680043.9.3"
+GOOD = part10(dataset(SOPInstanceUID=GOOD_UID.encode()))
 
 
 def instances(stack: Stack) -> list[str]:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from dicom_service.errors import Unauthorized
+from dicom_service.log import hashed
 from dicom_service.otp.redeem import RedeemRequest
 from tests.support.otp import PORTAL, World, wrong
 from tests.support.otp_stack import StoredExam, issue, redeem, scaled
 from tests.support.stack import Stack
+from tests.support.waiting import wait_for
 
 
 def answer_of(stack: Stack, body: dict[str, Any]) -> tuple[int, dict[str, Any], list[str]]:
@@ -65,6 +67,8 @@ def test_codes_and_tokens_are_nowhere(stack: Stack, exam: StoredExam) -> None:
     answer_of(stack, {"token": dated["token"], "birthDate": "1961-04-13"})
     stack.request("DELETE", f"/otps/{long['otpId']}")
 
+    # functions that a queue or a stream invokes write to the server's log; here the one that announced this exam
+    wait_for(lambda: hashed(exam.study_uid) in stack.log)
     places = {"tables": tables(stack), "function logs": function_logs(stack), "server log": stack.log}
     codes = [issued["otp"] for issued in (long, short, dated)]
     for name, text in places.items():
@@ -76,6 +80,7 @@ def test_codes_and_tokens_are_nowhere(stack: Stack, exam: StoredExam) -> None:
     # Control: the search finds what is there.
     assert long["otpId"] in places["tables"]
     assert long["otpId"] in places["function logs"]
+    assert hashed(exam.study_uid) in places["server log"]
     sizes = ", ".join(f"{name} {len(text) // 1024} KiB" for name, text in places.items())
     print(f"{len(codes)} codes, {len(tokens)} access tokens and a nonce are in none of: {sizes}")
 
