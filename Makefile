@@ -39,7 +39,7 @@ bench: bootstrap ## what the service costs, against what it stands in front of
 	python -m benchmarks $(BENCH)
 
 soak: bootstrap ## the attacks and faults at their full counts; takes long
-	SOAK=1 pytest -s tests/unit/uploads/test_crashes.py tests/integration/uploads tests/integration/pacs tests/e2e
+	SOAK=1 pytest -s tests/unit/uploads/test_crashes.py tests/integration/uploads tests/integration/pacs tests/integration/test_hostile.py tests/e2e
 
 conformance: bootstrap ## what works with the PACS at PACS_URL (docs/pacs.md); reads only, unless STORE=1
 	@python -m tests.conformance $(if $(STORE),--store) $(if $(STUDY),--study $(STUDY))
