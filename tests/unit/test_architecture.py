@@ -20,6 +20,8 @@ FORBIDDEN = {
 SHIPPED = ("functions/", "layers/", "local/", "scripts/")
 # What tests and benchmarks share lies here; a test module that imports another runs it with its own fixtures.
 SHARED = "tests.support."
+# Where one message of a batch must not stop the others.
+CATCHES_EVERYTHING = "layers/service/dicom_service/attempts.py"
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 LONGEST_HANDLER_MODULE = 60
@@ -158,7 +160,8 @@ def test_files_and_functions_stay_small() -> None:
 
 def test_nothing_is_caught_wholesale_and_no_import_has_a_fallback() -> None:
     shipped = [name for name in SOURCES if name.startswith(SHIPPED)]
-    assert not {name: lines for name in shipped if (lines := list(caught_too_widely(TREES[name])))}
+    assert {name for name in shipped if list(caught_too_widely(TREES[name]))} == {CATCHES_EVERYTHING}
+    assert len(list(caught_too_widely(TREES[CATCHES_EVERYTHING]))) == 1
     assert not {name: lines for name in shipped if (lines := list(import_fallbacks(TREES[name])))}
 
 

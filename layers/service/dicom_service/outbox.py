@@ -64,16 +64,8 @@ class Outbox:
         self._table = settings.table
 
     def entry(self, event: Event) -> dict[str, Any]:
-        """Give the event as one entry of ``TransactItems``.
-
-        Raises
-        ------
-        ValueError
-            The detail is longer than a notification may be.
-        """
-        detail = json.dumps(dict(event.detail), separators=(",", ":"), ensure_ascii=False)
-        if len(detail.encode()) > LARGEST_DETAIL:
-            raise ValueError(f"an event's detail has at most {LARGEST_DETAIL} bytes")
+        """Give the event as one entry of ``TransactItems``; a detail that is too long is cut (`fitted`)."""
+        detail = _dump(fitted(event.detail))
         item = {
             "shard": pending_shard(event.event_id),
             "sequence": event.event_id,
@@ -90,11 +82,28 @@ class Outbox:
         ------
         botocore.exceptions.ClientError
             ``TransactionCanceledException`` when a condition in `state` does not hold.
-        ValueError
-            An event's detail is too long.
         """
         entries = [*state, *(self.entry(event) for event in events)]
         aws.dynamodb().transact_write_items(TransactItems=entries)  # type: ignore[arg-type]
+
+
+def fitted(detail: Mapping[str, Any], largest: int = LARGEST_DETAIL) -> dict[str, Any]:
+    """Return a detail that is short enough to be sent, with ``truncated: true`` where something had to go.
+
+    Of the longest value the first half stays, if it is a list; a text is left out whole, since half an identifier is
+    somebody else's. An event is a hint to look: counts and UIDs are short and stay.
+    """
+    values = dict(detail)
+    while len(_dump(values).encode()) > largest:
+        longest = max((name for name in values if name != "truncated"), key=lambda name: len(_dump(values[name])))
+        value = values[longest]
+        values[longest] = value[: len(value) // 2] if isinstance(value, list) else type(value)()
+        values["truncated"] = True
+    return values
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def pending_shard(event_id: str) -> str:

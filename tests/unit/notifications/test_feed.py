@@ -148,7 +148,7 @@ def test_notifications_look_like_standard_webhooks() -> None:
     assert body == {
         "type": "Exam Uploaded",
         "timestamp": "2023-11-14T22:13:20.123Z",
-        "data": {"version": "1.0", "StudyInstanceUID": "1.2", "eventId": "e1", "sequence": 1},
+        "data": {"version": "1.1", "StudyInstanceUID": "1.2", "eventId": "e1", "sequence": 1},
     }
 
 

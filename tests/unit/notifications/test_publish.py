@@ -181,9 +181,3 @@ def test_more_events_than_a_transaction_takes(bus: Bus) -> None:
     # THEN the places are 1 to 120 without a gap
     assert [position for position, _ in feed()] == list(range(1, 121))
     assert len(bus.taken) == 120
-
-
-def test_an_event_that_is_too_long_is_refused_before_anything_is_written() -> None:
-    with pytest.raises(ValueError, match="at most"):
-        Outbox(OutboxSettings(EVENTS)).write([Event("Exam Uploaded", {"text": "x" * 20_000})])
-    assert waiting() == []

@@ -1,7 +1,5 @@
 """DynamoDB and Secrets Manager in process (moto); concurrency is proved on the deployed stack instead."""
 
-import io
-import logging
 from collections.abc import Iterator
 
 import pytest
@@ -25,15 +23,3 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         tables = OtpTables(*(create_table(aws.dynamodb(), name) for name in names))
         yield World(tables, keyring(master_secret("master")), keyring(master_secret("patients")))
     aws.forget_clients()
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """Everything that is logged, as it leaves the process."""
-    text = io.StringIO()
-    loggers = [logging.getLogger(name) for name in ("dicom-service", "dicom-service-audit")]
-    handlers = [entry for one in loggers for entry in one.handlers if isinstance(entry, logging.StreamHandler)]
-    before = [handler.setStream(text) for handler in handlers]
-    yield text
-    for handler, stream in zip(handlers, before, strict=True):
-        handler.setStream(stream)

@@ -1,16 +1,17 @@
 """Exam access tokens: one study's GET routes, while they live and their code is not revoked."""
 
+import importlib
+import json
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.event_handler import Response
 
 from dicom_service import aws
 from dicom_service.auth.scope import keep_to_exam
-from dicom_service.edge import answer, create_app, serve
 from dicom_service.errors import Forbidden, Unavailable
 from dicom_service.patient import Patient
 from tests.support.otp import PATIENT, PORTAL, STUDY, World
+from tests.support.template import RESOURCES
 
 OTHER = "1.2.826.0.1.3680043.8.498.2"
 SERIES = "/exams/studies/{studyUID}/series"
@@ -149,14 +150,35 @@ def test_the_second_lock_lets_the_study_and_other_credentials_pass() -> None:
     keep_to_exam({"path": "/health", "requestContext": {}})
 
 
-def test_every_function_has_the_second_lock() -> None:
-    """GIVEN an authorizer that lets a foreign study through THEN the edge of the function still refuses."""
-    app = create_app()
+def routes_of_a_study() -> list[tuple[str, str]]:
+    """Return function and path of every route of the template that names a study of the exams."""
+    found = []
+    for resource in RESOURCES.values():
+        for event in resource["Properties"].get("Events", {}).values():
+            path = event["Properties"].get("Path", "")
+            if path.startswith("/exams/studies/{studyUID}"):
+                found.append((resource["Properties"]["CodeUri"].strip("/").rpartition("/")[2], path))
+    return sorted(found)
 
-    @app.get("/exams/studies/<studyUID>/series")
-    def series(studyUID: str) -> Response[Any]:
-        return answer({"studyUID": studyUID})
 
-    handler = serve(app)
-    assert handler(scoped(f"{OWN}/series"), None)["statusCode"] == 200
-    assert handler(scoped(f"/exams/studies/{OTHER}/series", named=OTHER), None)["statusCode"] == 403
+def test_the_routes_of_a_study_are_found() -> None:
+    assert len(routes_of_a_study()) >= 5
+
+
+@pytest.mark.parametrize(("function", "path"), routes_of_a_study())
+def test_every_function_has_the_second_lock(function: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIVEN an authorizer that lets a foreign study through THEN the deployed function itself still refuses."""
+    for name, value in {"PACS_URL": "http://127.0.0.1:1/dicom-web", "PACS_TOTAL_TIMEOUT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    handler = importlib.import_module(f"functions.{function}.app").lambda_handler
+
+    def code(study: str) -> str:
+        asked = path.format(studyUID=study, seriesUID="1.2", instanceUID="1.3", frame="1")
+        named = {"studyUID": study, "seriesUID": "1.2", "instanceUID": "1.3"}
+        event = {**scoped(asked), "resource": path, "pathParameters": named, "multiValueQueryStringParameters": None}
+        answered = handler({**event, "queryStringParameters": None}, None)
+        return str(json.loads(answered["body"])["code"])
+
+    assert code(OTHER) == "FORBIDDEN"
+    # Its own study gets as far as the work, which has no PACS here.
+    assert code(STUDY) != "FORBIDDEN"

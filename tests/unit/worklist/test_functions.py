@@ -127,8 +127,23 @@ class TestFiles:
         # GIVEN a workitem that is gone WHEN the record of its creation comes late THEN there is no file
         worklist().create(Workitem(STUDY, "1.3.1", STORED))
         worklist().delete(Workitem(STUDY, "", {}))
-        invoke("write_worklist_file")
+        assert invoke("write_worklist_file") == {"batchItemFailures": []}
         assert not list(folder.iterdir())
+        # The same record does write the file of a workitem that is there.
+        worklist().create(Workitem(STUDY, "1.3.2", STORED))
+        assert invoke("write_worklist_file") == {"batchItemFailures": []}
+        assert [path.name for path in folder.iterdir()] == [f"{STUDY}.wl"]
+
+    def test_a_record_that_breaks_something_does_not_hold_up_the_others(self, folder: Path) -> None:
+        # GIVEN a batch whose first record makes no sense and whose second names no UID
+        worklist().create(Workitem(STUDY, "1.3.1", STORED))
+        [good] = sample("write_worklist_file")["Records"][:1]
+        no_uid = {"dynamodb": {"SequenceNumber": "2", "Keys": {"StudyInstanceUID": {"S": "../x"}}}}
+        poison = [{"dynamodb": {"SequenceNumber": "1", "Keys": {}}}, no_uid]
+        # WHEN it is followed THEN the file is there, and the stream is asked to send the first again
+        assert open_files().follow([*poison, good]) == "1"
+        assert open_files().follow([good, no_uid]) == "2"
+        assert [path.name for path in folder.iterdir()] == [f"{STUDY}.wl"]
 
     def test_what_cannot_be_written_comes_again(self, folder: Path) -> None:
         worklist().create(Workitem(STUDY, "1.3.1", STORED))

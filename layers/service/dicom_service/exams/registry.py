@@ -4,7 +4,7 @@
 item                   holds
 =====================  =============================================================================================
 study, instance UID    series, class, modality, source, time: written once, whoever delivers it again
-study, ``#study``      what an announcement needs: ids, modalities, number of instances, last arrival, open sessions,
+study, ``#study``      what an announcement needs: ids, number of instances, last arrival, open sessions,
                        and what was announced last
 study, ``#callback``   what the PACS said of it last (`dicom_service.notifications.callback`)
 =====================  =============================================================================================
@@ -32,6 +32,8 @@ STUDY = "#study"
 # A transaction takes 100 items; one of them is the study's.
 _CHUNK = 99
 _ATTEMPTS = 12
+# A code string has 16 characters (PS3.5 Table 6.2-1); files that break the rule must not fill an item.
+_LONGEST_CODE = 64
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ class ExamRegistry:
             "SOPInstanceUID": entry.sop_instance_uid,
             "SeriesInstanceUID": entry.series_instance_uid,
             "SOPClassUID": entry.sop_class_uid,
-            "Modality": entry.modality or None,
+            "Modality": entry.modality[:_LONGEST_CODE] or None,
             "source": source,
             "arrivedAt": now,
         }
@@ -196,8 +198,7 @@ class ExamRegistry:
         for entry in instances:
             sets |= {"PatientID": entry.patient_id} if entry.patient_id else {}
             sets |= {"AccessionNumber": entry.accession_number} if entry.accession_number else {}
-        modalities = {entry.modality for entry in instances if entry.modality}
-        adds: dict[str, Any] = {"instances": len(instances), "modalities": modalities}
+        adds: dict[str, Any] = {"instances": len(instances)}
         adds["openSessions"] = {session} if session else set()
         adds = {key: value for key, value in adds.items() if value}
         expression = "SET " + ", ".join(f"{key} = :{key}" for key in sets)

@@ -17,7 +17,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws
-from dicom_service.errors import BadRequest, Unavailable
+from dicom_service.errors import BadRequest, Conflict, Unavailable
 from dicom_service.notifications.message import Notification
 from dicom_service.settings import setting
 
@@ -103,13 +103,20 @@ class Feed:
         ------
         BadRequest
             The cursor is none of ours.
+        Conflict
+            The cursor is beyond the newest event: it is of another feed, or of this one before it was restored. It
+            would be silent until the feed has grown past it, and skip what comes until then.
         Unavailable
             The table cannot be read.
         """
         start = read_cursor(after) if after else 0
+        head = self._head()
+        if start > head:
+            problem = [{"field": "after", "problem": "beyond the newest event"}]
+            raise Conflict("after is beyond the newest event of this feed.", code="CURSOR_BEYOND_FEED", errors=problem)
         found: list[Notification] = []
         position, size = start, 0
-        for item in self._items(start, limit):
+        for item in self._items(start, limit, head):
             settled = item["sequencedAt"] < self._clock() * 1000 - _SETTLED
             size += len(item["detail"].encode())
             if size > _LARGEST_PAGE or (item["position"] != position + 1 and not settled):
@@ -118,8 +125,7 @@ class Feed:
             found.append(_notification(item))
         return Page(found, write_cursor(position))
 
-    def _items(self, after: int, limit: int) -> list[dict[str, Any]]:
-        head = self._head()
+    def _items(self, after: int, limit: int, head: int) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         block, last = after // BLOCK, (head - 1) // BLOCK
         while head > after and block <= last and len(items) < limit:

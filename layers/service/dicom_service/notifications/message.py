@@ -8,7 +8,7 @@ from typing import Any
 
 SOURCE = "dicom-service"
 # Of the schemas in schemas/events; a new minor number adds members, a new major one changes them.
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dicom_service import aws, log
+from dicom_service import attempts, aws, log
+from dicom_service.attempts import Unforeseen
 from dicom_service.errors import Unavailable
 from dicom_service.notifications.feed import COUNTER, feed_key
 from dicom_service.notifications.message import Notification
@@ -99,11 +101,28 @@ class Publisher:
         unique = list({entry.event_id: entry for entry in entries}.values())
         failed: set[str] = set()
         for start in range(0, len(unique), _CHUNK):
-            placed = self._place(unique[start : start + _CHUNK])
+            placed, impossible = self._place_each(unique[start : start + _CHUNK])
+            failed |= impossible
             refused = self._put_on_bus(placed)
             self._forget([notification.event_id for notification in placed if notification.event_id not in refused])
             failed |= refused
         return failed
+
+    def _place_each(self, entries: list[Pending]) -> tuple[list[Notification], set[str]]:
+        """Give entries their places, and the ids of those that can have none: one by one where not all of them can."""
+        try:
+            return attempts.attempt(partial(self._place, entries)), set()
+        except Unforeseen:
+            if len(entries) == 1:
+                logger.error("an event cannot be published", extra={"eventId": entries[0].event_id})
+                return [], {entries[0].event_id}
+        placed: list[Notification] = []
+        impossible: set[str] = set()
+        for entry in entries:
+            one, failed = self._place_each([entry])
+            placed += one
+            impossible |= failed
+        return placed, impossible
 
     def leftovers(self, older_than: float) -> list[Pending]:
         """Find events that wait in the outbox for more than `older_than` seconds, the oldest first.
@@ -126,7 +145,7 @@ class Publisher:
             }
             try:
                 pages = aws.dynamodb().get_paginator("query").paginate(**arguments)
-                found += [Pending.from_item(item) for page in pages for item in page["Items"]]
+                found += [entry for page in pages for item in page["Items"] if (entry := _readable(item))]
             except (BotoCoreError, ClientError) as error:
                 raise Unavailable("The outbox cannot be read.") from error
         return sorted(found, key=lambda entry: entry.created_at)
@@ -237,26 +256,37 @@ class Publisher:
                 logger.warning("published events stay in the outbox", extra=log.describe(error))
 
 
-def read_stream(event: Mapping[str, Any]) -> list[tuple[str, Pending]]:
-    """Read the new outbox entries of a batch of the table's stream, each with its sequence number in the stream."""
-    entries = []
+def read_stream(event: Mapping[str, Any]) -> tuple[list[tuple[str, Pending]], list[str]]:
+    """Read the new outbox entries of a batch of the table's stream.
+
+    Returns
+    -------
+    tuple
+        The entries, each with its sequence number in the stream, and the sequence numbers of those that make no sense.
+    """
+    entries, unreadable = [], []
     for record in event["Records"]:
         change = record["dynamodb"]
         image = change.get("NewImage", {})
         if record["eventName"] == "INSERT" and image.get("shard", {}).get("S", "").startswith(PENDING):
-            entries.append((change["SequenceNumber"], Pending.from_item(image)))
-    return entries
+            if entry := _readable(image):
+                entries.append((change["SequenceNumber"], entry))
+            else:
+                unreadable.append(change["SequenceNumber"])
+    return entries, unreadable
 
 
 def publish_stream(publisher: Publisher, event: Mapping[str, Any]) -> dict[str, Any]:
     """Publish a batch of the stream and report which records have to come again (partial batch response)."""
-    entries = read_stream(event)
+    entries, unreadable = read_stream(event)
     try:
         failed = publisher.publish([entry for _, entry in entries])
     except Unavailable as error:
         logger.error("events wait in the outbox", extra=log.describe(error))
         failed = {entry.event_id for _, entry in entries}
-    return {"batchItemFailures": [{"itemIdentifier": number} for number, entry in entries if entry.event_id in failed]}
+    again = {number for number, entry in entries if entry.event_id in failed} | set(unreadable)
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in event["Records"]]
+    return {"batchItemFailures": [{"itemIdentifier": number} for number in numbers if number in again]}
 
 
 def sweep(publisher: Publisher, older_than: float = 120.0) -> dict[str, int]:
@@ -274,6 +304,14 @@ def sweep(publisher: Publisher, older_than: float = 120.0) -> dict[str, int]:
     return {"found": len(entries), "failed": len(failed)}
 
 
+def _readable(item: Mapping[str, Any]) -> Pending | None:
+    """Read an item of the outbox; None, with an error in the log, where it makes no sense."""
+    try:
+        return attempts.attempt(partial(Pending.from_item, item))
+    except Unforeseen:
+        return None
+
+
 def _pending_key(event_id: str) -> Any:
     return aws.to_item({"shard": pending_shard(event_id), "sequence": event_id})
 
@@ -284,12 +322,18 @@ def _cancellation(error: ClientError) -> list[str]:
     Raises
     ------
     Unavailable
-        It failed for another reason.
+        It failed for another reason that may pass.
+    botocore.exceptions.ClientError
+        DynamoDB will never take it.
     """
     response: Mapping[str, Any] = error.response
     code = response["Error"]["Code"]
     if code in {"TransactionInProgressException", "TransactionConflictException"}:
         return []
+    codes = [reason.get("Code", "None") for reason in response.get("CancellationReasons", [])]
+    if code == "ValidationException" or "ValidationError" in codes:
+        # One of the entries will never be taken: the caller looks for it.
+        raise error
     if code != "TransactionCanceledException":
         raise Unavailable("The feed cannot be written.") from error
-    return [reason.get("Code", "None") for reason in response.get("CancellationReasons", [])]
+    return codes

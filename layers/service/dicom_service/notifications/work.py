@@ -8,13 +8,15 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dicom_service import aws, log
+from dicom_service import attempts, aws, log
 from dicom_service.errors import ServiceError
 
 logger = log.get_logger()
 
 # SQS hides a message for 12 h at most, counted from when it was received.
 LONGEST_WAIT = 12 * 3600 - 300
+# How often a message has come when an error that nobody foresaw sets it aside.
+UNFORESEEN_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def work_off(event: Mapping[str, Any], queues: Queues, look: Look) -> dict[str, 
         Where the messages are from.
     look
         Does the work: takes the message's JSON and how often it has been received, 1 the first time. Where it raises a
-        ServiceError the message comes again.
+        ServiceError the message comes again; where it raises anything else too, and is set aside after some tries. The
+        others of the batch do not notice.
     """
     failures = []
     for record in event["Records"]:
@@ -90,10 +93,12 @@ def work_off(event: Mapping[str, Any], queues: Queues, look: Look) -> dict[str, 
 def _look(record: Mapping[str, Any], attempt: int, look: Look) -> Outcome:
     try:
         message = json.loads(record["body"])
-    except ValueError:
+    except (ValueError, RecursionError):
         return SetAside("NOT_JSON")
     try:
-        return look(message, attempt)
+        return attempts.attempt(lambda: look(message, attempt))
+    except attempts.Unforeseen as error:
+        return SetAside(error.code) if attempt >= UNFORESEEN_TRIES else Again(backoff(attempt))
     except ServiceError as error:
         logger.warning("put off", extra={"code": error.code, "attempt": attempt, **log.describe(error)})
         return Again(backoff(attempt))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws, log
+from dicom_service.attempts import attempt
 from dicom_service.errors import ServiceError, SettingsError, Unavailable
 from dicom_service.outbox import Outbox, OutboxSettings
 from dicom_service.settings import load, setting
@@ -156,16 +158,20 @@ class WorklistFiles:
         Returns
         -------
         str or None
-            The sequence number of the first record that failed, from which the stream is to send again.
+            The sequence number of the first record that failed, from which the stream is to send again. The records
+            behind it are brought up to date all the same.
         """
+        failed = None
         for record in records:
-            keys = aws.from_item(record["dynamodb"]["Keys"])
             try:
-                self.refresh(str(keys[KEY]))
+                attempt(partial(self._follow_one, record))
             except ServiceError as error:
                 logger.error("worklist file not written", extra={"code": error.code, **log.describe(error)})
-                return str(record["dynamodb"]["SequenceNumber"])
-        return None
+                failed = failed or str(record["dynamodb"]["SequenceNumber"])
+        return failed
+
+    def _follow_one(self, record: Mapping[str, Any]) -> None:
+        self.refresh(str(aws.from_item(record["dynamodb"]["Keys"])[KEY]))
 
     def refresh(self, study_instance_uid: str) -> None:
         """Write or remove the file of a study, by what its workitem is now.

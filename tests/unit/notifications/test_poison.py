@@ -1,0 +1,207 @@
+"""A message that breaks something fails for itself: the others of its batch are done, and it ends as a dead letter."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import jsonschema
+import pytest
+from botocore.exceptions import ClientError
+
+from dicom_service import attempts
+from dicom_service.errors import Conflict
+from dicom_service.exams.checks import Check
+from dicom_service.exams.registry import Arrived, ExamRegistry, ExamSettings
+from dicom_service.notifications.announce import Announcer, AnnounceSettings
+from dicom_service.notifications.feed import Feed, FeedSettings, write_cursor
+from dicom_service.notifications.publish import Publisher, PublishSettings, publish_stream, sweep
+from dicom_service.notifications.work import UNFORESEEN_TRIES, Done, Outcome, Queues, work_off
+from dicom_service.outbox import LARGEST_DETAIL, Event, Outbox, OutboxSettings, fitted
+from tests.support.lambdas import ROOT
+from tests.support.notifications import BUS, EVENTS, EXAMS, Pacs, Rows, drain, queue
+
+
+def no_guard(work: Callable[[], Any]) -> Any:
+    return work()
+
+
+class TestQueue:
+    def batch(self, url: str, attempt: int, *bodies: str) -> dict[str, Any]:
+        for body in bodies:
+            boto3.client("sqs").send_message(QueueUrl=url, MessageBody=body)
+        return {
+            "Records": [
+                {
+                    "messageId": message["MessageId"],
+                    "receiptHandle": message["ReceiptHandle"],
+                    "body": message["Body"],
+                    "attributes": {"ApproximateReceiveCount": str(attempt)},
+                }
+                for message in drain(url)
+            ]
+        }
+
+    @pytest.fixture
+    def queues(self, cloud: None) -> Queues:
+        return Queues(queue("work"), queue("dead"))
+
+    def look(self, seen: list[str]) -> Callable[[Any, int], Outcome]:
+        def look(message: Any, attempt: int) -> Outcome:
+            if message == "poison":
+                raise KeyError("CANARY")
+            seen.append(message)
+            return Done()
+
+        return look
+
+    def test_the_others_of_a_batch_are_done(self, queues: Queues) -> None:
+        seen: list[str] = []
+        event = self.batch(queues.url, 1, '"one"', '"poison"', '"two"', "[" * 200_000)
+        result = work_off(event, queues, self.look(seen))
+        assert sorted(seen) == ["one", "two"]
+        [poison] = [record["messageId"] for record in event["Records"] if record["body"] == '"poison"']
+        assert result == {"batchItemFailures": [{"itemIdentifier": poison}]}
+        assert [message["Body"][:2] for message in drain(queues.dead_letters_url)] == ["[["]
+
+    def test_after_its_tries_it_is_a_dead_letter_of_its_own(self, queues: Queues) -> None:
+        event = self.batch(queues.url, UNFORESEEN_TRIES, '"one"', '"poison"')
+        assert work_off(event, queues, self.look([])) == {"batchItemFailures": []}
+        assert [message["Body"] for message in drain(queues.dead_letters_url)] == ['"poison"']
+
+    def test_without_the_guard_it_takes_its_batch_along(self, queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(attempts, "attempt", no_guard)
+        seen: list[str] = []
+        with pytest.raises(KeyError):
+            work_off(self.batch(queues.url, 1, '"poison"', '"one"'), queues, self.look(seen))
+
+
+def write(*names: str) -> None:
+    outbox = Outbox(OutboxSettings(EVENTS))
+    outbox.write([Event("OTP Issued", {"n": name}, name) for name in names])
+
+
+def items() -> list[dict[str, Any]]:
+    found = boto3.client("dynamodb").scan(TableName=EVENTS)["Items"]
+    return [dict(item) for item in found if item["shard"]["S"].startswith("PENDING#")]
+
+
+def spoil(name: str) -> None:
+    [item] = [item for item in items() if item["sequence"]["S"] == name]
+    item["detail"] = {"S": "not JSON"}
+    boto3.client("dynamodb").put_item(TableName=EVENTS, Item=item)
+
+
+def stream() -> dict[str, Any]:
+    found = sorted(items(), key=lambda item: str(item["sequence"]["S"]))
+    return {
+        "Records": [
+            {"eventName": "INSERT", "dynamodb": {"SequenceNumber": item["sequence"]["S"], "NewImage": item}}
+            for item in found
+        ]
+    }
+
+
+def published() -> set[str]:
+    page = Feed(FeedSettings(EVENTS)).read(None, 100)
+    assert len({entry.event_id for entry in page.notifications}) == len(page.notifications)
+    return {entry.event_id for entry in page.notifications}
+
+
+@pytest.fixture
+def publisher(cloud: None) -> Publisher:
+    return Publisher(PublishSettings(EVENTS, BUS), sleep=lambda _: None)
+
+
+class TestStream:
+    def test_an_entry_that_makes_no_sense_fails_alone(self, publisher: Publisher) -> None:
+        write("a", "b", "c")
+        spoil("b")
+        assert publish_stream(publisher, stream()) == {"batchItemFailures": [{"itemIdentifier": "b"}]}
+        assert published() == {"a", "c"}
+
+    def test_the_sweep_goes_on_behind_it(self, publisher: Publisher) -> None:
+        write("a", "b", "c")
+        spoil("b")
+        assert sweep(publisher, -10) == {"found": 2, "failed": 0}
+        assert published() == {"a", "c"}
+
+    @pytest.mark.parametrize("code", ["ValidationException", "TransactionCanceledException"])
+    def test_an_entry_that_the_table_never_takes_fails_alone(
+        self, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, code: str
+    ) -> None:
+        commit = publisher._commit
+
+        def refuse(entries: list[Any], head: int) -> None:
+            if any(entry.event_id == "b" for entry in entries):
+                response: Any = {"Error": {"Code": code}, "CancellationReasons": [{"Code": "ValidationError"}]}
+                raise ClientError(response, "TransactWriteItems")
+            commit(entries, head)
+
+        monkeypatch.setattr(publisher, "_commit", refuse)
+        write("a", "b", "c")
+        assert publish_stream(publisher, stream()) == {"batchItemFailures": [{"itemIdentifier": "b"}]}
+        assert published() == {"a", "c"}
+
+
+SCHEMA = json.loads((ROOT / "schemas/events/v1/exam-uploaded.json").read_text())
+
+
+class ManyModalities(Pacs):
+    """Each series is of a modality of its own."""
+
+    def search_for_series(self, study_uid: str, **options: Any) -> Rows:
+        found = super().search_for_series(study_uid, **options)
+        for row in found.datasets:
+            row["00080060"] = {"vr": "CS", "Value": [f"MODALITY_{row['0020000E']['Value'][0][-7:]}"]}
+        return Rows(found.datasets, found.more)
+
+
+class TestSummaries:
+    def announced(self, pacs: Pacs, url: str) -> dict[str, Any]:
+        exams = ExamRegistry(ExamSettings(EXAMS, url, 0))
+        exams.record([Arrived("1.2.3", "1.2.3.1", "1.9", "1.2", "CT", "P1", "A1")], source="upload", session=None)
+        [check] = [json.loads(message["Body"]) for message in drain(url)]
+        announcer = Announcer(AnnounceSettings(EXAMS, EVENTS, url, "", 0), pacs, reconcile=lambda *_: None)
+        assert announcer.look(Check.from_message(check), 1) == Done()
+        [item] = items()
+        assert len(item["detail"]["S"].encode()) <= LARGEST_DETAIL
+        detail: dict[str, Any] = json.loads(item["detail"]["S"])
+        jsonschema.validate({"version": "1.1", **detail, "eventId": "0" * 32, "sequence": 1}, SCHEMA)
+        return detail
+
+    @pytest.mark.parametrize(("series", "truncated"), [(20, False), (900, True)])
+    def test_an_exam_of_many_modalities_is_announced(self, cloud: None, series: int, truncated: bool) -> None:
+        pacs = ManyModalities({"1.2.3": {f"1.2.3.{10**6 + number}": 1 for number in range(series)}})
+        detail = self.announced(pacs, queue("checks"))
+        assert (detail["NumberOfStudyRelatedSeries"], detail.get("truncated", False)) == (series, truncated)
+        assert 0 < len(detail["ModalitiesInStudy"]) <= series
+
+    def test_an_exam_of_10_000_series_is_announced(self, cloud: None) -> None:
+        detail = self.announced(Pacs({"1.2.3": {f"1.2.3.{n}": 1 for n in range(10_000)}}), queue("checks"))
+        assert (detail["NumberOfStudyRelatedSeries"], "truncated" in detail) == (10_000, False)
+
+    def test_identifiers_are_left_out_whole_and_counts_stay(self) -> None:
+        short = fitted({"PatientID": "P" * 30_000, "StudyInstanceUID": "1.2.3", "Instances": 7})
+        assert short == {"PatientID": "", "StudyInstanceUID": "1.2.3", "Instances": 7, "truncated": True}
+        assert fitted({"PatientID": "P"}) == {"PatientID": "P"}
+
+    def test_long_modalities_do_not_fill_the_register(self, cloud: None) -> None:
+        exams = ExamRegistry(ExamSettings(EXAMS, queue("checks"), 0))
+        entries = [
+            Arrived("1.2.3", "1.2.3.1", f"1.9.{n}", "1.2", f"{n:04d}" + "X" * 2000, "P1", "A1") for n in range(500)
+        ]
+        assert exams.record(entries, source="upload", session=None) == 500
+        assert len(json.dumps(exams.study("1.2.3"))) < 1000
+
+
+def test_a_cursor_beyond_the_feed_is_a_conflict(publisher: Publisher) -> None:
+    write("a")
+    assert sweep(publisher, -10)["found"] == 1
+    feed = Feed(FeedSettings(EVENTS))
+    page = feed.read(None, 10)
+    assert [entry.event_id for entry in page.notifications] == ["a"]
+    assert feed.read(page.next, 10).notifications == []
+    with pytest.raises(Conflict) as refused:
+        feed.read(write_cursor(2), 10)
+    assert refused.value.code == "CURSOR_BEYOND_FEED"
