@@ -173,7 +173,9 @@ class TestSummaries:
         exams = ExamRegistry(ExamSettings(EXAMS, url, 0))
         exams.record([Arrived("1.2.3", "1.2.3.1", "1.9", "1.2", "CT", "P1", "A1")], source="upload", session=None)
         [check] = [json.loads(message["Body"]) for message in drain(url)]
-        announcer = Announcer(AnnounceSettings(EXAMS, EVENTS, url, "", 0), pacs, reconcile=lambda *_: None)
+        announcer = Announcer(
+            AnnounceSettings(EXAMS, EVENTS, url, "", 0), pacs, reconcile=lambda *_: None, watch=lambda *_: None
+        )
         assert announcer.look(Check.from_message(check), 1) == Done()
         [item] = items()
         assert len(item["detail"]["S"].encode()) <= LARGEST_DETAIL
