@@ -202,7 +202,7 @@ def test_an_entry_that_does_not_fit_into_the_room_is_refused_and_its_room_is_giv
     # GIVEN two large entries, of which each fits and both do not, and one that does not
     large = {name: dicom(n, pixels=n * 9 * MIB) for n, name in ((1, "a"), (1, "b"), (3, "c"))}
     fates = []
-    for entry in walk(BytesSource(zipped(large)), Limits(spool=20 * MIB)):
+    for entry in walk(BytesSource(zipped(large)), Limits(spool=12 * MIB)):
         try:
             fates.append(read_header(entry.source()).sop_instance_uid)
         except ArchiveRefused as error:

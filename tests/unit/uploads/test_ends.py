@@ -149,12 +149,13 @@ def test_keys_of_any_kind_go_away_with_a_report(world: World, name: str) -> None
     assert world.keys("reports/") == [f"reports/{filed(key)}.json"]
 
 
-@pytest.mark.parametrize("key", ["uploads/x", "uploads//", "uploads/" + "0" * 32 + "/#upload", "uploads/ROSSI^MARIO/1"])
+@pytest.mark.parametrize("key", ["uploads/x", "uploads//", "uploads/{upload_id}/#upload", "uploads/ROSSI^MARIO/1"])
 def test_what_lies_where_no_upload_puts_anything_stops_nobody(world: World, key: str) -> None:
     upload_id = world.open([dicom(1), zipped({"a": dicom(2)})])
-    world.put(key, dicom(3))
+    world.put(key.format(upload_id=upload_id), dicom(3))
 
     assert world.deliver(world.events("uploads/")) == []
+    assert sorted(world.pacs.stored) == [uid(1), uid(2)]
 
     assert world.progress(upload_id)["counts"] == {"stored": 2}
     [kept] = world.keys("quarantine/")
