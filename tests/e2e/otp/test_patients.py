@@ -4,6 +4,7 @@ The files go straight into the PACS, past the service, as a modality's would.
 """
 
 import io
+import secrets
 import time
 from typing import Any
 
@@ -197,7 +198,8 @@ def test_a_token_of_another_minute_asks_the_pacs_once(stack: Stack, world: World
 
 
 def test_codes_are_listed_and_ended_by_study_or_patient(stack: Stack) -> None:
-    first, second = into_pacs(stack, "CANARY-MANY"), into_pacs(stack, "CANARY-MANY", issuer="ASL1")
+    many = f"CANARY-{secrets.token_hex(4)}"
+    first, second = into_pacs(stack, many), into_pacs(stack, many, issuer="ASL1")
     stranger = into_pacs(stack, "CANARY-STRANGER")
     codes = [shared(stack, exam) for exam in (first, first, second, stranger)]
     token = redeem(stack, codes[2])
@@ -208,9 +210,9 @@ def test_codes_are_listed_and_ended_by_study_or_patient(stack: Stack) -> None:
         return {entry["otpId"] for entry in answer.json()}
 
     assert listed(studyUID=first.study_uid) == {code["otpId"] for code in codes[:2]}
-    assert listed(patientID="CANARY-MANY") == {code["otpId"] for code in codes[:3]}
+    assert listed(patientID=many) == {code["otpId"] for code in codes[:3]}
     assert listed(patientID="CANARY-NOBODY") == set()
-    ended = stack.request("DELETE", "/otps", params={"patientID": "CANARY-MANY"})
+    ended = stack.request("DELETE", "/otps", params={"patientID": many})
     assert (ended.status_code, ended.json()) == (200, {"revoked": 3})
     assert [state(stack, code) for code in codes] == ["REVOKED", "REVOKED", "REVOKED", "ACTIVE"]
     assert stack.request("GET", f"{second.path}/series", key=token).status_code == 401

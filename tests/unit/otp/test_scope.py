@@ -1,0 +1,138 @@
+"""What one request may see, and how often the PACS is asked for it."""
+
+import io
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.uid import UID
+
+from dicom_service import aws
+from dicom_service.errors import NotFound, PacsTrouble
+from dicom_service.exams.scope import Bearer, Scope, patient_of_file
+from dicom_service.otp.codes import token_hash
+from dicom_service.otp.guard import ExamGuard, ExamSuspended
+from dicom_service.patient import Patient
+from tests.support.otp import PATIENT, STUDY, FakePacs, World, study
+
+OTHER = {"00100020": {"vr": "LO", "Value": ["SOMEBODY-ELSE"]}}
+OWN = {"00100020": {"vr": "LO", "Value": [PATIENT]}}
+
+
+def scope(world: World, **changes: Any) -> Scope:
+    """Give the scope of a request with a token of a code issued now, as its row says."""
+    issued = world.issue(max_uses=5)
+    hashed = token_hash(world.redeem(issued)["accessToken"])
+    key = aws.to_item({"tokenHash": hashed})
+    if changes:
+        put = aws.dynamodb().get_item(TableName=world.tables.access_tokens, Key=key)["Item"] | aws.to_item(changes)
+        aws.dynamodb().put_item(TableName=world.tables.access_tokens, Item=put)
+    return again(world, hashed)
+
+
+def again(world: World, hashed: str) -> Scope:
+    key = aws.to_item({"tokenHash": hashed})
+    row = aws.from_item(aws.dynamodb().get_item(TableName=world.tables.access_tokens, Key=key)["Item"])
+    bearer = Bearer(row["otpId"], hashed, STUDY, row["patient"], row["comparedAt"])
+    return Scope(bearer, lambda: world.guard, world.tables.access_tokens, clock=world.clock)
+
+
+def test_the_pacs_is_asked_once_a_minute_however_many_ask(world: World) -> None:
+    scope(world)
+    (item,) = aws.dynamodb().scan(TableName=world.tables.access_tokens)["Items"]
+    hashed = aws.from_item(item)["tokenHash"]
+    world.pacs.asked = 0
+    for _ in range(10):
+        again(world, hashed).ask(world.pacs)
+    assert world.pacs.asked == 0
+    # WHEN the minute is over THEN one of ten that began with the same row asks
+    world.clock.now += 60
+    many = [again(world, hashed) for _ in range(10)]
+    for one in many:
+        one.ask(world.pacs)
+    assert world.pacs.asked == 1
+    world.clock.now += 59
+    again(world, hashed).ask(world.pacs)
+    assert world.pacs.asked == 1
+
+
+@pytest.mark.parametrize("changes", [{"comparedAt": 0}, {"comparedAt": 0, "patient": ""}])
+def test_a_token_that_was_never_compared_shows_nothing_before(world: World, changes: dict[str, Any]) -> None:
+    one = scope(world, **changes)
+    world.pacs.studies.append(study(patient="SOMEBODY-ELSE"))
+    with pytest.raises(ExamSuspended):
+        one.begin(world.pacs)
+
+
+def test_a_pacs_that_is_down_is_asked_again_by_the_next_request(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = scope(world)
+    world.clock.now += 60
+
+    def down(*_: Any, **__: Any) -> None:
+        raise PacsTrouble("down", status=502, code="PACS_UNREACHABLE")
+
+    with monkeypatch.context() as patched, pytest.raises(PacsTrouble):
+        patched.setattr(world.pacs, "search_for_studies", down)
+        one.ask(world.pacs)
+    world.pacs.studies.append(study(patient="SOMEBODY-ELSE"))
+    with pytest.raises(ExamSuspended):
+        one.ask(world.pacs)
+
+
+def test_an_exam_that_is_gone_is_not_found(world: World) -> None:
+    one = scope(world)
+    world.clock.now += 60
+    world.pacs.studies.clear()
+    with pytest.raises(NotFound):
+        one.ask(world.pacs)
+
+
+def test_rows_headers_and_files_of_another_patient_are_not_shown(world: World) -> None:
+    scope(world).see([OWN, OWN, {"0020000E": {"vr": "UI", "Value": ["1.2"]}}])
+    scope(world).see_header(OWN)
+    with pytest.raises(ExamSuspended):
+        scope(world).see([OWN, OTHER])
+    for header in (OTHER, {}):
+        with pytest.raises(ExamSuspended):
+            scope(world).see_header(header)
+    with pytest.raises(ExamSuspended):
+        scope(world).see_file(file_of("SOMEBODY-ELSE"))
+    with pytest.raises(PacsTrouble):
+        scope(world).see_file(b"no DICOM file")
+    scope(world).see_file(file_of(PATIENT))
+
+
+def test_control_without_the_comparison_another_patient_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attack succeeds where the guard is taken out, so it is the guard that ends it."""
+    monkeypatch.setattr(ExamGuard, "compare", lambda *arguments: arguments[-1])
+    scope(world).see([OWN, OTHER])
+    scope(world).see_header(OTHER)
+    scope(world).see_file(file_of("SOMEBODY-ELSE"))
+
+
+def test_control_other_credentials_see_everything(world: World) -> None:
+    Scope().see([OTHER])
+    Scope().see_header(OTHER)
+    Scope().see_file(b"")
+    Scope().ask(FakePacs())
+
+
+def file_of(patient_id: str, syntax: str = "1.2.840.10008.1.2.1", issuer: str = "") -> bytes:
+    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
+    dataset.PatientID, dataset.IssuerOfPatientID = patient_id, issuer
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    data = io.BytesIO()
+    dataset.save_as(data, enforce_file_format=True, implicit_vr=syntax == "1.2.840.10008.1.2", little_endian=True)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"])
+def test_the_patient_of_a_file_is_in_its_beginning(syntax: str) -> None:
+    assert patient_of_file(file_of("P 1", syntax, "ASL1")[:8000]) == Patient("P 1", "ASL1")
+
+
+def test_what_does_not_say_whose_it_is_is_nobodys() -> None:
+    whole = file_of("P1")
+    assert patient_of_file(whole) == Patient("P1")
+    assert all(patient_of_file(whole[:length]) in (None, Patient("")) for length in (0, 100, 140, 300))
