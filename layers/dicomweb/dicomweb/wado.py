@@ -17,6 +17,8 @@ from dicomweb.uid import check_uid
 _AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _AS_STORED_SINGLE = "application/dicom; transfer-syntax=*"
 _ANY_FRAME = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+# A file names its instance within its first bytes.
+_BEGINNING = 4096
 _MAX_EPILOGUE = 64 * 1024
 _NOT_BYTES = frozenset(("text/html", "text/plain", "application/json", "application/dicom+json"))
 
@@ -126,6 +128,45 @@ class InstanceStream:
         self.close()
 
 
+class PickedStream(InstanceStream):
+    """One instance out of an answer that has several, found by the UID near the beginning of its file.
+
+    That is in the file meta information (PS3.10 §7.1) or, where a writer left it out there, in the dataset.
+    """
+
+    def __init__(self, response: Response, instance_uid: str) -> None:
+        super().__init__(response)
+        if self._reader is None:
+            raise PacsFault("the PACS answered a series with something else than its parts", status=response.status)
+        uid = instance_uid.encode() + b"\0" * (len(instance_uid) % 2)
+        tag, length = b"\x08\x00\x18\x00", len(uid)
+        self._names = (
+            b"\x02\x00\x03\x00UI" + length.to_bytes(2, "little") + uid,
+            tag + b"UI" + length.to_bytes(2, "little") + uid,
+            tag + length.to_bytes(4, "little") + uid,
+        )
+        self._head, self._rest = self._find(self._reader)
+
+    def _find(self, reader: MultipartReader) -> tuple[bytes, Iterator[bytes]]:
+        while True:
+            pieces = reader.iter_part()
+            head = bytearray()
+            for piece in pieces:
+                head += piece
+                if len(head) >= _BEGINNING:
+                    break
+            if any(name in head[:_BEGINNING] for name in self._names):
+                return bytes(head), pieces
+            for _ in pieces:
+                pass
+            if reader.next_part() is None:
+                raise NotFound("the series does not have this instance")
+
+    def _pieces(self) -> Iterator[bytes]:
+        yield self._head
+        yield from self._rest
+
+
 class Wado:
     """The retrieve service of one PACS.
 
@@ -175,6 +216,25 @@ class Wado:
             response.close()
             response = self._transport.request("GET", url, headers={"Accept": _AS_STORED_SINGLE}, stream=True)
         return self._opened(response)
+
+    def instance_of_series(self, study_uid: str, series_uid: str, instance_uid: str) -> InstanceStream:
+        """Open an instance out of its whole series, where the PACS does not give it by its own name.
+
+        Raises
+        ------
+        NotFound
+            There is no such series, or not this instance in it.
+        DicomwebError
+            As :meth:`Transport.request` and :meth:`Response.raise_for_status`.
+        """
+        url = self._url + resource_path(study_uid, series_uid)
+        response = self._transport.request("GET", url, headers={"Accept": _AS_STORED}, stream=True)
+        response.raise_for_status()
+        try:
+            return PickedStream(response, instance_uid)
+        except DicomwebError:
+            response.close()
+            raise
 
     def frame(self, study_uid: str, series_uid: str, instance_uid: str, number: int) -> Frame:
         """Fetch one frame as it is stored.

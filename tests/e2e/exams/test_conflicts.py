@@ -163,6 +163,11 @@ def test_control_past_the_service_the_attack_succeeds(stack: Stack) -> None:
     past_the_service(stack, file(attacker, instance))
     path = f"/studies/{victim}/series/{victim}.1/instances/{instance}"
     assert stack.pacs_request("GET", path).status_code == 404
+    # AND the service gives each what is its own all the same
+    for study in (victim, attacker):
+        given = fetched(stack, study, instance)
+        assert given.status_code == 200, given.text
+        assert study.encode() in given.content
 
 
 @pytest.mark.parametrize("race", range(RACES))

@@ -1,0 +1,240 @@
+"""Claims and their leases, what the PACS holds already, and a PACS that stops: told by a sender with a guard."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+
+from dicom_service.exams.admission import STOPS, Admission, AdmissionSettings
+from dicom_service.exams.claims import Claims, ClaimSettings
+from dicom_service.part10 import BytesSource, read_header
+from dicom_service.uploads.outgoing import Outgoing, prepare
+from dicom_service.uploads.reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicom_service.uploads.sender import Sender
+from dicomweb.client import InstanceResult, StorePart, StoreResult
+from dicomweb.errors import NotSupported, PacsUnreachable
+from tests.support.dicom_files import dataset, element, part10
+from tests.support.template import create_table
+from tests.support.uploads import cloud
+
+LEASE = 960
+SOP, STUDY = "1.2.3.4.5", "1.2.3"
+
+
+class Pacs:
+    """A PACS in memory that can be searched, fetched from, and killed."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, str], bytes] = {}
+        self.requests: list[str] = []
+        self.deadly: set[str] = set()
+        self.dead = False
+        self.says_duplicate = False
+        self.searches_all = True
+
+    def search_for_studies(self, filters: Mapping[str, str], *, includefields: Sequence[str] = ()) -> Any:
+        self._answer("studies")
+        study = filters["StudyInstanceUID"]
+        headers = [read_header(BytesSource(content)) for (held, _), content in self.held.items() if held == study]
+        patients = {header.patient_id for header in headers}
+        return SimpleNamespace(datasets=[{"00100020": {"vr": "LO", "Value": [patient]}} for patient in patients])
+
+    def search_for_instances(
+        self,
+        study_uid: str | None,
+        series_uid: str | None = None,
+        filters: Mapping[str, str] | None = None,
+        *,
+        includefields: Sequence[str] = (),
+    ) -> Any:
+        self._answer("instances")
+        if study_uid is None and not self.searches_all:
+            raise NotSupported("no")
+        wanted = (filters or {})["SOPInstanceUID"].split(",")
+        found = [key for key in self.held if key[1] in wanted and study_uid in (None, key[0])]
+        return SimpleNamespace(
+            datasets=[
+                {"0020000D": {"Value": [study]}, "0020000E": {"Value": ["1.2.3.4"]}, "00080018": {"Value": [uid]}}
+                for study, uid in found
+            ]
+        )
+
+    @contextlib.contextmanager
+    def retrieve_instance(self, study_uid: str, series_uid: str, instance_uid: str) -> Iterator[Any]:
+        self._answer("fetch")
+        content = self.held[study_uid, instance_uid]
+        yield SimpleNamespace(iter_bytes=lambda: iter((content,)))
+
+    def store_instances(self, parts: Sequence[StorePart], study_uid: str | None = None) -> StoreResult:
+        self._answer("store")
+        if self.deadly & {part.sop_instance_uid for part in parts}:
+            self.dead = True
+            raise PacsUnreachable("reset")
+        results = []
+        for part in parts:
+            self.held.setdefault((part.study_instance_uid, part.sop_instance_uid), b"".join(part.open()))
+            results.append(
+                InstanceResult(part.sop_class_uid, part.sop_instance_uid, True, duplicate=self.says_duplicate)
+            )
+        return StoreResult(tuple(results))
+
+    def _answer(self, what: str) -> None:
+        if self.dead:
+            raise PacsUnreachable("refused")
+        self.requests.append(what)
+
+
+def outgoing(comment: bytes = b"one", **changes: bytes | None) -> Outgoing:
+    content = part10(dataset(implicit=False, **changes) + element(0x00204000, b"LT", comment))
+    header = read_header(BytesSource(content))
+    return prepare(header, len(content), lambda: iter((content,)), max_inflated=1 << 20)
+
+
+class World:
+    def __init__(self) -> None:
+        self.pacs = Pacs()
+        self.now = 1_800_000_000.0
+        self.claims = Claims(ClaimSettings("Instances", "Exams"), lease=LEASE, clock=lambda: self.now)
+
+    def admission(self, *, decides: bool = False) -> Admission:
+        return Admission(AdmissionSettings(decides, decides), self.pacs, self.claims)
+
+    def send(self, *files: Outgoing, decides: bool = False) -> list[str]:
+        """What becomes of files sent together by one more invocation."""
+        verdicts = Sender(self.pacs, self.admission(decides=decides)).send(files)
+        return [
+            "stored" if verdict.stored else verdict.refusal.reason if verdict.refusal else "later"
+            for verdict in verdicts
+        ]
+
+    def items(self) -> int:
+        return len(boto3.client("dynamodb").scan(TableName="Instances")["Items"])
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with cloud(monkeypatch):
+        create_table(boto3.client("dynamodb"), "InstancesTable", "Instances")
+        yield World()
+
+
+def test_a_writer_that_was_killed_blocks_another_content_for_a_lease_and_no_longer(world: World) -> None:
+    # GIVEN a claim whose writer never sent
+    (decision,) = world.admission().decide([outgoing()])
+    assert decision.admitted
+    # THEN the same content goes on at once, another waits
+    assert world.send(outgoing(b"other")) == ["later"]
+    world.now += LEASE - 1
+    assert world.send(outgoing(b"other")) == ["later"]
+    # WHEN the lease is over THEN it comes in, and the first is the one that differs
+    world.now += 2
+    assert world.send(outgoing(b"other")) == ["stored"]
+    assert world.send(outgoing()) == [SOP_INSTANCE_DIFFERS]
+
+
+def test_a_killed_writers_own_retry_keeps_the_place(world: World) -> None:
+    world.admission().decide([outgoing()])
+    world.now += LEASE - 1
+    world.admission().decide([outgoing()])
+    world.now += LEASE - 1
+    assert world.send(outgoing(b"other")) == ["later"]
+    assert world.send(outgoing()) == ["stored"]
+
+
+def test_what_was_deleted_in_the_pacs_may_be_replaced_after_the_lease(world: World) -> None:
+    assert world.send(outgoing()) == ["stored"]
+    world.pacs.held.clear()
+    world.now += LEASE + 1
+    assert world.send(outgoing(b"corrected")) == ["stored"]
+
+
+def test_the_pacs_is_believed_when_a_claim_is_old(world: World) -> None:
+    assert world.send(outgoing()) == ["stored"]
+    world.now += LEASE + 1
+    assert world.send(outgoing(b"other")) == [SOP_INSTANCE_DIFFERS]
+    assert world.send(outgoing()) == ["stored"]
+
+
+@pytest.mark.parametrize("searches_all", [True, False])
+def test_what_came_past_the_service_is_compared_once(world: World, searches_all: bool) -> None:
+    world.pacs.searches_all = searches_all
+    world.pacs.held[STUDY, SOP] = b"".join(outgoing().stream())
+    assert world.send(outgoing(b"other")) == [SOP_INSTANCE_DIFFERS]
+    assert world.send(outgoing()) == ["stored"]
+    before = world.pacs.requests.count("fetch")
+    assert world.send(outgoing()) == ["stored"]
+    assert world.pacs.requests.count("fetch") == before
+
+
+def test_the_same_elements_in_other_bytes_are_the_same_content(world: World) -> None:
+    # GIVEN a PACS that wrote a sequence with undefined length
+    item = element(0x00080100, b"SH", b"CODE")
+    defined = element(0x00081140, b"SQ", b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item)
+    opened = b"\xfe\xff\x00\xe0\xff\xff\xff\xff" + item + b"\xfe\xff\x0d\xe0\0\0\0\0"
+    undefined = element(0x00081140, b"SQ", opened, length=0xFFFFFFFF) + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    head = dataset()
+    at = head.index(b"\x10\x00\x20\x00")
+    mine, theirs = (part10(head[:at] + sequence + head[at:]) for sequence in (defined, undefined))
+    world.pacs.held[STUDY, SOP] = theirs
+    header = read_header(BytesSource(mine))
+    assert world.send(prepare(header, len(mine), lambda: iter((mine,)), max_inflated=1)) == ["stored"]
+
+
+def test_duplicate_instance_counts_as_stored_only_with_the_same_content(world: World) -> None:
+    # GIVEN a PACS that finds nothing in a search, yet says "0111" to what it has
+    world.pacs.says_duplicate = True
+    world.pacs.searches_all = False
+    world.pacs.search_for_instances = lambda *_, **__: SimpleNamespace(datasets=[])  # type: ignore[method-assign]
+    world.pacs.held[STUDY, SOP] = b"".join(outgoing(b"theirs").stream())
+    assert world.send(outgoing(b"mine")) == [SOP_INSTANCE_DIFFERS]
+    assert world.send(outgoing(b"theirs")) == ["stored"]
+
+
+def test_ordinary_files_cost_an_item_each_and_two_searches_together(world: World) -> None:
+    files = [outgoing(SOPInstanceUID=f"1.2.3.4.{number}".encode()) for number in range(20)]
+    assert world.send(*files) == ["stored"] * 20
+    assert sorted(world.pacs.requests) == ["instances", "store", "studies"]
+    # one for each file, and one for the study that was new
+    assert world.items() == 21
+
+
+def test_two_patients_of_one_study_in_one_batch(world: World) -> None:
+    other = outgoing(SOPInstanceUID=b"1.2.3.4.6", PatientID=b"P-2")
+    assert world.send(outgoing(), other) == ["stored", STUDY_OF_ANOTHER_PATIENT]
+    assert world.send(other) == [STUDY_OF_ANOTHER_PATIENT]
+
+
+def test_where_the_pacs_decides_all_is_sent(world: World) -> None:
+    files = [outgoing(), outgoing(b"other"), outgoing(StudyInstanceUID=b"1.9"), outgoing(PatientID=b"P-2")]
+    assert [world.send(file, decides=True) for file in files] == [["stored"]] * 4
+    assert world.pacs.requests.count("store") == 4
+
+
+def test_a_file_on_which_the_pacs_stops_is_given_up_and_its_neighbour_is_not(world: World) -> None:
+    world.pacs.deadly = {SOP}
+    deadly, neighbour = outgoing(), outgoing(SOPInstanceUID=b"1.2.3.4.6")
+    assert world.send(deadly, neighbour) == ["later", "later"]
+    world.pacs.dead = False
+    # WHEN it is back both are suspected, and each goes alone
+    told = []
+    for _ in range(STOPS):
+        world.pacs.dead = False
+        told.append(world.send(deadly, neighbour))
+    # THEN the one that is known for it goes last, and is given up at the third time
+    assert told == [["later", "later"], ["later", "stored"], [PACS_STOPS_ON_IT, "stored"]]
+    # AND from then on it is not sent any more
+    world.pacs.dead = False
+    sent = world.pacs.requests.count("store")
+    assert world.send(deadly) == [PACS_STOPS_ON_IT]
+    assert world.pacs.requests.count("store") == sent
+
+
+def test_a_pacs_that_was_down_before_blames_no_file(world: World) -> None:
+    world.pacs.dead = True
+    for _ in range(5):
+        assert world.send(outgoing()) == ["later"]
+    world.pacs.dead = False
+    assert world.send(outgoing()) == ["stored"]
