@@ -68,8 +68,8 @@ def test_every_event_fits_its_schema(stack: Stack) -> None:
     wanted |= {"Workitem Created", "Workitem Deleted"}
     # WHEN all of them are in the feed
     wait_for(lambda: wanted <= kinds_of(stack, begin, study, workitem), 120)
-    # THEN each fits the schema of its type, and none has a name in it
-    events = feed(stack)
+    # THEN each fits the schema of its type, and none has a name in it; earlier ones may be of an earlier version
+    events = [event for event in feed(stack) if event["data"]["sequence"] > begin]
     for event in events:
         jsonschema.validate(event["data"], schema_of(event["type"]))
     assert "CANARY" not in json.dumps(events)
