@@ -11,7 +11,7 @@ import requests
 from requests.auth import AuthBase
 
 from dicomweb.dataset import Dataset
-from dicomweb.errors import DicomwebError, NotFound, NotSupported
+from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRefused
 from dicomweb.qido import Qido, Query, SearchResult
 from dicomweb.quirks import Quirks
 from dicomweb.stow import InstanceResult, StorePart, StoreResult, Stow
@@ -226,13 +226,13 @@ class DicomwebClient:
         try:
             return self._wado.instance(study_uid, series_uid, instance_uid)
         except NotFound as error:
-            found = self.search_for_instances(study_uid, series_uid, {"SOPInstanceUID": instance_uid}, limit=1)
-            if not found.datasets:
-                raise
             try:
-                return self._wado.instance_of_series(study_uid, series_uid, instance_uid)
-            except DicomwebError:
-                raise error from None
+                found = self.search_for_instances(study_uid, series_uid, {"SOPInstanceUID": instance_uid}, limit=1)
+                if found.datasets:
+                    return self._wado.instance_of_series(study_uid, series_uid, instance_uid)
+            except (NotFound, NotSupported, PacsFault, RequestRefused):
+                pass  # what cannot say more leaves it at that
+            raise error
 
     def retrieve_frame(self, study_uid: str, series_uid: str, instance_uid: str, frame: int = 1) -> Frame:
         """Fetch one frame as it is stored (PS3.18 section 10.4.1.1.6), frames counting from 1.
