@@ -128,6 +128,20 @@ def test_later_instances_make_an_update(stack: Stack, receiver: Receiver) -> Non
     }
 
 
+def test_what_the_pacs_reported_is_read_back(stack: Stack) -> None:
+    # GIVEN a study that nobody has reported
+    study, _ = exam(1, 1)
+    path = f"/exams/studies/{study}/callbacks"
+    assert stack.request("GET", path).json() == []
+    # WHEN the PACS reports it twice THEN the last report is read back with every field, by a service key
+    fields = {"StudyDescription": "TAC è", "AeTitles": ["CT1"], "StudyTime": None, "Extra": {"n": 1.5}}
+    assert call_back(stack, study, StudyDescription="first") == 204
+    assert call_back(stack, study, **fields) == 204
+    (report,) = stack.request("GET", path).json()
+    assert report["fields"] == {"SourceID": "test", "StudyInstanceUID": study, **fields}
+    assert stack.request("GET", path, key=stack.callback_key).status_code == 403
+
+
 def test_a_forged_callback_is_refused_and_an_unknown_study_makes_no_event(stack: Stack) -> None:
     study, _ = exam(1, 1)
     body = {"SourceID": "test", "StudyInstanceUID": study}

@@ -1,6 +1,8 @@
 """POST /new-exam-callback: the reference's fields, null, unknown ones kept; 204 only once it is durable."""
 
+import datetime
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dicom_service import aws
+from dicom_service.notifications.callback import read_report
+from functions.list_callbacks import app as reader
 from functions.receive_callback import app as function
 from tests.support.notifications import EXAMS, drain, queue
 
@@ -116,3 +120,52 @@ def test_no_204_unless_it_is_durable(
     monkeypatch.setattr(client, step, refuse)
     # THEN the PACS is told to report again
     assert call(REFERENCE)["statusCode"] == 503
+
+
+def listed(study: str = "1.2.3", **query: str) -> dict[str, Any]:
+    path = f"/exams/studies/{study}/callbacks"
+    event = {
+        "resource": "/exams/studies/{studyUID}/callbacks",
+        "path": path,
+        "httpMethod": "GET",
+        "headers": {},
+        "pathParameters": {"studyUID": study},
+        "queryStringParameters": query or None,
+        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} or None,
+        "requestContext": {"requestId": "r", "httpMethod": "GET", "authorizer": {"role": "reader"}},
+        "body": None,
+        "isBase64Encoded": False,
+    }
+    answer: dict[str, Any] = reader.lambda_handler(event, None)
+    return answer
+
+
+def test_the_last_report_is_read_back_as_it_came(call: Callable[[Any], dict[str, Any]]) -> None:
+    # GIVEN no report, then two
+    assert (listed()["statusCode"], json.loads(listed()["body"])) == (200, [])
+    call({**REFERENCE, "StudyDescription": "first"})
+    call(REFERENCE)
+    # THEN the last one is read back, and another study's list stays empty
+    (report,) = json.loads(listed()["body"])
+    assert report["fields"] == REFERENCE
+    assert datetime.datetime.fromisoformat(report["receivedAt"]).tzinfo is not None
+    assert json.loads(listed("1.2.4")["body"]) == []
+
+
+def test_a_report_whose_time_is_over_is_not_read_although_it_is_still_there(
+    call: Callable[[Any], dict[str, Any]],
+) -> None:
+    call(REFERENCE)
+    now = time.time()
+    assert read_report(EXAMS, "1.2.3", clock=lambda: now + 89 * 86_400) is not None
+    assert read_report(EXAMS, "1.2.3", clock=lambda: now + 91 * 86_400) is None
+    assert kept() is not None
+
+
+def test_bad_questions_for_reports_are_400_and_an_outage_503(
+    call: Callable[[Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert listed("1..2")["statusCode"] == 400
+    assert listed(patientID="P1")["statusCode"] == 400
+    monkeypatch.setenv("EXAMS_TABLE", "none")
+    assert listed()["statusCode"] == 503

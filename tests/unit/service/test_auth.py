@@ -65,6 +65,7 @@ def test_each_role_reaches_its_routes_and_no_others() -> None:
         ("GET", f"{STUDY}/series", "1.2.3", True, True, False, True),
         ("GET", f"{STUDY}/series", "1.2.4", True, True, False, False),
         ("DELETE", f"{STUDY}/series", "1.2.3", True, False, False, False),
+        ("GET", f"{STUDY}/callbacks", "1.2.3", True, True, False, False),
         ("GET", "/exams/studies/{studyUID}x", "1.2.3", True, True, False, False),
         ("GET", "/token", None, True, False, False, False),
         ("GET", "/uid", None, True, False, False, False),

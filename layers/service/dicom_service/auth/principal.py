@@ -6,7 +6,7 @@ role          reaches
 ``service``   every route but the PACS callback
 ``reader``    GET routes that change nothing and give nobody else access; nothing below ``/otps``
 ``callback``  ``POST /new-exam-callback`` and nothing else
-``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names
+``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names, but not what the PACS reported of it
 ============  =================================================================
 """
 
@@ -16,6 +16,8 @@ from typing import Any
 
 CALLBACK_ROUTE = "/new-exam-callback"
 STUDY_ROUTE = "/exams/studies/{studyUID}"
+# What the PACS reported names people and stations: it is for the house, not for whom an exam was shared with.
+CALLBACKS_ROUTE = STUDY_ROUTE + "/callbacks"
 # GET routes that make something: they are not for readers.
 MAKING_ROUTES = frozenset({"/token", "/uid"})
 # What is there of one-time passwords is for those who issue them: an otpId is enough to lock a code.
@@ -69,6 +71,8 @@ class Principal:
             return False
         if self.role == "reader":
             return resource not in MAKING_ROUTES and not resource.startswith(OTP_ROUTES)
+        if resource == CALLBACKS_ROUTE or resource.startswith(CALLBACKS_ROUTE + "/"):
+            return False
         in_study = resource == STUDY_ROUTE or resource.startswith(STUDY_ROUTE + "/")
         return bool(self.role == "exam" and in_study and self.study_uid) and (
             path_parameters.get("studyUID") == self.study_uid

@@ -11,6 +11,8 @@ _STUDIES = "/exams/studies/"
 def keep_to_exam(event: Mapping[str, Any]) -> None:
     """Refuse a request that an exam access token let in, but that names anything but GET below its own study.
 
+    What the PACS reported of the study (``/callbacks``) is not for exam access tokens either.
+
     The gateway matches routes by its reading of a path, the functions by theirs; a path that the two read differently
     ends here. Requests with other credentials pass.
 
@@ -31,8 +33,9 @@ def keep_to_exam(event: Mapping[str, Any]) -> None:
     path, parameters = str(event.get("path") or ""), event.get("pathParameters") or {}
     own = f"{_STUDIES}{study_uid}"
     inside = path == own or path.startswith(own + "/")
+    reported = path == f"{own}/callbacks" or path.startswith(f"{own}/callbacks/")
     plain = "%" not in path and "//" not in path and "/." not in path
-    if not (study_uid and inside and plain and event.get("httpMethod") == "GET"):
+    if not (study_uid and inside and plain and not reported and event.get("httpMethod") == "GET"):
         raise Forbidden("This credential does not reach this resource.")
     if parameters.get("studyUID") != study_uid:
         raise Forbidden("This credential does not reach this resource.")

@@ -1,4 +1,4 @@
-"""The PACS's own report of an exam: kept, and taken as a hint to look (security.md, "Webhooks and callbacks")."""
+"""The PACS's own report of an exam: kept, readable, and a hint to look (security.md, "Webhooks and callbacks")."""
 
 import json
 import time
@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dicom_service import aws
 from dicom_service.errors import BadRequest, Unavailable
 from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
+from dicom_service.notifications.message import timestamp
 from dicom_service.settings import setting
 from dicom_service.uid import is_uid
 
@@ -45,6 +46,53 @@ class CallbackSettings:
 
     table: str = setting("EXAMS_TABLE")
     checks_queue_url: str = setting("EXAM_CHECKS_QUEUE_URL")
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """Where callbacks are kept."""
+
+    table: str = setting("EXAMS_TABLE")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the PACS reported last of an exam.
+
+    Parameters
+    ----------
+    fields
+        The body of the callback, as it came.
+    received_at
+        When, in seconds since the epoch.
+    """
+
+    fields: Mapping[str, Any]
+    received_at: int
+
+    def row(self) -> dict[str, Any]:
+        """Return the form of ``GET /exams/studies/{studyUID}/callbacks``."""
+        return {"receivedAt": timestamp(self.received_at * 1000), "fields": self.fields}
+
+
+def read_report(table: str, study_uid: str, *, clock: Callable[[], float] = time.time) -> Report | None:
+    """Return the last report of a study; None when there is none or its time is over.
+
+    Raises
+    ------
+    Unavailable
+        The table cannot be read.
+    """
+    key = aws.to_item({"StudyInstanceUID": study_uid, "SOPInstanceUID": CALLBACK})
+    try:
+        found = aws.dynamodb().get_item(TableName=table, Key=key, ConsistentRead=True)
+    except (BotoCoreError, ClientError) as error:
+        raise Unavailable("The reports of the PACS cannot be read at the moment; try again.") from error
+    item = aws.from_item(found["Item"]) if "Item" in found else {}
+    # DynamoDB takes up to days to delete what has expired.
+    if item.get("expiresAt", 0) <= clock():
+        return None
+    return Report(json.loads(item["fields"]), int(item["receivedAt"]))
 
 
 def check_fields(body: Mapping[str, Any]) -> None:
