@@ -97,8 +97,8 @@ def test_functions_whose_clocks_differ_by_ten_minutes_still_agree(world: World, 
 class RevocationUnguarded(AccessTokens):
     """Trusts the token's own row and asks no more for its code's state."""
 
-    def _is_live(self, otp_id: str) -> bool:
-        return True
+    def _state(self, otp_id: str) -> str | None:
+        return "ACTIVE"
 
 
 def test_revoked_is_revoked_in_the_next_request_and_the_control_is_not(world: World) -> None:
