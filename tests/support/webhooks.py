@@ -93,25 +93,25 @@ class Receiver:
         return list(found.values())
 
 
-def point_webhooks(stack: Stack, urls: list[str], delays: str) -> None:
-    """Give the deployed functions these URLs and this schedule, as a deployment with other parameters would."""
+def point_webhooks(stack: Stack, urls: list[str], delays: str, wanted: str = "envelope") -> None:
+    """Give the deployed functions these URLs, schedule and format, as a deployment with other parameters would."""
     functions = stack.client("lambda")
     for page in functions.get_paginator("list_functions").paginate():
         for function in page["Functions"]:
             name = function["FunctionName"]
             if "QueueWebhooks" in name or "DeliverWebhook" in name:
                 variables = {**function["Environment"]["Variables"], "CALLBACK_URLS": ",".join(urls)}
-                variables["WEBHOOK_RETRY_DELAYS"] = delays
+                variables |= {"WEBHOOK_RETRY_DELAYS": delays, "CALLBACK_FORMAT": wanted}
                 functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
 
 @contextlib.contextmanager
-def receiving(stack: Stack, paths: Sequence[str], delays: str) -> Iterator[Receiver]:
+def receiving(stack: Stack, paths: Sequence[str], delays: str, wanted: str = "envelope") -> Iterator[Receiver]:
     """Run a receiver and point the deployed functions at these of its paths."""
     secret = stack.client("secretsmanager").get_secret_value(SecretId=stack.outputs["WebhookKeysSecret"])
     receiver = Receiver(json.loads(secret["SecretString"]))
     receiver.start()
-    point_webhooks(stack, [receiver.url(path) for path in paths], delays)
+    point_webhooks(stack, [receiver.url(path) for path in paths], delays, wanted)
     try:
         yield receiver
     finally:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dicom_service.notifications.addresses import is_public, parse_target, resolve
+from dicom_service.notifications.addresses import hosts, is_private, is_public, parse_target, resolve
 from dicom_service.notifications.errors import DeliveryFailed, UnsafeAddress, UnsafeUrl
 
 
@@ -99,3 +99,61 @@ def test_a_name_that_does_not_resolve() -> None:
 
     with pytest.raises(DeliveryFailed):
         resolve(parse_target("https://receiver.example/"), fail)
+
+
+LISTED = hosts("receiver.internal, 10.1.2.3 fd12::1")
+
+
+def at(*addresses: str) -> Any:
+    return lambda *_, **__: [(0, 0, 0, "", (address, 443)) for address in addresses]
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "172.31.0.1", "192.168.1.1", "100.64.0.1", "fd12::1"])
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_a_listed_host_may_have_a_private_address(scheme: str, address: str) -> None:
+    target = parse_target(f"{scheme}://Receiver.Internal/hook", private_hosts=LISTED)
+    assert resolve(target, at(address)) == address
+    # control: the same without the list
+    with pytest.raises((UnsafeUrl, UnsafeAddress)):
+        resolve(parse_target(f"{scheme}://receiver.internal/hook"), at(address))
+
+
+HOUSE = {"10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fc00::1"}
+
+
+@pytest.mark.parametrize("address", sorted({*PRIVATE} - HOUSE))
+def test_a_listed_host_reaches_nothing_that_is_not_of_the_house(address: str) -> None:
+    target = parse_target("https://receiver.internal/", private_hosts=LISTED)
+    for addresses in ([address], ["10.1.2.3", address]):
+        with pytest.raises(UnsafeAddress):
+            resolve(target, at(*addresses))
+
+
+def test_what_is_of_the_house() -> None:
+    assert {text for text in PRIVATE if is_private(ipaddress.ip_address(text))} == HOUSE
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["other.internal", "x.receiver.internal", "receiver.internal.evil.example", "receiver.internal.", "10.1.2.4"],
+)
+def test_a_host_that_is_not_listed_has_no_private_address(host: str) -> None:
+    with pytest.raises(UnsafeUrl):
+        parse_target(f"http://{host}/", private_hosts=LISTED)
+    with pytest.raises(UnsafeAddress):
+        resolve(parse_target(f"https://{host}/", private_hosts=LISTED), at("10.1.2.3"))
+
+
+def test_plain_http_of_a_listed_host_stays_in_the_house() -> None:
+    plain = parse_target("http://receiver.internal/", private_hosts=LISTED)
+    with pytest.raises(UnsafeAddress, match="NOT_HTTPS"):
+        resolve(plain, at("93.184.216.34"))
+    assert resolve(parse_target("https://receiver.internal/", private_hosts=LISTED), at("93.184.216.34"))
+
+
+@pytest.mark.parametrize(
+    "text", ["*.internal", "10.0.0.0/8", "receiver.internal:8080", "[fd12::1]", "u@receiver.internal"]
+)
+def test_a_list_of_hosts_takes_whole_names_alone(text: str) -> None:
+    with pytest.raises(ValueError, match="not a host"):
+        hosts(text)

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from dicom_service.notifications import webhooks
 from dicom_service.notifications.addresses import parse_target, resolve
-from dicom_service.notifications.errors import DeliveryFailed
+from dicom_service.notifications.errors import DeliveryFailed, UnsafeAddress
 from dicom_service.notifications.webhooks import Answer, post_pinned
 
 METADATA = "http://169.254.169.254/latest/meta-data/"
@@ -191,6 +191,32 @@ def test_a_name_that_turns_private_at_the_second_look_up(monkeypatch: pytest.Mon
     # THEN the connection goes to the address that was checked, and the name was looked up once
     assert connected == ["93.184.216.34"]
     assert asked.count("rebind.test") == 1
+
+
+def test_a_listed_name_that_turns_into_the_metadata_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a listed host that is private when it is looked up first and the metadata service from then on
+    answers = iter(["10.1.2.3"])
+
+    def look_up(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        literal = _literal(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (literal or next(answers, "169.254.169.254"), port))]
+
+    connected: list[str] = []
+
+    def connect(self: socket.socket, address: tuple[str, int]) -> None:
+        connected.append(address[0])
+        raise OSError("not really")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    target = parse_target("http://receiver.internal/", private_hosts={"receiver.internal"})
+    # WHEN it is delivered to THEN the connection goes to the address that was checked
+    with pytest.raises(DeliveryFailed):
+        post_pinned(target, resolve(target, look_up), b"{}", {})
+    assert connected == ["10.1.2.3"]
+    # AND the next delivery, which sees the other address, connects to nothing
+    with pytest.raises(UnsafeAddress):
+        resolve(target, look_up)
 
 
 def _literal(host: str) -> str | None:

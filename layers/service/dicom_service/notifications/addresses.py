@@ -1,16 +1,17 @@
-"""Which URLs and addresses a webhook may go to: none that only this service can reach.
+"""Which URLs and addresses a webhook may go to: none that only this service can reach, unless its host is listed.
 
 See security.md, "Webhooks and callbacks".
 """
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from dicom_service.notifications.errors import DeliveryFailed, UnsafeAddress, UnsafeUrl
+from dicom_service.settings import words
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 LookUp = Callable[..., list[tuple[Any, ...]]]
@@ -42,6 +43,13 @@ _NOT_PUBLIC_V4 = tuple(
         "240.0.0.0/4",
     )
 )
+# Networks of a house (RFC 1918, RFC 6598, RFC 4193): all that a listed host may have besides public addresses. Never
+# the loopback, link-local addresses or the cloud's own services, of which some are in fd00::/8.
+_PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
+_CLOUDS_OWN = ipaddress.ip_network("fd00:ec2::/32")
 _NOT_PUBLIC_V6 = tuple(ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "3fff::/20"))
 
 
@@ -52,7 +60,7 @@ class Target:
     Parameters
     ----------
     scheme
-        ``https``, or ``http`` for loopback in local mode.
+        ``https``, or ``http`` for loopback in local mode and for private addresses of a listed host.
     host
         Name or address literal, without brackets.
     port
@@ -61,6 +69,8 @@ class Target:
         Path and query, as the request line takes them.
     loopback
         Whether loopback addresses are allowed (local mode).
+    private
+        Whether private addresses are allowed (the host is listed).
     """
 
     scheme: str
@@ -68,6 +78,7 @@ class Target:
     port: int
     path: str
     loopback: bool
+    private: bool = False
 
     @property
     def authority(self) -> str:
@@ -77,7 +88,24 @@ class Target:
         return host if self.port == usual else f"{host}:{self.port}"
 
 
-def parse_target(url: str, *, loopback: bool = False) -> Target:
+def hosts(text: str) -> frozenset[str]:
+    """Cast a list of hosts: whole names or addresses, without patterns, ports or brackets."""
+    found = [word.lower() for word in words(text)]
+    for host in found:
+        if any(character in host for character in "*?/@[]") or (":" in host and not _is_address(host)):
+            raise ValueError("not a host")
+    return frozenset(found)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_target(url: str, *, loopback: bool = False, private_hosts: Collection[str] = ()) -> Target:
     """Take a webhook's URL apart.
 
     Parameters
@@ -86,6 +114,8 @@ def parse_target(url: str, *, loopback: bool = False) -> Target:
         As the operator gave it.
     loopback
         Local mode: loopback addresses are allowed, over plain HTTP too.
+    private_hosts
+        Hosts that may have private addresses, over plain HTTP too.
 
     Raises
     ------
@@ -101,7 +131,8 @@ def parse_target(url: str, *, loopback: bool = False) -> Target:
         raise UnsafeUrl("NOT_A_URL")
     if parts.username is not None or parts.password is not None:
         raise UnsafeUrl("CREDENTIALS_IN_URL")
-    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+    private = parts.hostname in private_hosts
+    if parts.scheme != "https" and not (parts.scheme == "http" and (loopback or private)):
         raise UnsafeUrl("NOT_HTTPS")
     try:
         host = parts.hostname.encode("idna").decode() if ":" not in parts.hostname else parts.hostname
@@ -109,7 +140,7 @@ def parse_target(url: str, *, loopback: bool = False) -> Target:
         path.encode("ascii")
     except UnicodeError as error:
         raise UnsafeUrl("NOT_A_URL") from error
-    return Target(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), path, loopback)
+    return Target(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), path, loopback, private)
 
 
 def resolve(target: Target, look_up: LookUp = socket.getaddrinfo) -> str:
@@ -120,7 +151,7 @@ def resolve(target: Target, look_up: LookUp = socket.getaddrinfo) -> str:
     DeliveryFailed
         The name does not resolve.
     UnsafeAddress
-        One of its addresses is not public; a name that has both kinds is not trusted with either.
+        One of its addresses is not allowed; a name that has both kinds is not trusted with either.
     """
     try:
         found = look_up(target.host, target.port, type=socket.SOCK_STREAM)
@@ -130,9 +161,10 @@ def resolve(target: Target, look_up: LookUp = socket.getaddrinfo) -> str:
     if not addresses:
         raise DeliveryFailed("NOT_RESOLVED")
     for address in addresses:
-        if not (is_public(address) or (target.loopback and address.is_loopback)):
+        inside = (target.loopback and address.is_loopback) or (target.private and is_private(address))
+        if not (inside or is_public(address)):
             raise UnsafeAddress("ADDRESS_NOT_PUBLIC")
-        if target.scheme == "http" and not address.is_loopback:
+        if target.scheme == "http" and not inside:
             raise UnsafeAddress("NOT_HTTPS")
     return str(addresses[0])
 
@@ -151,3 +183,8 @@ def is_public(address: Address) -> bool:
     if inner is not None:
         return is_public(inner)
     return address in _GLOBAL_UNICAST and not any(address in network for network in _NOT_PUBLIC_V6)
+
+
+def is_private(address: Address) -> bool:
+    """Tell whether an address is one of a house's own network, and none of the cloud's own services."""
+    return address not in _CLOUDS_OWN and any(address in network for network in _PRIVATE)

@@ -38,6 +38,7 @@ _TEXTS = frozenset(
 )
 _COUNTS = frozenset({"NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"})
 _LISTS = frozenset({"ModalitiesInStudy", "AeTitles", "StationNames"})
+FIELDS = tuple(sorted(_TEXTS | _COUNTS | _LISTS))
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws, log
 from dicom_service.errors import SettingsError, Unavailable
-from dicom_service.notifications.addresses import Target, parse_target, resolve
+from dicom_service.notifications.addresses import Target, hosts, parse_target, resolve
+from dicom_service.notifications.callback import read_report
 from dicom_service.notifications.errors import DeliveryFailed, WebhookError
+from dicom_service.notifications.payload import ENVELOPE, PACS_EVENT, callback_format, pacs_event
 from dicom_service.notifications.signing import endpoint_secrets, headers
 from dicom_service.notifications.work import Again, Done, Outcome, SetAside
 from dicom_service.settings import flag, setting, words
@@ -58,6 +60,9 @@ class WebhookSettings:
     urls: tuple[str, ...] = setting("CALLBACK_URLS", cast=words, default=())
     local: bool = setting("LOCAL_MODE", cast=flag, default=False)
     delays: tuple[int, ...] = setting("WEBHOOK_RETRY_DELAYS", cast=delays, default=RETRY_DELAYS)
+    format: str = setting("CALLBACK_FORMAT", cast=callback_format, default=ENVELOPE)
+    private_hosts: frozenset[str] = setting("CALLBACK_PRIVATE_HOSTS", cast=hosts, default=frozenset())
+    exams_table: str = setting("EXAMS_TABLE", default="")
 
 
 def fan_out(settings: FanOutSettings, bus_event: Mapping[str, Any]) -> Done:
@@ -154,15 +159,22 @@ class Deliverer:
         return self._failed(url, f"HTTP_{answer.status}", attempt, answer.retry_after)
 
     def _deliver(self, url: str, body: Mapping[str, Any]) -> Answer:
-        target = parse_target(url, loopback=self._settings.local)
+        target = parse_target(url, loopback=self._settings.local, private_hosts=self._settings.private_hosts)
         address = self._look_up(target)
-        payload = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+        payload = json.dumps(self._content(body), separators=(",", ":"), ensure_ascii=False).encode()
         try:
             secrets = endpoint_secrets(self._keys(), url)
         except KeyError as error:
             raise SettingsError("The secret of the webhook keys has no current key.") from error
         signed = headers(secrets, body["data"]["eventId"], int(self._clock()), payload)
         return self._post(target, address, payload, {**signed, "Content-Type": "application/json"})
+
+    def _content(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self._settings.format != PACS_EVENT:
+            return body
+        # Read at each attempt, so that no name waits in a queue.
+        report = read_report(self._settings.exams_table, body["data"]["StudyInstanceUID"], clock=self._clock)
+        return pacs_event(body["data"], report)
 
     def _failed(self, url: str, code: str, attempt: int, retry_after: int) -> Outcome:
         logger.warning("webhook not delivered", extra={"endpoint": log.hashed(url), "code": code, "attempt": attempt})
