@@ -96,6 +96,8 @@ class Transport:
         Paths of the client certificate and its key.
     max_retries
         How often a call is repeated after its first try.
+    max_redirects
+        How many redirects are followed in a row.
     session
         Otherwise :func:`make_session`.
     sleep
@@ -110,6 +112,7 @@ class Transport:
         verify: bool | str = True,
         cert: tuple[str, str] | None = None,
         max_retries: int = 2,
+        max_redirects: int = _MAX_REDIRECTS,
         session: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -118,6 +121,7 @@ class Transport:
         self._verify = verify
         self._cert = cert
         self._max_retries = max_retries
+        self._max_redirects = max_redirects
         self._session = session or make_session()
         self._sleep = sleep
 
@@ -247,7 +251,7 @@ class Transport:
         deadline: Deadline,
     ) -> Response:
         auth = self._auth
-        for _ in range(_MAX_REDIRECTS + 1):
+        for _ in range(self._max_redirects + 1):
             response = self._send(method, url, headers, body, auth, deadline)
             if body is not None or response.status not in _REDIRECTS or "Location" not in response.headers:
                 if not stream:

@@ -84,7 +84,7 @@ def _how_to_connect(settings: PacsSettings) -> dict[str, Any]:
     return {
         "auth": make_auth(settings.auth, secret, signer=_signer(settings)),
         "timeouts": Timeouts(settings.connect_timeout, settings.read_timeout, settings.total_timeout),
-        "verify": _pem_file(secret, "ca_bundle") or True,
+        "verify": pem_file(secret, "ca_bundle") or True,
         "cert": _client_certificate(secret),
     }
 
@@ -107,7 +107,7 @@ def _check_encrypted(settings: PacsSettings, secret: Mapping[str, Any]) -> None:
             raise ValueError("credentials over plain HTTP")
 
 
-def _pem_file(secret: Mapping[str, Any], key: str) -> str | None:
+def pem_file(secret: Mapping[str, Any], key: str) -> str | None:
     """Write a PEM text of the secret to a private file, since `requests` takes paths only."""
     if not secret.get(key):
         return None
@@ -118,7 +118,7 @@ def _pem_file(secret: Mapping[str, Any], key: str) -> str | None:
 
 
 def _client_certificate(secret: Mapping[str, Any]) -> tuple[str, str] | None:
-    certificate, key = _pem_file(secret, "client_cert"), _pem_file(secret, "client_key")
+    certificate, key = pem_file(secret, "client_cert"), pem_file(secret, "client_key")
     return (certificate, key) if certificate and key else None
 
 

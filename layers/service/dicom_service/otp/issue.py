@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dicom_service.aws import Secret
 from dicom_service.errors import Conflict
 from dicom_service.otp import codes, viewer
 from dicom_service.otp.audit import Actor, audit
@@ -13,7 +14,7 @@ from dicom_service.otp.happenings import event
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, iso
 from dicom_service.otp.store import OtpStore
-from dicom_service.otp.viewer import ViewerSettings
+from dicom_service.otp.viewer import ViewerSettings, ViewerTokens
 from dicom_service.patient import PatientHasher
 
 _DAY = 86_400
@@ -58,7 +59,8 @@ class Issuer:
         self._keyring = keyring
         self._hasher = hasher
         self._connect = connect
-        self._viewer = viewer_settings
+        self._link = viewer_settings.link
+        self._viewer = _viewer_tokens(viewer_settings)
         self._clock = clock
 
     def issue(self, request: IssueRequest, actor: Actor) -> dict[str, Any]:
@@ -111,7 +113,7 @@ class Issuer:
         ViewerTrouble
             The viewer gave no token.
         """
-        if self._viewer.token_url is None:
+        if self._viewer is None:
             return {"token": self.issue(request, actor)["token"]}
         find_exam(self._connect(), request.study_uid, request.patient_id)
         parameters = {
@@ -120,7 +122,7 @@ class Issuer:
             "user": request.user,
             "role": request.role,
         }
-        token = viewer.ask_for_token(self._viewer.token_url, parameters)
+        token = self._viewer.ask(parameters)
         audit("issued", actor, otp_id=None, study_uid=request.study_uid)
         return {"token": token}
 
@@ -132,7 +134,14 @@ class Issuer:
             "reference": codes.reference(otp.otp_id),
             "otp": code,
             "token": token,
-            "link": viewer.link(self._viewer.link, values),
+            "link": viewer.link(self._link, values),
             "expiresAt": iso(otp.expires_at),
             "attemptsLeft": MAX_ATTEMPTS,
         }
+
+
+def _viewer_tokens(settings: ViewerSettings) -> ViewerTokens | None:
+    if settings.token_url is None:
+        return None
+    secret = Secret(settings.secret_arn) if settings.secret_arn else None
+    return ViewerTokens(settings.token_url, dict(settings.parameters), secret)

@@ -1,16 +1,29 @@
 """The viewer that shows the exam: the link to it, and the token of a viewer that makes its own."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode, urlsplit
 
-from dicom_service.errors import ServiceError
+from dicom_service.aws import Secret
+from dicom_service.errors import ServiceError, SettingsError
+from dicom_service.pacs import pem_file
 from dicom_service.settings import setting
 
-TIMEOUT = (3.05, 10.0)
+if TYPE_CHECKING:
+    from dicomweb.response import Response
+    from dicomweb.transport import Transport
+
 LONGEST_ANSWER = 64_000
 _PLACEHOLDERS = {"studyUID", "token", "role"}
+_PARAMETERS = ("studyUID", "patientID", "user", "role")
+# What a viewer answers as text is a token or a page, a message, an error: a token is one word without markup.
+_TEXT_TOKEN = re.compile(r"[A-Za-z0-9._~+/=:%|-]{1,4096}")
+_TEXT_TYPES = {"text/plain", ""}
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 class ViewerTrouble(ServiceError):
@@ -59,12 +72,34 @@ def link_template(text: str) -> str:
     return text
 
 
+def parameter_names(text: str) -> tuple[tuple[str, str], ...]:
+    """Cast the names under which a viewer takes the parameters, such as ``user=username,patientID=``.
+
+    A parameter without a name is not sent.
+
+    Raises
+    ------
+    ValueError
+        It names another parameter, one twice, or two alike.
+    """
+    pairs = [tuple(part.strip() for part in pair.split("=")) for pair in text.split(",")]
+    if any(len(pair) != 2 or pair[0] not in _PARAMETERS for pair in pairs):
+        raise ValueError("pairs of studyUID, patientID, user or role and a name")
+    given = {ours: theirs for ours, theirs in pairs}
+    sent = [theirs for theirs in ({name: name for name in _PARAMETERS} | given).values() if theirs]
+    if len(given) < len(pairs) or len(set(sent)) < len(sent):
+        raise ValueError("a parameter or a name twice")
+    return tuple(given.items())
+
+
 @dataclass(frozen=True)
 class ViewerSettings:
     """How the viewer is reached."""
 
     link: str | None = setting("VIEWER_URL", cast=link_template, default=None)
     token_url: str | None = setting("VIEWER_TOKEN_URL", cast=viewer_url, default=None)
+    secret_arn: str | None = setting("VIEWER_SECRET_ARN", default=None)
+    parameters: tuple[tuple[str, str], ...] = setting("VIEWER_PARAMETERS", cast=parameter_names, default=())
 
 
 def link(template: str | None, values: Mapping[str, str]) -> str | None:
@@ -74,48 +109,142 @@ def link(template: str | None, values: Mapping[str, str]) -> str | None:
     return re.sub(r"{([^{}]*)}", lambda match: quote(values[match[1]], safe=""), template)
 
 
-def ask_for_token(url: str, parameters: Mapping[str, str | None]) -> str:
-    """Ask a viewer for its own token, as the reference does; it follows no redirect.
+class ViewerTokens:
+    """Asks a viewer for tokens of its own, as the reference does; construction does no I/O.
 
     Parameters
     ----------
     url
         The operator's VIEWER_TOKEN_URL.
-    parameters
-        ``studyUID``, ``patientID``, ``user``, ``role``; those that are None are left out.
-
-    Raises
-    ------
-    ViewerTrouble
-        The viewer cannot be reached, takes too long, or answers without a token.
+    names
+        Under which names the viewer takes the parameters; an empty name leaves one out.
+    secret
+        JSON with `name` and `value` of the header that the viewer wants, and `ca_bundle` (PEM) where its certificate
+        is from a private authority; each may be absent.
+    seconds
+        Limit of a whole call.
     """
-    import requests
 
-    given = {name: value for name, value in parameters.items() if value is not None}
+    def __init__(
+        self,
+        url: str,
+        names: Mapping[str, str] | None = None,
+        secret: Secret | None = None,
+        *,
+        seconds: float = 10.0,
+    ) -> None:
+        self._url = url
+        self._names = dict(names or {})
+        self._secret = secret
+        self._seconds = seconds
+        self._made_of: Mapping[str, object] | None = None
+        self._transport: Transport | None = None
+
+    def ask(self, parameters: Mapping[str, str | None]) -> str:
+        """Ask for a token; no redirect is followed.
+
+        Parameters
+        ----------
+        parameters
+            ``studyUID``, ``patientID``, ``user``, ``role``; those that are None are left out.
+
+        Raises
+        ------
+        ViewerTrouble
+            The viewer cannot be reached, takes too long, or answers without a token.
+        SettingsError
+            The secret of the viewer makes no sense.
+        """
+        from dicomweb.errors import DicomwebError, PacsTimeout, PacsUnreachable
+
+        named = {self._names.get(name, name): value for name, value in parameters.items()}
+        query = urlencode({name: value for name, value in named.items() if name and value is not None})
+        url = f"{self._url}{'&' if urlsplit(self._url).query else '?'}{query}"
+        transport = self._connect()
+        try:
+            response = transport.request("GET", url, headers={"Accept": "application/json, text/plain"}, stream=True)
+            return _token(response, _beginning(response))
+        except PacsTimeout as error:
+            detail = "The viewer takes too long; try again later."
+            raise ViewerTrouble(detail, status=504, code="VIEWER_TIMEOUT") from error
+        except PacsUnreachable as error:
+            detail = "The viewer cannot be reached; try again later."
+            raise ViewerTrouble(detail, status=502, code="VIEWER_UNREACHABLE") from error
+        except DicomwebError as error:
+            raise _no_token() from error
+
+    def _connect(self) -> "Transport":
+        from dicomweb.auth import HeaderAuth
+        from dicomweb.transport import Timeouts, Transport
+
+        try:
+            secret = self._secret.value() if self._secret else {}
+            if self._transport is None or secret != self._made_of:
+                header = _header(secret)
+                self._transport = Transport(
+                    auth=HeaderAuth(*header) if header else None,
+                    timeouts=Timeouts(min(3.05, self._seconds), self._seconds, self._seconds),
+                    verify=_authority(secret) or True,
+                    max_retries=1,
+                    max_redirects=0,
+                )
+                self._made_of = secret
+        except ValueError as error:
+            raise SettingsError("The secret of the viewer is incomplete or makes no sense.") from error
+        return self._transport
+
+
+def _header(secret: Mapping[str, object]) -> tuple[str, str] | None:
+    name, value = secret.get("name") or "", secret.get("value") or ""
+    if not name and not value:
+        return None
+    if not (isinstance(name, str) and isinstance(value, str)):
+        raise ValueError("the header is no text")
+    if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+        raise ValueError("half a header, or one that cannot be sent")
+    return name, value
+
+
+def _authority(secret: Mapping[str, object]) -> str | None:
+    import ssl
+
+    if not secret.get("ca_bundle"):
+        return None
     try:
-        with requests.get(url, params=given, timeout=TIMEOUT, allow_redirects=False, stream=True) as response:
-            body = response.raw.read(LONGEST_ANSWER + 1, decode_content=True)
-            status = response.status_code
-    except requests.Timeout as error:
-        detail = "The viewer takes too long; try again later."
-        raise ViewerTrouble(detail, status=504, code="VIEWER_TIMEOUT") from error
-    except requests.RequestException as error:
-        detail = "The viewer cannot be reached; try again later."
-        raise ViewerTrouble(detail, status=502, code="VIEWER_UNREACHABLE") from error
-    return _token(status, body)
+        ssl.create_default_context(cadata=str(secret["ca_bundle"]))
+    except ssl.SSLError as error:
+        raise ValueError("ca_bundle is no certificate") from error
+    return pem_file(secret, "ca_bundle")
 
 
-def _token(status: int, body: bytes) -> str:
-    import json
+def _beginning(response: "Response") -> bytes:
+    """Read no more of an answer than a token can have."""
+    body = b""
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > LONGEST_ANSWER:
+            response.close()
+            raise _no_token()
+    return body
 
-    trouble = ViewerTrouble("The viewer gave no token; tell the operator.", status=502, code="VIEWER_ERROR")
-    if status != 200 or len(body) > LONGEST_ANSWER:
-        raise trouble
+
+def _token(response: "Response", body: bytes) -> str:
+    """Find the token: ``{"token": …}``, or the whole of a plain text."""
+    if response.status != 200:
+        raise _no_token()
     try:
         answer = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise trouble from error
-    token = answer.get("token") if isinstance(answer, dict) else None
+    except (ValueError, RecursionError):
+        answer = None
+    if isinstance(answer, dict):
+        token = answer.get("token")
+    else:
+        text = body.decode("utf-8", "replace").strip()
+        token = text if response.media_type in _TEXT_TYPES and _TEXT_TOKEN.fullmatch(text) else None
     if not isinstance(token, str) or not token:
-        raise trouble
+        raise _no_token()
     return token
+
+
+def _no_token() -> ViewerTrouble:
+    return ViewerTrouble("The viewer gave no token; tell the operator.", status=502, code="VIEWER_ERROR")
