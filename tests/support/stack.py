@@ -21,8 +21,12 @@ from local.processes import free_ports
 from local.settings import Pacs, Ports, Settings
 from local.stack import LocalStack
 
-# Template parameters that only make tests quicker.
-TEST_PARAMETERS: Mapping[str, str] = {"QuietPeriod": "2"}
+# Template parameters that make tests quicker, and one for secrets that a test makes later.
+VIEWER_SECRET = "secret-of-a-viewer"
+TEST_PARAMETERS: Mapping[str, str] = {
+    "QuietPeriod": "2",
+    "ViewerSecretArn": f"arn:aws:secretsmanager:*:*:secret:{VIEWER_SECRET}-*",
+}
 
 
 @dataclass
