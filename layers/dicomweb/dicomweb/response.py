@@ -109,4 +109,6 @@ class Response:
 
     def close(self) -> None:
         """Give up the rest of the body, and the connection with it when there is a rest."""
+        if self._raw.raw.length_remaining == 0:
+            self._raw.raw.drain_conn()  # Reads nothing more, and puts the connection back.
         self._raw.close()

@@ -257,10 +257,17 @@ def test_what_is_no_image_is_a_fault(answered: Answer) -> None:
         client(pacs).retrieve_rendered(*IDS)
 
 
-def test_refused_connection_is_given_back_to_the_pool_when_the_answer_is_no_dicom() -> None:
-    with FakePacs(answer(204), answer(200, FILE, "application/dicom")) as pacs:
+@pytest.mark.parametrize(
+    ("no_dicom", "error"), [(answer(204), NotFound), (answer(404), NotFound), (answer(500), PacsFault)]
+)
+def test_a_connection_is_used_again_after_an_answer_that_is_no_dicom(
+    no_dicom: Answer, error: type[DicomwebError]
+) -> None:
+    with FakePacs(no_dicom, answer(200, FILE, "application/dicom")) as pacs:
         wado = Wado(Transport(timeouts=QUICK), pacs.url)
-        with pytest.raises(NotFound):
+        with pytest.raises(error):
             wado.instance(*IDS)
         with wado.instance(*IDS) as stream:
             assert b"".join(stream.iter_bytes()) == FILE
+    assert len(pacs.received) == 2
+    assert len({received.connection for received in pacs.received}) == 1
