@@ -151,14 +151,19 @@ def test_dripping_answer_ends_at_the_deadline(slow, transport):  # type: ignore[
     assert time.monotonic() - started < 5  # dripping to the end takes 10 s
 
 
-def test_retries_stop_at_the_deadline() -> None:
-    def one_second(_pause: float) -> None:
-        time.sleep(0.4)
-
-    slow = Transport(timeouts=QUICK, max_retries=100, sleep=one_second)
-    with FakePacs(reset) as pacs, pytest.raises((PacsUnreachable, PacsTimeout)):
+def test_retries_stop_when_the_next_pause_would_pass_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicomweb.transport._pause", lambda tries: 0.4 if tries < 1 else 1.0)
+    slow = Transport(timeouts=QUICK, max_retries=100)
+    with FakePacs(reset) as pacs, pytest.raises(PacsUnreachable):
         slow.get_json(pacs.url)
-    assert len(pacs.received) < 5
+    assert len(pacs.received) == 2
+
+
+def test_a_pause_that_took_all_the_time_is_a_timeout() -> None:
+    slow = Transport(timeouts=QUICK, max_retries=100, sleep=lambda _: time.sleep(QUICK.total))
+    with FakePacs(reset) as pacs, pytest.raises(PacsTimeout):
+        slow.get_json(pacs.url)
+    assert len(pacs.received) == 1
 
 
 def test_no_content_is_none(transport: Transport) -> None:

@@ -71,4 +71,5 @@ def test_every_sample_that_pydicom_decodes_is_a_true_picture() -> None:
 
     assert not failed, "\n".join(failed)
     assert counts["compared"] >= 166
-    assert counts.keys() <= {"compared", "placeholder", "cannot decode", "decoded here only"}
+    assert counts["placeholder"] >= 72
+    assert counts["cannot decode"] >= 23

@@ -1,12 +1,14 @@
 """Staged objects reach the PACS, once, and each is told about."""
 
+import io
+import json
 import zipfile
 from collections.abc import Sequence
 
 import pytest
 
 from dicomweb.client import StorePart
-from dicomweb.errors import PacsBusy, PacsUnreachable, RequestRefused
+from dicomweb.errors import PacsBusy, PacsFault, PacsUnreachable, RequestRefused
 from tests.support.upload_files import BAD, ROOT, deflated, dicom, dicomdir, uid, zipped
 from tests.support.uploads import World, filed
 
@@ -294,13 +296,25 @@ def test_the_announced_digest_is_checked(world: World) -> None:
     assert [file.get("reason") for file in world.progress(upload_id)["files"]] == [None, "CHECKSUM_MISMATCH"]
 
 
-def test_no_patient_appears_in_logs_or_events(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_patient_appears_in_logs_or_events(world: World, log: io.StringIO) -> None:
+    # GIVEN patients in files that are stored, refused and damaged, in a key, in a message that is none
     world.pacs.refuse[uid(1)] = 0xA900
     world.open([dicom(1), dicom(2), dicom(3)[:-5]])
     world.put("drop/CANARY.dcm", dicom(4)[:-5])
 
-    world.deliver(world.events(""))
+    # and in what a PACS that fails says
+    def fail(parts: Sequence[StorePart]) -> None:
+        raise PacsFault("no room for CANARY^PATIENT")
 
+    world.pacs.before = fail
+    left = world.deliver([*world.events(""), "CANARY^PATIENT"])
+    world.pacs.before = lambda parts: None
+
+    world.deliver(left)
+
+    # THEN the events and the log are there, and name none
     assert len(world.told()) == 3
     assert "CANARY" not in str(world.told())
-    assert "CANARY" not in capsys.readouterr().out
+    logged = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert {entry["message"] for entry in logged} == {"message is not an event", "store failed"}
+    assert "CANARY" not in log.getvalue()

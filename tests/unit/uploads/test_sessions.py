@@ -4,6 +4,7 @@ import base64
 import importlib
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 from dicom_service import aws
 from dicom_service.uploads.settings import LARGEST_FILE, PART_SIZE, SINGLE_POST_LIMIT
-from tests.support.upload_files import dicom, uid
+from tests.support.pacs import FakePacs, Handler, Received, dicom_json
+from tests.support.template import create_table
+from tests.support.upload_files import CT, dicom, uid
 from tests.support.uploads import BUCKET, World
 
 EVENTS = Path(__file__).parents[3] / "events"
@@ -36,6 +39,7 @@ def call(world: World, monkeypatch: pytest.MonkeyPatch) -> Call:
         "UPLOADS_TABLE": "Uploads",
         "STAGING_BUCKET": BUCKET,
         "EXAMS_TABLE": "Exams",
+        "INSTANCES_TABLE": "Instances",
         "EXAM_EVENTS_TABLE": "ExamEvents",
         "EXAM_CHECKS_QUEUE_URL": world.exam_settings.checks_queue_url,
         "INGEST_QUEUE_URL": world.ingest_settings.queue_url,
@@ -99,7 +103,7 @@ def test_64_mib_is_the_border_between_the_two_ways(call: Call, size: int, multip
         (files(), ["files"]),
         (files(*[1] * 1001), ["files"]),
         ({"files": [{"name": "", "size": -1}, {"size": "1", "extra": 1}]}, 5),
-        ({"files": [{"name": "a\x00b", "size": 1}]}, ["files[0].name"]),
+        ({"files": [{"name": "a\x07b", "size": 1}]}, ["files[0].name"]),
         ({"files": [{"name": "a", "size": True}]}, ["files[0].size"]),
         ({"files": [{"name": "a", "size": 1, "sha256": "xyz"}]}, ["files[0].sha256"]),
         ({"files": [{"name": "a", "size": 1}], "mode": "fast"}, ["mode"]),
@@ -234,14 +238,57 @@ def test_a_file_that_comes_after_its_upload_expired_is_not_stored_behind_the_cal
     assert world.keys() == [f"quarantine/uploads/{upload_id}/0001"]
 
 
-def test_the_functions_of_queue_and_schedule_take_their_sample_events(world: World, call: Call) -> None:
-    for function, expected in (("ingest_exam", {"batchItemFailures": []}), ("expire_uploads", {"uploads": 0})):
-        event = json.loads((EVENTS / f"{function}.json").read_text())
-        if function == "ingest_exam":
-            body = json.loads(event["Records"][0]["body"])
-            world.s3.create_bucket(
-                Bucket=body["detail"]["bucket"]["name"],
-                CreateBucketConfiguration={"LocationConstraint": "eu-south-1"},
-            )
-        assert load(function)(event, Context()) == expected
-    assert aws.dynamodb().scan(TableName="Uploads")["Count"] == 0
+def ingest_event(world: World, upload_id: str) -> dict[str, Any]:
+    """Return the sample event of ingest, which names the first file of an upload instead of its own."""
+    create_table(aws.dynamodb(), "InstancesTable", "Instances")
+    event: dict[str, Any] = json.loads((EVENTS / "ingest_exam.json").read_text())
+    body = json.loads(event["Records"][0]["body"])
+    (staged,) = map(json.loads, world.events(f"uploads/{upload_id}/0001"))
+    body["detail"]["bucket"] = staged["detail"]["bucket"]
+    body["detail"]["object"] |= staged["detail"]["object"]
+    event["Records"][0]["body"] = json.dumps(body)
+    return event
+
+
+@pytest.mark.usefixtures("call")
+def test_ingest_takes_its_sample_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload_id = world.open([dicom(1)])
+    event = ingest_event(world, upload_id)
+    stored = {"00081150": {"vr": "UI", "Value": [CT]}, "00081155": {"vr": "UI", "Value": [uid(1)]}}
+    document = {"00081199": {"vr": "SQ", "Value": [stored]}}
+
+    def pacs_answer(handler: Handler, received: Received) -> None:
+        (dicom_json(document) if received.method == "POST" else dicom_json([]))(handler, received)
+
+    with FakePacs(pacs_answer) as pacs:
+        monkeypatch.setenv("PACS_URL", pacs.url)
+        assert load("ingest_exam")(event, Context()) == {"batchItemFailures": []}
+
+    (sent,) = [received.body for received in pacs.received if received.method == "POST"]
+    assert dicom(1) in sent
+    assert world.progress(upload_id)["counts"] == {"stored": 1}
+
+
+@pytest.mark.usefixtures("call")
+def test_ingest_asks_for_its_sample_event_again_when_the_pacs_is_down(world: World) -> None:
+    upload_id = world.open([dicom(1)])
+    event = ingest_event(world, upload_id)
+
+    failed = load("ingest_exam")(event, Context())
+
+    assert failed == {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+    assert world.progress(upload_id)["counts"] == {"received": 1}
+
+
+@pytest.mark.usefixtures("call")
+def test_expiry_takes_its_sample_event(world: World) -> None:
+    # GIVEN an upload whose time is over by the function's clock, and one that has just begun
+    world.now = time.time() - world.upload_settings.lifetime - world.upload_settings.grace - 60
+    over = world.open([dicom(1)])
+    world.now = time.time()
+    begun = world.open([dicom(2)])
+
+    event = json.loads((EVENTS / "expire_uploads.json").read_text())
+    assert load("expire_uploads")(event, Context()) == {"uploads": 1}
+
+    assert [world.progress(upload_id)["state"] for upload_id in (over, begun)] == ["expired", "open"]

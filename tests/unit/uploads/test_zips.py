@@ -94,7 +94,7 @@ def test_a_table_of_contents_without_end_is_not_read() -> None:
     with pytest.raises(ArchiveRefused) as refused:
         list(walk(source, Limits()))
 
-    assert refused.value.reason in {"ZIP_TOO_MANY_ENTRIES", "ZIP_DAMAGED"}
+    assert refused.value.reason == "ZIP_TOO_MANY_ENTRIES"
     assert source.largest < 5 * MIB
 
 

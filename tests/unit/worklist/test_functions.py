@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from dicom_service.errors import SettingsError
 from dicom_service.outbox import Outbox, OutboxSettings
 from dicom_service.worklist.dynamodb import DynamoWorklist
 from dicom_service.worklist.files import open_files
-from dicom_service.worklist.store import WorkitemStore
+from dicom_service.worklist.pacs_worklist import LONGEST_CALL
+from dicom_service.worklist.store import Pending, Row, WorkitemStore
 from dicomweb.worklist.base import COMPLETED, IN_PROGRESS, Workitem
+from tests.support.pacs import FakePacs, answer
 from tests.support.worklist import STORED
 
 EVENTS = Path(__file__).parents[3] / "events"
@@ -52,8 +55,12 @@ def call(name: str, **changes: Any) -> tuple[int, Any]:
     return answer["statusCode"], json.loads(answer["body"]) if answer.get("body") else None
 
 
+def worklist_store() -> WorkitemStore:
+    return WorkitemStore("WorkitemsTable", Outbox(OutboxSettings("ExamEventsTable")))
+
+
 def worklist() -> DynamoWorklist:
-    return DynamoWorklist(WorkitemStore("WorkitemsTable", Outbox(OutboxSettings("ExamEventsTable"))))
+    return DynamoWorklist(worklist_store())
 
 
 def test_the_samples_are_the_life_of_a_workitem() -> None:
@@ -176,10 +183,19 @@ def test_the_worklist_of_the_settings_is_opened(kind: str, monkeypatch: pytest.M
     monkeypatch.setenv("PACS_URL", "http://127.0.0.1:1/dicom-web")
     monkeypatch.setenv("PACS_CONNECT_TIMEOUT", "0.3")
     monkeypatch.setenv("PACS_TOTAL_TIMEOUT", "0.5")
-    # GIVEN a PACS that is down THEN the API says so, and the settling has nothing to do
+    # GIVEN a PACS that is down THEN the API says so
     status, problem = call("create_workitem")
     assert (status, problem["code"]) == (502, "PACS_UNREACHABLE")
-    assert invoke("settle_workitems") == {"done": 0, "left": 0}
+    # AND what was left under way there stays so
+    since = int(time.time()) - LONGEST_CALL - 1
+    row = Row(Workitem(STUDY, "1.3.1", STORED), listed=False, pending=Pending("update", since, fields=STORED))
+    worklist_store().write(row)
+    assert invoke("settle_workitems") == {"done": 0, "left": 1}
+    # AND is settled when the PACS is back, which knows nothing of it
+    with FakePacs(answer(404)) as pacs:
+        monkeypatch.setenv("PACS_URL", pacs.url)
+        assert invoke("settle_workitems") == {"done": 1, "left": 0}
+        assert pacs.received
 
 
 def test_a_worklist_that_nobody_knows_is_misconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
