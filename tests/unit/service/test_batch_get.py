@@ -47,7 +47,9 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def store() -> OtpStore:
-    return OtpStore(OtpTables("OtpsTable", "AccessTokensTable", "ExamEventsTable"), sleep=lambda _: None)
+    return OtpStore(
+        OtpTables("OtpsTable", "AccessTokensTable", "ExamEventsTable", "OtpSubjectsTable"), sleep=lambda _: None
+    )
 
 
 def test_no_token_is_missing_when_a_batch_is_answered_in_parts(busy: Busy) -> None:
