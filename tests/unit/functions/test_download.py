@@ -1,9 +1,14 @@
 """What an exam access token without `download` opens of the files: reports, and nothing else."""
 
+import io
+import time
 from typing import Any
 
+import pydicom
 import pytest
 
+from dicom_service.otp.keyring import Keyring
+from dicom_service.patient import Patient, PatientHasher
 from tests.support.exam_pacs import CT_BYTES, INSTANCE, STUDY, multipart, pacs, picture
 from tests.support.lambdas import Invoke, sample_event
 from tests.support.pacs import FakePacs, answer, dicom_json
@@ -18,10 +23,23 @@ CDA, SR, KEY_OBJECTS = (
 STL, LOOKALIKE = "1.2.840.10008.5.1.4.1.1.104.3", "1.2.840.10008.5.1.4.1.1.880"
 
 
+@pytest.fixture(autouse=True)
+def otp_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names that the scope of a token is made with; a token just compared reads none of these tables."""
+    for variable in ("OTPS_TABLE", "ACCESS_TOKENS_TABLE", "EXAM_EVENTS_TABLE", "OTP_SUBJECTS_TABLE"):
+        monkeypatch.setenv(variable, variable.title())
+
+
 def asked_by(download: str | None) -> dict[str, Any]:
-    """A request for the file with an exam access token."""
+    """A request for the file with an exam access token of its patient, compared a moment ago."""
     context = sample_event("get_instance")["requestContext"]
-    token = {"role": "exam", "studyUID": STUDY} | ({} if download is None else {"download": download})
+    patient = Patient(str(pydicom.dcmread(io.BytesIO(CT_BYTES)).PatientID))
+    token = {
+        "role": "exam",
+        "studyUID": STUDY,
+        "patient": PatientHasher(Keyring.of("patients")).hash(patient),
+        "comparedAt": str(int(time.time())),
+    } | ({} if download is None else {"download": download})
     return {"requestContext": {**context, "authorizer": token}, **picture(fileType="application/dicom")}
 
 
