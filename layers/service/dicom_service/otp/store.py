@@ -298,7 +298,7 @@ class OtpStore:
             return {}
         keys = [{"tokenHash": value} for value in hashes]
         table = self._tables.access_tokens
-        rows = self._patiently(lambda: list(aws.batch_get(table, keys, sleep=self._sleep)))
+        rows = self._patiently(lambda: list(aws.batch_get(table, keys)))
         return {row["tokenHash"]: row for row in rows}
 
     def _update(
