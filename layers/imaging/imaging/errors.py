@@ -1,4 +1,4 @@
-"""The errors of rendering a frame.
+"""What can go wrong while a frame becomes a picture.
 
     ImagingError
     ├── CannotDecode     the transfer syntax has no decoder here, or the pixels are broken

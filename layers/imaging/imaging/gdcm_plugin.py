@@ -1,30 +1,45 @@
-"""A pydicom decoding plugin that runs GDCM in a process of its own, which broken frames may bring down."""
+"""A pydicom decoding plugin that runs GDCM's own program on one lossless JPEG frame.
 
-import json
-import os
+GDCM aborts the whole process on some broken frames; here that costs one picture, not the caller. Its Python binding is
+not used: the binding links GDCM's network library and, through it, socket++, which is under the GPL. `gdcmconv` links
+neither, and the layer carries neither (decision 0024).
+"""
+
+import importlib.util
 import subprocess
-import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import DecodeRunner, JPEGLosslessDecoder, JPEGLosslessSV1Decoder
-from pydicom.uid import JPEGLossless, JPEGLosslessSV1
+from pydicom.uid import UID, JPEGLossless, JPEGLosslessSV1, SecondaryCaptureImageStorage
 
 LABEL = "gdcm-process"
 DECODER_DEPENDENCIES = {JPEGLossless: ("python-gdcm",), JPEGLosslessSV1: ("python-gdcm",)}
 _TIMEOUT_SECONDS = 20
-_ATTRIBUTES = (
-    "bits_allocated",
-    "bits_stored",
-    "columns",
-    "photometric_interpretation",
-    "pixel_representation",
-    "rows",
-    "samples_per_pixel",
-)
+_UID = UID("2.25.1")
 
 
 def is_available(uid: str) -> bool:
     """Tell pydicom whether the plugin decodes a transfer syntax."""
     return uid in DECODER_DEPENDENCIES
+
+
+def program() -> Path:
+    """Return the path of `gdcmconv` in the package that carries it.
+
+    Raises
+    ------
+    ValueError
+        The package is not installed.
+    """
+    package = importlib.util.find_spec("_gdcm")
+    if package is None or not package.submodule_search_locations:
+        raise ValueError("GDCM is not installed")
+    return Path(package.submodule_search_locations[0], "gdcmconv")
 
 
 def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
@@ -40,26 +55,45 @@ def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
     Raises
     ------
     ValueError
-        GDCM refused the frame, crashed or hung on it.
+        GDCM rejected the frame, crashed or hung on it.
     """
-    parameters = {name: getattr(runner, name) for name in _ATTRIBUTES}
-    parameters["transfer_syntax_uid"] = str(runner.transfer_syntax)
-    parameters["planar_configuration"] = runner.get_option("planar_configuration", 0)
-    # The interpreter of a Lambda function learns its layers' folders at start, not from the environment
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module, no shell
-            [sys.executable, "-m", "imaging.gdcm_process", json.dumps(parameters)],
-            input=src,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            timeout=_TIMEOUT_SECONDS,
-            check=True,
-        )
-    except subprocess.SubprocessError as error:
-        raise ValueError("GDCM could not decode the frame") from error
-    return done.stdout
+    with TemporaryDirectory() as folder:
+        compressed, raw = Path(folder, "frame.dcm"), Path(folder, "raw.dcm")
+        _image(src, runner).save_as(compressed, enforce_file_format=True)
+        try:
+            subprocess.run(  # noqa: S603 - a program of our own layer, no shell
+                [program(), "--raw", "--quiet", compressed, raw],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_TIMEOUT_SECONDS,
+                check=True,
+            )
+            decoded = dcmread(raw)
+            samples = bytes(decoded.PixelData)
+        except (subprocess.SubprocessError, OSError, InvalidDicomError, AttributeError) as error:
+            raise ValueError("GDCM could not decode the frame") from error
+    runner.set_option("planar_configuration", decoded.get("PlanarConfiguration", 0))
+    return samples
+
+
+def _image(frame: bytes, runner: DecodeRunner) -> Dataset:
+    """Return the frame as the smallest instance that GDCM reads (PS3.3 C.7.6.3)."""
+    image = Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = runner.transfer_syntax
+    image.SOPClassUID, image.SOPInstanceUID = SecondaryCaptureImageStorage, _UID
+    image.SamplesPerPixel = runner.samples_per_pixel
+    image.PhotometricInterpretation = str(runner.photometric_interpretation)
+    if runner.samples_per_pixel > 1:
+        image.PlanarConfiguration = runner.get_option("planar_configuration", 0)
+    image.Rows, image.Columns = runner.rows, runner.columns
+    image.BitsAllocated, image.BitsStored = runner.bits_allocated, runner.bits_stored
+    image.HighBit = runner.bits_stored - 1
+    image.PixelRepresentation = runner.pixel_representation
+    image.PixelData = encapsulate([frame], has_bot=False)
+    image["PixelData"].VR = "OB"
+    return image
 
 
 for decoder in (JPEGLosslessDecoder, JPEGLosslessSV1Decoder):

@@ -1,14 +1,13 @@
 """Broken and hostile files give a picture or an ImagingError, nothing else, and no value of theirs reaches a log."""
 
-import json
 import logging
 import random
 import signal
 import subprocess
-import sys
 import tracemalloc
 import zlib
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +70,7 @@ def test_damaged_files_are_a_picture_or_an_error(name: str) -> None:
 
 @pytest.mark.parametrize(("position", "value", "signal_number"), [(22, 145, signal.SIGSEGV), (37, 132, signal.SIGABRT)])
 def test_a_frame_on_which_gdcm_crashes_costs_only_the_picture(
-    position: int, value: int, signal_number: signal.Signals
+    position: int, value: int, signal_number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # GIVEN a lossless JPEG frame with one byte changed
     source = sample("SC_rgb_jpeg_gdcm.dcm").read_bytes()
@@ -79,24 +78,20 @@ def test_a_frame_on_which_gdcm_crashes_costs_only_the_picture(
     frame[position] = value
     header = read(sample("SC_rgb_jpeg_gdcm.dcm"))
     # on which GDCM brings its process down
-    parameters = {
-        "transfer_syntax_uid": JPEGLosslessSV1,
-        "rows": 100,
-        "columns": 100,
-        "samples_per_pixel": 3,
-        "photometric_interpretation": "RGB",
-        "planar_configuration": 0,
-        "bits_allocated": 8,
-        "bits_stored": 8,
-        "pixel_representation": 0,
-    }
-    alone = subprocess.run(
-        [sys.executable, "-m", "imaging.gdcm_process", json.dumps(parameters)], input=frame, capture_output=True
-    )
-    assert alone.returncode == -signal_number
+    ended: list[int] = []
+    run = subprocess.run
+
+    def spy(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        done = run(*arguments, **{**options, "check": False})
+        ended.append(done.returncode)
+        done.check_returncode()
+        return done
+
+    monkeypatch.setattr(subprocess, "run", spy)
     # WHEN it is rendered THEN this process lives to say that it cannot be decoded
     with pytest.raises(CannotDecode):
         render_frame(bytes(frame), JPEGLosslessSV1, header)
+    assert ended == [-signal_number]
 
 
 @pytest.mark.parametrize("length", [60, 1000, 4000])
