@@ -8,7 +8,7 @@ REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
 REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests --prune urllib3
 REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
-.PHONY: help up down reset events bootstrap test bench check conformance lint lock lock-check soak
+.PHONY: help up down reset events bootstrap test bench check conformance licences lint lock lock-check sbom soak
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ soak: bootstrap ## the attacks and faults at their full counts; takes long
 conformance: bootstrap ## what works with the PACS at PACS_URL (docs/pacs.md); reads only, unless STORE=1
 	@python -m tests.conformance $(if $(STORE),--store) $(if $(STUDY),--study $(STUDY))
 
-check: lint lock-check ## all checks that run nothing
+check: lint lock-check licences ## all checks that run nothing
 
 lint:
 	ruff check .
@@ -59,6 +59,8 @@ lock: ## resolve the dependencies anew after a change of a pyproject.toml
 	$(REQUIREMENTS_dicomweb) > layers/dicomweb/requirements.txt
 	$(REQUIREMENTS_service) > layers/service/requirements.txt
 	$(REQUIREMENTS_imaging) > layers/imaging/requirements.txt
+	uv sync --quiet --frozen --all-groups
+	python -m release.licences
 
 lock-check:
 	uv lock --check --quiet
@@ -67,3 +69,9 @@ lock-check:
 	$(REQUIREMENTS_dicomweb) | diff layers/dicomweb/requirements.txt -
 	$(REQUIREMENTS_service) | diff layers/service/requirements.txt -
 	$(REQUIREMENTS_imaging) | diff layers/imaging/requirements.txt -
+
+licences:
+	python -m release.licences --check
+
+sbom: bootstrap ## build/sbom.cdx.json: what the layers ship, with versions, hashes and licences (CycloneDX)
+	python -m release.sbom build/sbom.cdx.json

@@ -19,9 +19,7 @@ def revoke_otp(otp_id: str) -> Response[str]:
 
 @app.delete("/otps")
 def revoke_otps() -> Response[Any]:
-    whose = subject(app)
-    revoked = manager().revoke_all(actor(app), study_uid=whose.study_uid, patient_id=whose.patient_id)
-    return answer({"revoked": revoked})
+    return answer({"revoked": manager().revoke_all(actor(app), **subject(app))})
 
 
 lambda_handler = serve(app)

@@ -40,8 +40,7 @@ class Unguarded(WorkitemStore):
 @pytest.fixture
 def tables(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Any:
     client = stack.client("dynamodb")
-    for module in (aws, aws.clients):
-        monkeypatch.setattr(module, "dynamodb", lambda: client)
+    monkeypatch.setattr(aws, "dynamodb", lambda: client)
     return stack.outputs
 
 

@@ -80,7 +80,7 @@ class UpsRs:
         RequestRefused
             With reason ``DUPLICATE`` where the UID is taken.
         DicomwebError
-            The PACS failed.
+            Any other trouble with the PACS.
         """
         uid = check_uid(item.workitem_uid)
         query = uid if self._dialect == AZURE else urlencode({"workitem": uid})
@@ -92,7 +92,13 @@ class UpsRs:
         return item
 
     def search(self, query: Query, *, limit: int, cursor: str | None = None) -> Page:
-        """Search procedure steps (PS3.18 §11.9)."""
+        """Search procedure steps (PS3.18 §11.9).
+
+        Raises
+        ------
+        DicomwebError
+            Any trouble with the PACS.
+        """
         parameters = self._parameters(query)
 
         def fetch(offset: int, count: int) -> list[Workitem]:
@@ -110,7 +116,7 @@ class UpsRs:
         NotFound
             It is not there, or cannot be found by study at this PACS.
         DicomwebError
-            The PACS failed.
+            Any other trouble with the PACS.
         """
         if not item.workitem_uid:
             return self._of_study(item.study_instance_uid)
@@ -120,7 +126,15 @@ class UpsRs:
         return ups.read(found[0])
 
     def update(self, item: Workitem, changes: Mapping[str, str]) -> Workitem:
-        """Change fields of a scheduled procedure step (PS3.18 §11.6)."""
+        """Change fields of a scheduled procedure step (PS3.18 §11.6).
+
+        Raises
+        ------
+        NotFound
+            It is not there.
+        DicomwebError
+            Any other trouble with the PACS.
+        """
         changed = item.changed(changes)
         self._update(changed, ups.for_update(changed))
         return changed
@@ -129,6 +143,15 @@ class UpsRs:
         """Claim, complete or cancel a procedure step (PS3.18 §11.7 and §11.8).
 
         A scheduled step is canceled by request. One in progress first gets what its final state requires.
+
+        Raises
+        ------
+        NotFound
+            It is not there.
+        RequestRefused
+            The PACS does not allow the move, as when another client owns the step.
+        DicomwebError
+            Any other trouble with the PACS.
         """
         if item.state == SCHEDULED and state == CANCELED:
             self._request_cancellation(item)
@@ -141,14 +164,14 @@ class UpsRs:
         return item
 
     def delete(self, item: Workitem) -> None:
-        """Cancel a procedure step that is still scheduled: UPS-RS has no delete, so the caller hides it.
+        """Cancel a procedure step that is still scheduled: UPS-RS has no delete, the caller hides what is left.
 
         Raises
         ------
         RequestRefused
             It is in progress.
         DicomwebError
-            The PACS failed.
+            Any other trouble with the PACS.
         """
         try:
             there = self.retrieve(item)

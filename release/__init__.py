@@ -1,0 +1,1 @@
+"""What accompanies a release: third-party licences, and the software bill of materials."""
