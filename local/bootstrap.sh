@@ -38,6 +38,8 @@ for server in ministack tinypacs; do
   UV_PROJECT_ENVIRONMENT="$PWD/$state/$server-env" uv sync --quiet --frozen --project "local/$server" --python "$PWD/.venv/bin/python"
 done
 
+.venv/bin/python layers/service/build_contract.py
+
 # ---- Orthanc
 
 if .venv/bin/python -c 'import sys; from local.orthanc import has_to_be_installed as has; sys.exit(not has())'; then

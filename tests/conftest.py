@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+import build_contract
 from local.settings import ENV_FILE_NAMES
 from tests.support.stack import stack
 
@@ -10,6 +11,9 @@ from tests.support.stack import stack
 # functions' settings obey names such as EVENT_BUS and PACS_AUTH.
 for _name in [name for name in os.environ if name in ENV_FILE_NAMES or name.startswith("PACS_")]:
     del os.environ[_name]
+
+# The document that the layer ships, as its sources are now.
+build_contract.write()
 
 __all__ = ["stack"]
 

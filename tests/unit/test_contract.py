@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
+import build_contract
 from dicom_service.contract import contract, page
 from dicom_service.errors import TITLES, ServiceError, Unauthorized
 from tests.support.template import RESOURCES
@@ -56,6 +57,20 @@ def test_the_document_is_valid_openapi() -> None:
     validate(document)
     identifiers = [op["operationId"] for methods in document["paths"].values() for op in methods.values()]
     assert len(identifiers) == len(set(identifiers))
+
+
+def test_the_document_is_the_one_of_the_sources() -> None:
+    assert contract() == {**build_contract.build(), "servers": [{"url": "/"}]}
+
+
+@pytest.mark.parametrize("second", ["paths: {/a: {}, /a: {}}", "paths: {/health: {}}"])
+def test_nothing_is_written_twice(tmp_path: Path, second: str) -> None:
+    base = build_contract.SOURCES / "base.yaml"
+    (tmp_path / "base.yaml").write_text(base.read_text())
+    build_contract.build(tmp_path)
+    (tmp_path / "more.yaml").write_text(second)
+    with pytest.raises(SystemExit, match=r"twice|too"):
+        build_contract.build(tmp_path)
 
 
 def test_every_secured_route_tells_of_401_and_403() -> None:

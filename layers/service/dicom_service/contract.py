@@ -1,54 +1,34 @@
 """The HTTP contract as OpenAPI 3.1, and a page to read and try it.
 
-Each capability keeps its routes in a file of its own under ``openapi/``; here they become one document. What every
-route answers alike (401, 403, the PACS's troubles) is added here, so that no file repeats it.
+The document is written in YAML, one file for each capability (``layers/service/openapi``); ``build_contract.py`` makes
+the one JSON of it that lies beside this module.
 """
 
 import base64
 import hashlib
 import json
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from dicom_service.edge import to_json
 
-_SECURED = {"401": "Unauthorized", "403": "Forbidden"}
-_PACS = {"502": "PacsTrouble", "503": "PacsBusy", "504": "PacsTimeout"}
-
 
 def contract(server: str = "/") -> dict[str, Any]:
-    """Give the whole contract.
+    """Return the whole contract.
 
     Parameters
     ----------
     server
         Base URL of the stage it is served from.
     """
-    parts = [json.loads(part.read_text("utf-8")) for part in _part_files()]
-    base = next(part for part in parts if "openapi" in part)
-    for part in parts:
-        if part is base:
-            continue
-        base["paths"] |= part.get("paths", {})
-        base["tags"] += part.get("tags", [])
-        for kind, entries in part.get("components", {}).items():
-            base["components"].setdefault(kind, {}).update(entries)
-    for methods in base["paths"].values():
-        for operation in methods.values():
-            _add_common(operation)
-    return {**base, "servers": [{"url": server}]}
+    return {**_document(), "servers": [{"url": server}]}
 
 
-def _part_files() -> list[Any]:
-    folder = files("dicom_service") / "openapi"
-    return sorted((entry for entry in folder.iterdir() if entry.name.endswith(".json")), key=lambda entry: entry.name)
-
-
-def _add_common(operation: dict[str, Any]) -> None:
-    secured = operation.get("security") != []
-    common = (_SECURED if secured else {}) | (_PACS if operation.get("x-pacs") else {})
-    for status, name in common.items():
-        operation["responses"].setdefault(status, {"$ref": f"#/components/responses/{name}"})
+@cache
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((files("dicom_service") / "openapi.json").read_bytes())
+    return document
 
 
 def page() -> tuple[str, str]:
