@@ -5,8 +5,8 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, create_app, serve
+from dicom_service.otp import listing
 from dicom_service.otp.factory import manager
-from dicom_service.otp.inputs import subject
 
 app = create_app()
 
@@ -18,7 +18,7 @@ def get_otp(otp_id: str) -> Response[Any]:
 
 @app.get("/otps")
 def list_otps() -> Response[Any]:
-    return answer(manager().find(**subject(app)))
+    return listing.list_otps(app, manager())
 
 
 lambda_handler = serve(app)

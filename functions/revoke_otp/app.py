@@ -19,7 +19,9 @@ def revoke_otp(otp_id: str) -> Response[str]:
 
 @app.delete("/otps")
 def revoke_otps() -> Response[Any]:
-    return answer({"revoked": manager().revoke_all(actor(app), **subject(app))})
+    whose = subject(app)
+    revoked = manager().revoke_all(actor(app), study_uid=whose.study_uid, patient_id=whose.patient_id)
+    return answer({"revoked": revoked})
 
 
 lambda_handler = serve(app)

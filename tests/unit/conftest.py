@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from dicom_service.aws import tables
+
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
@@ -17,3 +19,11 @@ def log() -> Iterator[io.StringIO]:
     yield text
     for handler, stream in zip(handlers, before, strict=True):
         handler.setStream(stream)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of the attempts after which a pause would have been made."""
+    made: list[int] = []
+    monkeypatch.setattr(tables, "pause", made.append)
+    return made

@@ -1,7 +1,7 @@
-"""Connections that keep a deadline and notice in time that the PACS will hang up.
+"""Connections with a total deadline, which are not reused when the PACS is about to close them.
 
-``requests`` bounds each single wait for the socket. A server that sends one byte now and then could hold a call for
-ever, so here every wait is also cut at the deadline of the whole call.
+``requests`` bounds each single wait for the socket, so a server that sends one byte now and then could hold a call
+forever. Here every wait also ends at the deadline of the whole call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _KEEP_ALIVE = re.compile(r"timeout=(\d+)", re.IGNORECASE)
 
 
 class Deadline:
-    """The moment at which a call must be over, and the longest single wait until then.
+    """The time by which a call must end, and the longest single wait until then.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Deadline:
         self.at = clock() + total
 
     def remaining(self) -> float:
-        """Seconds left, negative when it has passed."""
+        """Seconds left; negative once it has passed."""
         return self.at - self._clock()
 
     def next_wait(self, longest: float | None = None) -> float:
@@ -68,13 +68,13 @@ _current: ContextVar[Deadline | None] = ContextVar("dicomweb_deadline", default=
 
 
 def current_deadline() -> Deadline | None:
-    """Return the deadline of the call in progress: a token fetched on its behalf counts against it too."""
+    """Return the deadline of the current call; fetching a token for it counts against it too."""
     return _current.get()
 
 
 @contextlib.contextmanager
-def keep(deadline: Deadline) -> Iterator[None]:
-    """Make every connection used inside obey the deadline."""
+def deadline_scope(deadline: Deadline) -> Iterator[None]:
+    """Apply the deadline to every connection used inside."""
     token = _current.set(deadline)
     try:
         yield
@@ -83,7 +83,7 @@ def keep(deadline: Deadline) -> Iterator[None]:
 
 
 class _TimedReader(io.RawIOBase):
-    """Reads a socket, each time with what is left of the deadline as timeout."""
+    """Reads a socket with the time left until the deadline as the timeout of each read."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: Deadline) -> None:
         self._raw = raw
@@ -120,7 +120,7 @@ class _TimedConnection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """False also when the server announced (Keep-Alive: timeout=N) that it is about to close."""
+        """False also when the server is about to close it, as announced by ``Keep-Alive: timeout=N``."""
         limit = self._hangs_up_after
         if limit is not None and time.monotonic() - self._last_used > limit:
             return False
@@ -161,7 +161,7 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class PacsAdapter(HTTPAdapter):
-    """Keeps connections open for reuse and their waits within the deadline of the call."""
+    """Reuses connections and keeps every wait within the deadline of the call."""
 
     def __init__(self) -> None:
         super().__init__(pool_connections=4, pool_maxsize=_POOL_SIZE)

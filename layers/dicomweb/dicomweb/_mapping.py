@@ -1,4 +1,4 @@
-"""The one place where exceptions of requests and HTTP statuses become errors of this package."""
+"""Maps exceptions of requests and HTTP statuses to the errors of this package, in this one place."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def mapped_errors() -> Iterator[None]:
     PacsUnreachable
         No connection, or a broken one.
     PacsFault
-        The answer is garbled, or it redirects to nowhere.
+        The answer cannot be decoded, or redirects to an invalid URL.
     """
     try:
         yield
@@ -67,18 +67,18 @@ def _mapped(error: Exception) -> DicomwebError:
 
 def _is_timeout(error: BaseException) -> bool:
     if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return False  # refused or no such name, though urllib3 derives it from its timeouts
+        return False  # connection refused or unknown name, though urllib3 derives it from its timeouts
     return isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError)
 
 
 def never_connected(error: BaseException) -> bool:
-    """Say whether no connection came about, so that nothing can have been sent."""
+    """Return whether no connection was established, so that nothing can have been sent."""
     failures = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     return any(isinstance(link, failures) for link in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and whatever it was made from: requests hides timeouts in arguments."""
+    """Yield the error and its causes; requests hides timeouts in arguments."""
     link: BaseException | None = error
     for _ in range(8):
         if link is None:
@@ -89,7 +89,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def error_for_status(status: int, headers: Mapping[str, str]) -> DicomwebError | None:
-    """Say which error an HTTP status means, None for a success.
+    """Return the error that an HTTP status means, None for success.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def error_for_status(status: int, headers: Mapping[str, str]) -> DicomwebError |
     if 200 <= status < 300:
         return None
     if status in (401, 403, 407):
-        return PacsRefusedCredentials(f"the PACS refused our credentials (HTTP {status})")
+        return PacsRefusedCredentials(f"the PACS rejected our credentials (HTTP {status})")
     if status in (404, 410):
         return NotFound(f"the PACS has nothing there (HTTP {status})", status=status)
     if status in (405, 406, 415, 501):
@@ -111,7 +111,7 @@ def error_for_status(status: int, headers: Mapping[str, str]) -> DicomwebError |
     if status in (408, 504):
         return PacsTimeout(f"the PACS, or a gateway before it, gave up waiting (HTTP {status})")
     if 400 <= status < 500:
-        return RequestRefused(f"the PACS refused the request (HTTP {status})", status=status)
+        return RequestRefused(f"the PACS rejected the request (HTTP {status})", status=status)
     return PacsFault(f"the PACS failed (HTTP {status})", status=status)
 
 

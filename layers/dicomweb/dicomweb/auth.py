@@ -1,4 +1,4 @@
-"""Credentials for a PACS, as ``requests`` applies them to each try of a call."""
+"""Credentials for a PACS, as ``requests`` applies them to each attempt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dicomweb.transport import Body, Timeouts, Transport
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
 Signer = Callable[[str, str, Mapping[str, str], str], Mapping[str, str]]
-"""``signer(method, url, headers, payload_hash)`` gives the headers to add.
+"""``signer(method, url, headers, payload_hash)`` returns the headers to add.
 
 ``payload_hash`` is the SHA-256 of the body in hex or ``UNSIGNED-PAYLOAD``; it is in ``headers`` as
 X-Amz-Content-SHA256 already, which is where botocore's ``SigV4Auth.add_auth`` looks for it.
@@ -51,7 +51,7 @@ class HeaderAuth(AuthBase):
 
 
 class SigV4Auth(AuthBase):
-    """Signs each try of a request with AWS Signature Version 4, through a signer that is handed in.
+    """Signs each attempt with AWS Signature Version 4, using the signer passed in.
 
     Bodies that are streamed go as UNSIGNED-PAYLOAD: hashing them first would mean reading them twice.
 
@@ -99,15 +99,7 @@ class ClientCredentialsAuth(AuthBase):
         self._good_until = 0.0
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the token, a new one when the last is about to expire.
-
-        Raises
-        ------
-        PacsRefusedCredentials
-            The token endpoint gave no token.
-        PacsUnreachable, PacsTimeout, PacsBusy, PacsFault
-            The token endpoint is in trouble.
-        """
+        """Add the token, renewed when it is about to expire."""
         with self._lock:
             if self._token is None or self._clock() >= self._good_until:
                 self._fetch()
@@ -115,7 +107,7 @@ class ClientCredentialsAuth(AuthBase):
         return request
 
     def renew(self) -> bool:
-        """Forget the token, since it was refused; the next try gets a new one."""
+        """Forget the rejected token; the next request fetches a new one."""
         with self._lock:
             self._token = None
         return True

@@ -1,4 +1,4 @@
-"""What a request sends."""
+"""Request bodies that can be sent again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOGETHER = 64 * 1024
 
 @dataclass(frozen=True)
 class Body:
-    """What a request sends. It can be read again from the start, so that a retry never sends half of it.
+    """The body of a request. It can be read again from the start, so that a retry sends all of it.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class Body:
     length
         Bytes, exactly: sent as Content-Length.
     open
-        Gives a new iterator over the bytes at each call.
+        Returns a new iterator over the bytes at each call.
     """
 
     content_type: str
@@ -33,14 +33,14 @@ class Body:
 
     @classmethod
     def of(cls, content: bytes, content_type: str) -> Body:
-        """Make a body of bytes that are in memory."""
+        """Return a body of bytes in memory."""
         return cls(content_type, len(content), lambda: iter((content,)))
 
 
-class Sending:
+class BodyIterator:
     """One pass over a body; its ``len()`` makes requests send Content-Length instead of chunks.
 
-    Short pieces go out together: each one alone would be a packet of its own and wake the PACS for it.
+    Short pieces are sent together, since each alone would be a packet of its own.
 
     Iterating raises BodyUnreadable when the body cannot be read or is not as long as announced.
     """
@@ -69,7 +69,7 @@ class Sending:
             if pending and sent == self._body.length:
                 yield bytes(pending)
         except (OSError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            # Left as it is, the HTTP library would take it for trouble with the connection to the PACS.
-            raise BodyUnreadable("what was to be sent could not be read") from error
+            # Otherwise the HTTP library would report it as a broken connection to the PACS.
+            raise BodyUnreadable("the body could not be read") from error
         if sent != self._body.length:
-            raise BodyUnreadable("what was to be sent is not as long as was announced")
+            raise BodyUnreadable("the body is not as long as announced")

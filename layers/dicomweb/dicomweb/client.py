@@ -54,8 +54,8 @@ class DicomwebClient:
     """Speaks DICOMweb to one PACS, over connections that are kept open. Construction does no I/O.
 
     Every method raises the errors of :mod:`dicomweb.errors`: PacsUnreachable, PacsTimeout, PacsRefusedCredentials,
-    PacsBusy and PacsFault for trouble with the PACS, within ``timeouts.total`` seconds; InvalidUid for what is no UID;
-    and those that are named with it. May be used by several threads.
+    PacsBusy and PacsFault where the PACS fails, within ``timeouts.total`` seconds; InvalidUid for a malformed UID;
+    and those named with the method. May be used by several threads.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class DicomwebClient:
     endpoints
         Services that are elsewhere.
     quirks
-        What is different about this PACS.
+        Vendor-specific deviations of this PACS.
     verify
         False to trust any certificate, or the path of a CA bundle.
     cert
@@ -101,7 +101,7 @@ class DicomwebClient:
         self._stow = Stow(self._transport, elsewhere.stow or url, self._qido)
 
     def one_call(self, share: float = 1.0) -> contextlib.AbstractContextManager[None]:
-        """Make all that is asked inside share ``timeouts.total``, as if it were one call; may be nested.
+        """Make all requests inside share ``timeouts.total``, as if they were one call; may be nested.
 
         Parameters
         ----------
@@ -126,9 +126,9 @@ class DicomwebClient:
         filters
             Search values by DICOM keyword (PS3.4 section C.2.2.2).
         limit
-            Most rows to give; None for all that the PACS gives.
+            Most rows to return; None for as many as the PACS returns.
         offset
-            Rows to leave out from the beginning.
+            Rows to skip.
         fuzzy
             Match person names loosely where the PACS can.
         includefields
@@ -203,7 +203,7 @@ class DicomwebClient:
         Raises
         ------
         NotSupported
-            The PACS gives no metadata; with status 404 a search still finds the instance.
+            The PACS offers no metadata; with status 404, a search still finds the instance.
         NotFound
             There is no such instance.
         """
@@ -215,8 +215,8 @@ class DicomwebClient:
     def retrieve_instance(self, study_uid: str, series_uid: str, instance_uid: str) -> InstanceStream:
         """Open an instance as the DICOM file that is stored, to be streamed (PS3.18 section 10.4.1.1.1).
 
-        A PACS that has one SOPInstanceUID in two studies may give neither. Where a search still finds the instance,
-        it is picked out of its series.
+        A PACS that holds one SOPInstanceUID in two studies may return neither. Where a search still finds the instance,
+        it is read from the answer for its whole series.
 
         Raises
         ------
@@ -231,7 +231,7 @@ class DicomwebClient:
                 if found.datasets:
                     return self._wado.instance_of_series(study_uid, series_uid, instance_uid)
             except (NotFound, NotSupported, PacsFault, RequestRefused):
-                pass  # what cannot say more leaves it at that
+                pass  # the first error is the one to report
             raise error
 
     def retrieve_frame(self, study_uid: str, series_uid: str, instance_uid: str, frame: int = 1) -> Frame:
@@ -240,7 +240,7 @@ class DicomwebClient:
         Raises
         ------
         NotSupported
-            The PACS gives no frames, not even the first one of an instance that a search finds.
+            The PACS offers no frames, not even the first of an instance that a search finds.
         NotFound
             There is no such frame.
         """
@@ -260,7 +260,7 @@ class DicomwebClient:
         viewport: tuple[int, int] | None,
         media_type: str = "image/jpeg",
     ) -> Rendered:
-        """Fetch the thumbnail that the PACS makes (PS3.18 section 10.4.1.1.5).
+        """Fetch a thumbnail rendered by the PACS (PS3.18 section 10.4.1.1.5).
 
         Parameters
         ----------
@@ -274,7 +274,7 @@ class DicomwebClient:
         Raises
         ------
         NotSupported
-            The PACS makes no thumbnails.
+            The PACS renders no thumbnails.
         NotFound
             There is no such study, series or instance.
         """
@@ -296,7 +296,7 @@ class DicomwebClient:
         window: tuple[float, float, str] | None = None,
         media_type: str = "image/jpeg",
     ) -> Rendered:
-        """Fetch an image that the PACS renders (PS3.18 section 10.4.1.1.3).
+        """Fetch an image rendered by the PACS (PS3.18 section 10.4.1.1.3).
 
         Parameters
         ----------
@@ -331,14 +331,14 @@ class DicomwebClient:
             raise self._missing_or_unsupported(error, study_uid, series_uid, instance_uid) from error
 
     def store_instances(self, parts: Sequence[StorePart], study_uid: str | None = None) -> StoreResult:
-        """Store DICOM files (PS3.18 section 10.5) and say of each what became of it.
+        """Store DICOM files (PS3.18 section 10.5) and return a result for each.
 
         Parameters
         ----------
         parts
-            The files. Storing one that the PACS has already does no harm.
+            The files. Storing an instance again is harmless.
         study_uid
-            Refuse what belongs to another study.
+            Reject instances of any other study.
 
         Raises
         ------
@@ -350,12 +350,12 @@ class DicomwebClient:
         return self._stow.store(parts, study_uid)
 
     def ping(self) -> None:
-        """Ask for one study, to see whether the PACS answers and takes our credentials.
+        """Search for one study, to check that the PACS answers and accepts our credentials.
 
         Raises
         ------
         NotSupported
-            Something answers, but it is no search service.
+            The answer is not that of a search service.
         """
         self._qido.ping()
 
@@ -373,7 +373,7 @@ class DicomwebClient:
     def _missing_or_unsupported(
         self, error: NotFound, study_uid: str, series_uid: str | None, instance_uid: str | None
     ) -> NotFound | NotSupported:
-        """Find out what a 404 means: no such object, or no such service for an object that is there."""
+        """Tell apart the two meanings of 404: no such object, or no such service for an existing object."""
         if instance_uid is not None:
             found = self.search_for_instances(study_uid, series_uid, {"SOPInstanceUID": instance_uid}, limit=1)
         elif series_uid is not None:
@@ -382,7 +382,7 @@ class DicomwebClient:
             found = self.search_for_studies({"StudyInstanceUID": study_uid}, limit=1)
         if not found.datasets:
             return error
-        return NotSupported("the PACS does not offer this of what it has", status=error.status)
+        return NotSupported("the PACS does not offer this for an object it holds", status=error.status)
 
 
 def _viewport(viewport: tuple[int, int] | None) -> dict[str, str]:

@@ -47,31 +47,31 @@ _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 def tag_of(attribute: str) -> str | None:
-    """Give the tag of a keyword in :data:`TAGS`, or of eight hexadecimal digits; None for any other."""
+    """Return the tag of a keyword in :data:`TAGS`, or of eight hexadecimal digits; None for any other."""
     if re.fullmatch("[0-9A-Fa-f]{8}", attribute):
         return attribute.upper()
     return TAGS.get(attribute)
 
 
 def values(dataset: Mapping[str, Any], tag: str) -> list[Any]:
-    """Give all values of an attribute, none when it is absent, empty or malformed."""
+    """Return all values of an attribute, none when it is absent, empty or malformed."""
     element = dataset.get(tag)
     found = element.get("Value") if isinstance(element, dict) else None
     return found if isinstance(found, list) else []
 
 
 def value(dataset: Mapping[str, Any], tag: str) -> Any:
-    """Give the first value of an attribute, or None."""
+    """Return the first value of an attribute, or None."""
     return next(iter(values(dataset, tag)), None)
 
 
 def items(dataset: Mapping[str, Any], tag: str) -> list[Dataset]:
-    """Give the items of a sequence."""
+    """Return the items of a sequence."""
     return [item for item in values(dataset, tag) if isinstance(item, dict)]
 
 
 def person_name(dataset: Mapping[str, Any], tag: str) -> str | None:
-    """Give a person name as one string, component groups joined by ``=`` (PS3.5 section 6.2.1)."""
+    """Return a person name as one string, component groups joined by ``=`` (PS3.5 section 6.2.1)."""
     name = value(dataset, tag)
     if isinstance(name, str):
         return name
@@ -81,7 +81,7 @@ def person_name(dataset: Mapping[str, Any], tag: str) -> str | None:
 
 
 def matches(dataset: Mapping[str, Any], tag: str, wanted: str) -> bool:
-    r"""Tell whether an attribute matches a search value (PS3.4 section C.2.2.2).
+    r"""Return whether an attribute matches a search value (PS3.4 section C.2.2.2).
 
     An empty value matches everything, ``*`` and ``?`` are wildcards in text, ``from-to`` is a range of dates or times,
     ``,`` or ``\`` separates UIDs in a list. Person names are compared without regard to case.

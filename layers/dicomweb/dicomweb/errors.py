@@ -1,20 +1,20 @@
-"""What can go wrong between us and a PACS.
+"""The errors of this package.
 
 ::
 
     DicomwebError
-    ├── PacsUnreachable         refused, reset, name not found, TLS, dropped in mid-answer
+    ├── PacsUnreachable         connection refused, reset, name not found, TLS, dropped in mid-answer
     ├── PacsTimeout             connecting, waiting or the whole call took too long
     ├── PacsRefusedCredentials  401, 403, or no token from the token endpoint
     ├── PacsBusy                429 or 503
-    ├── PacsFault               another 5xx, or an answer that makes no sense
+    ├── PacsFault               another 5xx, or an invalid answer
     ├── NotFound                404, 410, or nothing under that UID
     ├── NotSupported            this PACS does not offer the service
-    ├── RequestRefused          another 4xx: the PACS understood and said no
-    ├── BodyUnreadable          what was to be sent could not be read: our side, not the PACS
+    ├── RequestRefused          another 4xx: the PACS understood the request and rejected it
+    ├── BodyUnreadable          the request body could not be read: our side, not the PACS
     └── InvalidUid              not a DICOM UID (also a ValueError)
 
-No message carries patient data or a query: only a status, a known code, the kind of trouble.
+No message carries patient data or a query: only a status, a known code, the kind of error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PacsTimeout(DicomwebError):
 
 
 class PacsRefusedCredentials(DicomwebError):
-    """The PACS, or the token endpoint in front of it, refused our credentials."""
+    """The PACS, or the token endpoint in front of it, rejected our credentials."""
 
 
 class PacsBusy(DicomwebError):
@@ -44,7 +44,7 @@ class PacsBusy(DicomwebError):
     message
         What happened.
     retry_after
-        Seconds after which the PACS wants to be asked again, where it said so.
+        Seconds after which the PACS asked to be called again, where it said so.
     """
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
@@ -76,7 +76,7 @@ class NotFound(DicomwebError):
     message
         What happened.
     status
-        HTTP status of the answer, where that says it; None where an answer turned out to have nothing in it.
+        HTTP status of the answer; None where a successful answer was empty.
     """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
@@ -101,7 +101,7 @@ class NotSupported(DicomwebError):
 
 
 class RequestRefused(DicomwebError):
-    """The PACS understood the request and refused it.
+    """The PACS understood the request and rejected it.
 
     Parameters
     ----------
@@ -124,4 +124,4 @@ class BodyUnreadable(DicomwebError):
 
 
 class InvalidUid(DicomwebError, ValueError):
-    """The value is no DICOM UID (PS3.5 section 9.1) and must not reach a path or URL."""
+    """The value is not a DICOM UID (PS3.5 section 9.1) and must not reach a path or URL."""

@@ -30,7 +30,7 @@ def media_type_parameter(content_type: str, name: str) -> str | None:
 
 
 def media_type(content_type: str) -> str:
-    """Give the media type in lower case, without parameters."""
+    """Return the media type in lower case, without parameters."""
     return content_type.partition(";")[0].strip().lower()
 
 
@@ -47,7 +47,7 @@ class MultipartReader:
     Raises
     ------
     PacsFault
-        No boundary is given.
+        There is no boundary.
     """
 
     def __init__(self, chunks: Iterator[bytes], content_type: str) -> None:
@@ -63,7 +63,7 @@ class MultipartReader:
         self._ended = False
 
     def next_part(self) -> dict[str, str] | None:
-        """Go to the next part and give its headers, names in lower case; None after the last.
+        """Go to the next part and return its headers, names in lower case; None after the last.
 
         Raises
         ------
@@ -91,13 +91,7 @@ class MultipartReader:
         return {name.strip().lower(): text.strip() for name, _, text in (line.partition(":") for line in lines) if name}
 
     def iter_part(self) -> Iterator[bytes]:
-        """Yield the bytes of the current part.
-
-        Raises
-        ------
-        PacsUnreachable
-            The body ends before its closing boundary.
-        """
+        """Yield the bytes of the current part."""
         held_back = len(self._delimiter) - 1
         while self._in_part:
             data, skip = self._buffer, self._skip
@@ -119,7 +113,7 @@ class MultipartReader:
         Parameters
         ----------
         at_most
-            Bytes after which it is given up.
+            Most bytes to read.
         """
         read = 0
         while self._ended and read <= at_most and (chunk := next(self._chunks, b"")):

@@ -22,7 +22,7 @@ _SMALLEST_PAGE = 100
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Query:
     filters
         Search values by DICOM keyword or tag.
     limit
-        Most rows to give; None for all that the PACS gives.
+        Most rows to return; None for as many as the PACS returns.
     offset
         Rows to leave out from the beginning.
     fuzzy
@@ -112,13 +112,7 @@ class Qido:
             raise NotSupported("there is no QIDO-RS service at this address") from error
 
     def series(self, study_uid: str, query: Query) -> SearchResult:
-        """Search for the series of a study; an unknown study has none.
-
-        Raises
-        ------
-        DicomwebError
-            As :meth:`Transport.get_json`.
-        """
+        """Search for the series of a study; an unknown study has none."""
         return self._search_below(f"/studies/{check_uid(study_uid)}/series", query)
 
     def instances(self, study_uid: str | None, series_uid: str | None, query: Query) -> SearchResult:
@@ -140,7 +134,7 @@ class Qido:
         return self._search_below(f"/studies/{check_uid(study_uid)}{series}/instances", query)
 
     def ping(self) -> None:
-        """Ask for one study.
+        """Search for one study.
 
         Raises
         ------
@@ -222,7 +216,7 @@ class Qido:
         return _ENCODED.sub(_wildcard, text.replace("\\", ","))
 
     def _exact(self, filters: Mapping[str, str]) -> dict[str, str]:
-        """Find the filters that the PACS gets only in a looser form, by tag.
+        """Return, by tag, the filters that the PACS receives only in a looser form.
 
         Raises
         ------
@@ -242,5 +236,5 @@ class Qido:
 
 
 def _wildcard(match: re.Match[str]) -> str:
-    """Stand in for one character: for the PACS ``?`` is one byte, and beyond ASCII a character is several."""
+    """Match one character; to the PACS, ``?`` is one byte, and beyond ASCII a character has several."""
     return "?" if match[0].isascii() and match[0] != "?" else "*"

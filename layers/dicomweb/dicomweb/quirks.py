@@ -1,4 +1,4 @@
-"""What is known to be different about one PACS product; set by the operator, off otherwise."""
+"""Vendor-specific deviations of a PACS, set by the operator."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Quirks:
         It does not percent-decode query values (Orthanc DICOMweb below 1.8). What would be encoded is sent as a
         wildcard, and rows are compared exactly on our side.
     no_fuzzy
-        It refuses ``fuzzymatching`` instead of ignoring it.
+        It rejects ``fuzzymatching`` instead of ignoring it.
     max_page
-        It refuses a ``limit`` above this (200 for Azure): larger results are put together from pages.
+        It rejects a ``limit`` above this (200 for Azure): larger results are read page by page.
     """
 
     raw_query: bool = False

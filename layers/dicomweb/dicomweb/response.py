@@ -1,4 +1,4 @@
-"""What a PACS answers."""
+"""Answers of a PACS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _READ_SIZE = 256 * 1024
 
 
 class Response:
-    """The answer of a PACS, whatever its status.
+    """The answer to a request, whatever its status.
 
     Attributes
     ----------
@@ -45,17 +45,7 @@ class Response:
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """Yield the body as it arrives, in pieces of at most 256 KiB.
-
-        Raises
-        ------
-        PacsUnreachable
-            The connection broke before the announced end.
-        PacsTimeout
-            The PACS stalled, or the deadline of the call passed.
-        PacsFault
-            The body cannot be decoded.
-        """
+        """Yield the body as it arrives, in pieces of at most 256 KiB."""
         with mapped_errors():
             while piece := self._raw.raw.read1(_READ_SIZE, decode_content=True):
                 yield piece
@@ -108,7 +98,7 @@ class Response:
             raise error
 
     def close(self) -> None:
-        """Give up the rest of the body, and the connection with it when there is a rest."""
+        """Abandon the rest of the body, and the connection with it when there is a rest."""
         if self._raw.raw.length_remaining == 0:
             self._raw.raw.drain_conn()  # Reads nothing more, and puts the connection back.
         self._raw.close()

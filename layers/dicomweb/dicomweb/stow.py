@@ -1,8 +1,8 @@
 """Storing in a PACS: STOW-RS (PS3.18 section 10.5), with a result for every instance whatever the PACS answers.
 
-Archives store one part of a request and refuse another, answer 400 although parts were stored, or 200 although none
-was. So what counts is not the status: what was sent is compared with what the answer lists, the PACS is asked for the
-rest, and what it does not have is sent again one by one.
+Archives store some instances of a request and reject others, answer 400 although some were stored, or 200 although none
+was. The status alone therefore decides nothing: the instances sent are compared with those that the answer lists, the
+PACS is searched for the others, and those it does not have are sent again one by one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DUPLICATE = 0x0111
 _STORED_ALREADY = frozenset((_DUPLICATE, 45070, 45071))  # the latter two are Azure's: there already, being stored
 _UIDS_IN_A_QUERY = 20
 
-_PASSING = (PacsUnreachable, PacsTimeout, PacsBusy, PacsFault, PacsRefusedCredentials)
+_TRANSIENT = (PacsUnreachable, PacsTimeout, PacsBusy, PacsFault, PacsRefusedCredentials)
 
 _REFERENCED = "00081199"
 _FAILED = "00081198"
@@ -73,7 +73,7 @@ class StorePart:
 
 @dataclass(frozen=True)
 class InstanceResult:
-    """What became of one instance.
+    """The result for one instance.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class InstanceResult:
         Where the PACS says it can be fetched.
     failure_reason
         Why it was not stored, (0008,1197): a code of PS3.18 table I.2-2 or of the product. 0xC000 where the PACS
-        refused it without a reason, 0x0110 where the cause is trouble that may pass.
+        rejected it without a reason, 0x0110 where the cause may be temporary.
     warning_reason
         What the PACS changed, (0008,1196).
     duplicate
@@ -103,7 +103,7 @@ class InstanceResult:
 
 @dataclass(frozen=True)
 class StoreResult:
-    """What became of all that was sent, in the order sent.
+    """The results for all instances of a request, in the order sent.
 
     Parameters
     ----------
@@ -155,8 +155,8 @@ def _item(instance: InstanceResult) -> Dataset:
 
 
 @dataclass
-class _Account:
-    """What is known so far about the instances of one call, by SOP Instance UID."""
+class _StoreOutcomes:
+    """Collects the results of one call by SOP Instance UID."""
 
     known: dict[str, InstanceResult] = field(default_factory=dict)
     study_url: str | None = None
@@ -182,7 +182,7 @@ class _Account:
         )
 
     def read(self, answer: Dataset, parts: Sequence[StorePart]) -> None:
-        """Enter what an answer lists; what it lists under UIDs that were not sent is left out."""
+        """Record the results that an answer lists; ignore UIDs that were not sent."""
         by_uid = {part.sop_instance_uid: part for part in parts}
         self.study_url = self.study_url or _text(answer, _URL)
         for item in items(answer, _FAILED):
@@ -196,7 +196,7 @@ class _Account:
                 self.stored(part, duplicate=True)
             else:
                 self.failed(part, PROCESSING_FAILURE if reason is None else reason)
-        # Last, so that "stored" wins where a file was sent twice and its second copy refused.
+        # Last, so that "stored" wins where a file was sent twice and its second copy was rejected.
         for item in items(answer, _REFERENCED):
             part = by_uid.get(_text(item, _INSTANCE) or "")
             if part is not None:
@@ -225,7 +225,7 @@ class Stow:
     url
         Base URL of the service.
     qido
-        Asked for what an answer leaves open.
+        Searched for instances that an answer does not list.
     """
 
     def __init__(self, transport: Transport, url: str, qido: Qido) -> None:
@@ -234,82 +234,71 @@ class Stow:
         self._qido = qido
 
     def store(self, parts: Sequence[StorePart], study_uid: str | None) -> StoreResult:
-        """Store files and say of each what became of it.
+        """Store files and return a result for each.
 
         Parameters
         ----------
         parts
-            The files. Storing one that the PACS has already does no harm.
+            The files. Storing an instance again is harmless.
         study_uid
-            Refuse what belongs to another study.
-
-        Raises
-        ------
-        PacsUnreachable, PacsTimeout, PacsBusy, PacsFault
-            Nothing is known of any instance; all may be sent again.
-        PacsRefusedCredentials
-            The PACS, or its token endpoint, refused our credentials.
-        NotSupported
-            The PACS has no store service at this address.
-        BodyUnreadable
-            A part could not be read, or is not as long as it says.
-        InvalidUid
-            A UID of a part is none.
+            Reject instances of any other study.
         """
         for part in parts:
             check_uid(part.study_instance_uid)
             check_uid(part.series_instance_uid)
             check_uid(part.sop_instance_uid)
         url = f"{self._url}/studies" + (f"/{check_uid(study_uid)}" if study_uid else "")
-        account = _Account()
+        outcomes = _StoreOutcomes()
         if parts:
             with self._transport.one_call():
-                self._store_all(url, parts, account)
-        return StoreResult(tuple(_own(account.known[part.sop_instance_uid], part) for part in parts), account.study_url)
+                self._store_all(url, parts, outcomes)
+        return StoreResult(
+            tuple(_own(outcomes.known[part.sop_instance_uid], part) for part in parts), outcomes.study_url
+        )
 
-    def _store_all(self, url: str, parts: Sequence[StorePart], account: _Account) -> None:
-        trouble: DicomwebError | None = None
+    def _store_all(self, url: str, parts: Sequence[StorePart], outcomes: _StoreOutcomes) -> None:
+        failure: DicomwebError | None = None
         try:
-            trouble = self._attempt(url, parts, account)
-            for part in account.missing(parts) if len(parts) > 1 else ():
-                if part.sop_instance_uid not in account.known:  # the same file may have been sent twice
-                    trouble = self._attempt(url, [part], account)
-        except _PASSING as error:
-            trouble = error
-        unknown = account.missing(parts)
-        if unknown and trouble is not None and not account.known:
-            raise trouble
+            failure = self._attempt(url, parts, outcomes)
+            for part in outcomes.missing(parts) if len(parts) > 1 else ():
+                if part.sop_instance_uid not in outcomes.known:  # the same file may have been sent twice
+                    failure = self._attempt(url, [part], outcomes)
+        except _TRANSIENT as error:
+            failure = error
+        unknown = outcomes.missing(parts)
+        if unknown and failure is not None and not outcomes.known:
+            raise failure
         for part in unknown:
-            account.failed(part, PROCESSING_FAILURE)
+            outcomes.failed(part, PROCESSING_FAILURE)
 
-    def _attempt(self, url: str, parts: Sequence[StorePart], account: _Account) -> DicomwebError | None:
-        """Send the parts, look up what the answer leaves open, and give back the trouble there was."""
-        trouble = self._send(url, parts, account)
-        no_service = isinstance(trouble, NotFound) or (isinstance(trouble, NotSupported) and trouble.status != 415)
-        if no_service and not account.known:
-            raise NotSupported("there is no STOW-RS service at this address") from trouble
-        missing = account.missing(parts)
-        self._look_up(missing, account)
-        if len(parts) == 1 and isinstance(trouble, RequestRefused | NotSupported):
-            for part in account.missing(missing):
-                # Refused alone, a file has had its verdict, though without a reason.
-                account.failed(part, OUT_OF_RESOURCES if trouble.status == 413 else CANNOT_UNDERSTAND)
-        return trouble
+    def _attempt(self, url: str, parts: Sequence[StorePart], outcomes: _StoreOutcomes) -> DicomwebError | None:
+        """Send the parts, look up those that the answer does not list, and return the error, if any."""
+        failure = self._send(url, parts, outcomes)
+        no_service = isinstance(failure, NotFound) or (isinstance(failure, NotSupported) and failure.status != 415)
+        if no_service and not outcomes.known:
+            raise NotSupported("there is no STOW-RS service at this address") from failure
+        missing = outcomes.missing(parts)
+        self._look_up(missing, outcomes)
+        if len(parts) == 1 and isinstance(failure, RequestRefused | NotSupported):
+            for part in outcomes.missing(missing):
+                # Rejected when sent alone: the result is final, though without a reason.
+                outcomes.failed(part, OUT_OF_RESOURCES if failure.status == 413 else CANNOT_UNDERSTAND)
+        return failure
 
-    def _send(self, url: str, parts: Sequence[StorePart], account: _Account) -> DicomwebError | None:
-        """Send the parts in one request, enter what the answer lists, and give back the trouble there was."""
+    def _send(self, url: str, parts: Sequence[StorePart], outcomes: _StoreOutcomes) -> DicomwebError | None:
+        """Send the parts in one request, record the listed results, and return the error, if any."""
         body = related_body([(part.size, part.open) for part in parts])
         try:
             response = self._transport.request("POST", url, headers={"Accept": DICOM_JSON}, body=body, idempotent=True)
         except PacsUnreachable as error:
             return error
-        account.read(_dataset(response), parts)
-        trouble = error_for_status(response.status, response.headers)
-        if isinstance(trouble, _PASSING) and not isinstance(trouble, PacsFault) and account.missing(parts):
-            raise trouble
-        return trouble
+        outcomes.read(_dataset(response), parts)
+        failure = error_for_status(response.status, response.headers)
+        if isinstance(failure, _TRANSIENT) and not isinstance(failure, PacsFault) and outcomes.missing(parts):
+            raise failure
+        return failure
 
-    def _look_up(self, parts: Sequence[StorePart], account: _Account) -> None:
+    def _look_up(self, parts: Sequence[StorePart], outcomes: _StoreOutcomes) -> None:
         """Ask the PACS which of these it has."""
         by_series: dict[tuple[str, str], dict[str, StorePart]] = defaultdict(dict)
         for part in parts:
@@ -321,15 +310,15 @@ class Stow:
                 try:
                     found = self._qido.instances(study_uid, series_uid, Query({"SOPInstanceUID": some}))
                 except (RequestRefused, NotSupported, PacsRefusedCredentials):
-                    return  # may store but not search: what was not listed stays open
+                    return  # may store but not search: the others stay unknown
                 for row in found.datasets:
                     part_found = wanted.get(_text(row, "00080018") or "")
                     if part_found is not None:
-                        account.stored(part_found, _text(row, _URL))
+                        outcomes.stored(part_found, _text(row, _URL))
 
 
 def _dataset(response: Response) -> Dataset:
-    """Read the response dataset, empty where there is none: archives answer errors in HTML or not at all."""
+    """Read the response dataset, empty where there is none: some archives answer errors in HTML, or with no body."""
     try:
         answer = json.loads(response.content)
     except (ValueError, RecursionError):

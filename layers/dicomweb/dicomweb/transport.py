@@ -1,4 +1,4 @@
-"""One HTTP call to a PACS: connection reuse, deadline, retries, redirects, and errors under our own names.
+"""HTTP calls to a PACS: connection reuse, deadlines, retries, redirects, and errors of this package.
 
 QIDO-RS, WADO-RS, STOW-RS and the worklist protocols all speak through :class:`Transport`.
 """
@@ -16,9 +16,9 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.auth import AuthBase
 
-from dicomweb._connection import Deadline, PacsAdapter, current_deadline, keep
+from dicomweb._connection import Deadline, PacsAdapter, current_deadline, deadline_scope
 from dicomweb._mapping import mapped_errors, never_connected, retry_after
-from dicomweb.body import Body, Sending
+from dicomweb.body import Body, BodyIterator
 from dicomweb.errors import PacsFault, PacsTimeout, PacsUnreachable
 from dicomweb.response import Response
 
@@ -57,18 +57,18 @@ class RenewableAuth(Protocol):
     """Credentials that may be worth a second try after a 401."""
 
     def renew(self) -> bool:
-        """Forget what was refused; True when the request may be tried again."""
+        """Forget the rejected credentials; return whether the request may be tried again."""
 
 
 class _Session(requests.Session):
-    """Leaves redirects to :class:`Transport`: requests would read the body of each, and trip over a bad Location."""
+    """Leaves redirects to :class:`Transport`; requests would read each body and fail on a malformed Location."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
 
 
 def make_session() -> requests.Session:
-    """Make a session that reuses connections, keeps deadlines, and takes nothing from the environment.
+    """Return a session that reuses connections, obeys deadlines and ignores the environment.
 
     A session of your own keeps deadlines only when ``PacsAdapter`` is mounted on it, as is done here.
     """
@@ -80,7 +80,7 @@ def make_session() -> requests.Session:
 
 
 class Transport:
-    """Sends requests to one PACS and says under our own names what went wrong. Construction does no I/O.
+    """Sends requests to one PACS; failures raise the errors of this package. Construction does no I/O.
 
     Safe to use from several threads.
 
@@ -174,7 +174,7 @@ class Transport:
         deadline = self._deadline()
         renewed = False
         tries = 0
-        with keep(deadline):
+        with deadline_scope(deadline):
             while True:
                 last = tries >= self._max_retries
                 try:
@@ -207,11 +207,6 @@ class Transport:
             Absolute URL, its query encoded already.
         headers
             Further headers; Accept asks for DICOM JSON unless given here.
-
-        Raises
-        ------
-        DicomwebError
-            As :meth:`request` and :meth:`Response.raise_for_status`; PacsFault when the answer is not JSON.
         """
         response = self.request("GET", url, headers={"Accept": DICOM_JSON, **(headers or {})})
         response.raise_for_status()
@@ -219,14 +214,14 @@ class Transport:
 
     @contextlib.contextmanager
     def one_call(self, share: float = 1.0) -> Iterator[None]:
-        """Make all requests inside share the time of one call, or of what is left of the one around it.
+        """Make all requests inside share the time of one call, or the rest of the enclosing one's.
 
         Parameters
         ----------
         share
             The part of that time that they may use, 0 to 1.
         """
-        with keep(self._deadline(share)):
+        with deadline_scope(self._deadline(share)):
             yield
 
     def close(self) -> None:
@@ -276,7 +271,7 @@ class Transport:
             all_headers["Content-Type"] = body.content_type
         with mapped_errors():
             request = requests.Request(
-                method, url, headers=all_headers, auth=auth, data=Sending(body) if body and body.length else None
+                method, url, headers=all_headers, auth=auth, data=BodyIterator(body) if body and body.length else None
             )
             prepared = self._session.prepare_request(request)
             settings = self._session.merge_environment_settings(prepared.url, {}, True, self._verify, self._cert)
@@ -308,13 +303,13 @@ def _worth_repeating(error: Exception, may_repeat: bool) -> bool:
 
 
 def _pause(tries: int) -> float:
-    """Seconds before the next try: growing, and random so that many callers do not come back together."""
+    """Seconds before the next try: growing, with jitter so that callers do not retry in step."""
     longest = _FIRST_PAUSE * 2.0**tries
     return random.uniform(longest / 2, longest)  # noqa: S311 - not for security
 
 
 def _busy_pause(response: Response, tries: int, has_body: bool) -> float | None:
-    """Seconds to wait before asking again, None when this answer is final."""
+    """Seconds to wait before a retry; None when the answer is final."""
     if response.status not in _RETRIED[has_body]:
         return None
     wanted = retry_after(response.headers)

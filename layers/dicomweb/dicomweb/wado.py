@@ -44,7 +44,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Rendered:
-    """An image made by the PACS.
+    """An image rendered by the PACS.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class InstanceStream:
     Attributes
     ----------
     content_type
-        Media type that the PACS gives for the file.
+        Media type that the PACS names for the file.
     """
 
     def __init__(self, response: Response) -> None:
@@ -89,15 +89,6 @@ class InstanceStream:
         ----------
         chunk
             Bytes.
-
-        Raises
-        ------
-        PacsUnreachable
-            The file was cut off: what was yielded is not all of it.
-        PacsTimeout
-            The PACS stalled, or the time for the whole call was used up.
-        PacsFault
-            The answer cannot be decoded.
         """
         pending = bytearray()
         for piece in self._pieces():
@@ -116,7 +107,7 @@ class InstanceStream:
         self._reader.finish(_MAX_EPILOGUE)
 
     def close(self) -> None:
-        """Give the connection back, or give it up when the file was not read to its end."""
+        """Release the connection, or close it when the file was not read to its end."""
         self._response.close()
 
     def __enter__(self) -> Self:
@@ -129,7 +120,7 @@ class InstanceStream:
 
 
 class PickedStream(InstanceStream):
-    """One instance out of an answer that has several, found by the UID near the beginning of its file.
+    """One instance of a multi-part answer, recognized by the UID near the beginning of its file.
 
     That is in the file meta information (PS3.10 §7.1) or, where a writer left it out there, in the dataset.
     """
@@ -201,15 +192,7 @@ class Wado:
         return dataset
 
     def instance(self, study_uid: str, series_uid: str, instance_uid: str) -> InstanceStream:
-        """Open an instance as it is stored, in whatever transfer syntax.
-
-        Raises
-        ------
-        NotFound
-            There is no such instance.
-        DicomwebError
-            As :meth:`Transport.request` and :meth:`Response.raise_for_status`.
-        """
+        """Open an instance as it is stored, in whatever transfer syntax."""
         url = self._resource(study_uid, series_uid, instance_uid)
         response = self._transport.request("GET", url, headers={"Accept": _AS_STORED}, stream=True)
         if response.status in (400, 406, 415):
@@ -218,7 +201,7 @@ class Wado:
         return self._opened(response)
 
     def instance_of_series(self, study_uid: str, series_uid: str, instance_uid: str) -> InstanceStream:
-        """Open an instance out of its whole series, where the PACS does not give it by its own name.
+        """Open an instance from the answer for its series, where the PACS does not return it under its own path.
 
         Raises
         ------
@@ -255,7 +238,7 @@ class Wado:
         """
         url = f"{self._resource(study_uid, series_uid, instance_uid)}/frames/{number:d}"
         response = self._transport.request("GET", url, headers={"Accept": _ANY_FRAME}, stream=True)
-        if response.status == 400:  # what Orthanc says of a number beyond the last frame
+        if response.status == 400:  # Orthanc's status for a number beyond the last frame
             response.close()
             raise NotFound("the PACS has no such frame (HTTP 400)")
         with self._opened(response) as stream:
@@ -264,7 +247,7 @@ class Wado:
             return Frame(data, media_type(stream.content_type), transfer_syntax)
 
     def image(self, resource: str, parameters: dict[str, str], kind: str) -> Rendered:
-        """Fetch an image that the PACS makes.
+        """Fetch an image rendered by the PACS.
 
         Parameters
         ----------
@@ -314,7 +297,7 @@ class Wado:
 
 
 def resource_path(study_uid: str, series_uid: str | None = None, instance_uid: str | None = None) -> str:
-    """Give the path of a study, series or instance below the base URL (PS3.18 table 10.4.1-1).
+    """Return the path of a study, series or instance below the base URL (PS3.18 table 10.4.1-1).
 
     Raises
     ------

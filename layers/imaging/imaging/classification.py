@@ -116,11 +116,6 @@ def classify(
     allow_burned_in
         Whether pictures with BurnedInAnnotation (0028,0301) = YES may be shown. A thumbnail shall not contain
         patient identifying information (PS3.18 10.4.1.1.5).
-
-    Raises
-    ------
-    CannotDecode
-        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     kind = _kind(header)
     if kind is not None:

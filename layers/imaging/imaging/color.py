@@ -34,7 +34,7 @@ def to_8_bit(samples: NDArray[Any], bits: int | None) -> RGB:
 
 
 def is_supplemental(header: Dataset) -> bool:
-    """Tell whether a monochrome image colours its upper values by a palette (PS3.3 C.8.16.2.1.1.1)."""
+    """Return whether a monochrome image colours its upper values by a palette (PS3.3 C.8.16.2.1.1.1)."""
     return header.get("PixelPresentation") in ("COLOR", "MIXED") and "RedPaletteColorLookupTableDescriptor" in header
 
 
@@ -52,11 +52,6 @@ def apply_palette(stored: NDArray[Any], header: Dataset) -> RGB:
         Palette indices, of shape (rows, columns).
     header
         The image with its palette, plain or segmented.
-
-    Raises
-    ------
-    AttributeError, ValueError
-        The palette is missing or malformed.
     """
     entries, first, depth = (int(each) for each in header.RedPaletteColorLookupTableDescriptor)
     entries = entries or 65536

@@ -1,4 +1,4 @@
-"""What can go wrong while a frame becomes a picture.
+"""The errors of rendering a frame.
 
     ImagingError
     ├── CannotDecode     the transfer syntax has no decoder here, or the pixels are broken

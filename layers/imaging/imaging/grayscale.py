@@ -150,7 +150,7 @@ def _full_range(modality: Floats, counted: Mask, present: Mask) -> Floats:
 
 
 def _is_padding(stored: Floats, header: Dataset, bits: int | None) -> Mask:
-    """Tell which stored values are PixelPaddingValue or within its range (PS3.3 C.7.5.1.1.2)."""
+    """Return which stored values are PixelPaddingValue or within its range (PS3.3 C.7.5.1.1.2)."""
     padding = number(header, _PIXEL_PADDING_VALUE)
     if padding is None or bits is None:
         return np.zeros(stored.shape, dtype=bool)

@@ -43,11 +43,6 @@ def values(header: "Dataset | Mapping[str, Any]", tag: str) -> list[Any]:
         A pydicom dataset, or an object of the DICOM JSON Model (PS3.18 F.2).
     tag
         Eight upper-case hexadecimal digits, such as ``"00280010"``.
-
-    Raises
-    ------
-    CannotDecode
-        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     value = _json_value(header, tag) if isinstance(header, Mapping) else _dataset_value(header, tag)
     if value is None or value == "":
@@ -76,36 +71,18 @@ def _dataset_value(header: "Dataset", tag: str) -> Any:
 
 
 def first(header: "Dataset | Mapping[str, Any]", tag: str) -> Any:
-    """Return the first value of one attribute, or None.
-
-    Raises
-    ------
-    CannotDecode
-        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
-    """
+    """Return the first value of one attribute, or None."""
     found = values(header, tag)
     return found[0] if found else None
 
 
 def text(header: "Dataset | Mapping[str, Any]", tag: str) -> str:
-    """Return the first value of one attribute as upper-case text, empty when absent.
-
-    Raises
-    ------
-    CannotDecode
-        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
-    """
+    """Return the first value of one attribute as upper-case text, empty when absent."""
     return str(first(header, tag) or "").strip(" \0").upper()
 
 
 def number(header: "Dataset | Mapping[str, Any]", tag: str) -> float | None:
-    """Return the first value of one attribute as a finite number, or None.
-
-    Raises
-    ------
-    CannotDecode
-        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
-    """
+    """Return the first value of one attribute as a finite number, or None."""
     found = _numbers(values(header, tag)[:1])
     return found[0] if found else None
 
@@ -123,13 +100,7 @@ def _numbers(raw: list[Any]) -> list[float]:
 
 
 def number_of_frames(header: "Dataset | Mapping[str, Any]") -> int:
-    """Return how many frames the image has, 1 where NumberOfFrames is absent or not positive.
-
-    Raises
-    ------
-    CannotDecode
-        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
-    """
+    """Return how many frames the image has, 1 where NumberOfFrames is absent or not positive."""
     return max(1, int(number(header, NUMBER_OF_FRAMES) or 1))
 
 
@@ -137,11 +108,6 @@ def representative_frame(header: "Dataset | Mapping[str, Any]") -> int:
     """Return the number, from 1, of the frame that stands for the image.
 
     RepresentativeFrameNumber (0028,6010) where it is given and exists, else the middle frame (PS3.3 C.7.6.6).
-
-    Raises
-    ------
-    CannotDecode
-        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     frames = number_of_frames(header)
     named = int(number(header, _REPRESENTATIVE_FRAME_NUMBER) or 0)
@@ -176,11 +142,6 @@ def functional_group(header: "Dataset | Mapping[str, Any]", tag: str, frame: int
         The macro's sequence.
     frame
         The frame's number, from 1.
-
-    Raises
-    ------
-    CannotDecode
-        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     per_frame = values(header, _PER_FRAME_GROUPS)[frame - 1 : frame]
     for groups in per_frame + values(header, _SHARED_GROUPS)[:1]:
@@ -202,11 +163,6 @@ def window_of(header: "Dataset | Mapping[str, Any]", frame: int | None = None) -
         A pydicom dataset or DICOM JSON object.
     frame
         The frame's number, from 1; None for the representative one.
-
-    Raises
-    ------
-    CannotDecode
-        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     chosen = representative_frame(header) if frame is None else frame
     for source in (functional_group(header, FRAME_VOI_LUT, chosen), header):
@@ -235,11 +191,6 @@ def pixel_height_to_width(header: "Dataset | Mapping[str, Any]", frame: int) -> 
         A pydicom dataset or DICOM JSON object.
     frame
         The frame's number, from 1.
-
-    Raises
-    ------
-    CannotDecode
-        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
     """
     measures = functional_group(header, PIXEL_MEASURES, frame)
     candidates = [] if measures is None else [values(measures, _SPACINGS[0])]
@@ -252,13 +203,7 @@ def pixel_height_to_width(header: "Dataset | Mapping[str, Any]", frame: int) -> 
 
 
 def frame_bytes(header: "Dataset | Mapping[str, Any]") -> int:
-    """Return how many bytes one decoded frame takes, by Rows, Columns, SamplesPerPixel and BitsAllocated.
-
-    Raises
-    ------
-    CannotDecode
-        The header is malformed: an element that cannot be read, or not the DICOM JSON Model.
-    """
+    """Return how many bytes one decoded frame takes, by Rows, Columns, SamplesPerPixel and BitsAllocated."""
     rows, columns = number(header, ROWS) or 0, number(header, COLUMNS) or 0
     samples = number(header, SAMPLES_PER_PIXEL) or 1
     sample_bytes = max(1, math.ceil((number(header, BITS_ALLOCATED) or 8) / 8))

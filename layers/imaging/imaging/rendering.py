@@ -46,17 +46,6 @@ def render(
         JPEG quality, 1 to 95.
     max_frame_bytes
         Ceiling of one decoded frame, and of a deflated dataset once inflated.
-
-    Raises
-    ------
-    CannotDecode
-        Not a DICOM image, no decoder for its transfer syntax, or broken pixels.
-    FrameNotFound
-        The image has no such frame.
-    TooLarge
-        Above the ceiling; nothing was decoded.
-    OSError
-        The path cannot be opened.
     """
     from imaging.source import open_part10
 
@@ -94,15 +83,6 @@ def render_frame(
         Which frame these bytes are, from 1, to find its functional groups; None for the representative one.
     size, media_type, quality, max_frame_bytes
         As in `render`.
-
-    Raises
-    ------
-    CannotDecode
-        No decoder for the transfer syntax, broken pixels, or metadata that does not describe them.
-    FrameNotFound
-        The image has no such frame.
-    TooLarge
-        Above the ceiling; nothing was decoded.
     """
     from imaging.source import single_frame_source
 

@@ -40,7 +40,8 @@ class Unguarded(WorkitemStore):
 @pytest.fixture
 def tables(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Any:
     client = stack.client("dynamodb")
-    monkeypatch.setattr(aws, "dynamodb", lambda: client)
+    for module in (aws, aws.clients):
+        monkeypatch.setattr(module, "dynamodb", lambda: client)
     return stack.outputs
 
 

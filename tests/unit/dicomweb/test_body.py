@@ -2,7 +2,7 @@
 
 import pytest
 
-from dicomweb.body import Body, Sending
+from dicomweb.body import Body, BodyIterator
 from dicomweb.multipart import related_body
 
 LARGE = bytes(100_000)
@@ -23,13 +23,13 @@ LARGE = bytes(100_000)
 def test_short_pieces_are_sent_together(pieces: list[bytes], sent: list[bytes]) -> None:
     body = Body("application/dicom", sum(map(len, pieces)), lambda: iter(pieces))
 
-    assert list(Sending(body)) == sent
+    assert list(BodyIterator(body)) == sent
 
 
 def test_a_small_file_is_one_piece_with_its_boundaries() -> None:
     body = related_body([(6, lambda: iter((b"abc", b"def")))])
 
-    (sent,) = Sending(body)
+    (sent,) = BodyIterator(body)
 
     assert len(sent) == body.length
     assert b"\r\n\r\nabcdef\r\n--" in sent

@@ -33,7 +33,7 @@ class Busy:
 
 
 @pytest.fixture
-def busy(monkeypatch: pytest.MonkeyPatch) -> Any:
+def busy(monkeypatch: pytest.MonkeyPatch, pauses: list[int]) -> Any:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-south-1")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
@@ -42,7 +42,7 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> Any:
         for value in HASHES:
             client.put_item(TableName="AccessTokensTable", Item=aws.to_item({"tokenHash": value}))
         stand_in = Busy(client)
-        monkeypatch.setattr(aws, "dynamodb", lambda: stand_in)
+        monkeypatch.setattr(aws.clients, "dynamodb", lambda: stand_in)
         yield stand_in
 
 
@@ -61,4 +61,4 @@ def test_keys_that_are_never_read_are_an_error_not_an_absence(busy: Busy) -> Non
     busy.answers = 2
     with pytest.raises(Unavailable):
         store().tokens(HASHES)
-    assert busy.calls == 6
+    assert busy.calls == 12

@@ -1,6 +1,6 @@
 """The attributes of a workitem: tag, value representation and where each one lives.
 
-The flat fields that callers give are keyed by DICOM keyword. In a Modality Worklist dataset (PS3.4 K.6.1.2.2)
+The callers' flat fields are keyed by DICOM keyword. In a Modality Worklist dataset (PS3.4 K.6.1.2.2)
 some of them live inside Scheduled Procedure Step Sequence (0040,0100), the others at the top.
 """
 

@@ -1,4 +1,4 @@
-"""What every worklist can do, whatever it is kept in.
+"""The interface of every worklist, whatever protocol or store is behind it.
 
 A workitem is one scheduled procedure step, known by its Study Instance UID. Its states and the moves between them
 are those of a Unified Procedure Step (PS3.4 CC.1.1).
@@ -27,7 +27,7 @@ _MOVES: dict[str, frozenset[str]] = {
 
 
 def may_move(state: str, target: str) -> bool:
-    """Tell whether a workitem may go from one state to another (PS3.4 Table CC.1.1-2).
+    """Return whether a workitem may go from one state to another (PS3.4 Table CC.1.1-2).
 
     A scheduled workitem can be canceled by request (PS3.4 CC.2.2) but completed only after it was in progress.
     """
@@ -80,7 +80,7 @@ def start_of(fields: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Query:
-    """What to look for. Every filter must match exactly; None leaves it open.
+    """Filters of a search. Each must match exactly; None matches everything.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class Query:
     end: str | None = None
 
     def matches(self, item: Workitem) -> bool:
-        """Tell whether a workitem meets every filter."""
+        """Return whether a workitem meets every filter."""
         when = start_of(item.fields)
         wanted = (
             (self.patient_id, item.fields.get("PatientID")),
@@ -144,33 +144,33 @@ class Worklist(Protocol):
     def create(self, item: Workitem) -> Workitem:
         """Add a workitem and return it with the backend's own handle.
 
-        Whether its study has one already is for the caller to ask: of the protocols, only UPS-RS refuses a UID that
+        The caller checks first whether its study has one already: of the protocols, only UPS-RS rejects a UID that
         is taken, with `RequestRefused` and the reason ``DUPLICATE``.
 
         Raises
         ------
         DicomwebError
-            Any trouble with the PACS.
+            The PACS failed.
         """
 
     def search(self, query: Query, *, limit: int, cursor: str | None = None) -> Page:
-        """Find workitems; what the PACS cannot filter by is filtered here.
+        """Find workitems; filters that the PACS does not support are applied here.
 
         Raises
         ------
         DicomwebError
-            Any trouble with the PACS.
+            The PACS failed.
         """
 
     def retrieve(self, item: Workitem) -> Workitem:
-        """Return what the worklist holds for a workitem, known by UIDs and handle or by its study alone.
+        """Return the stored workitem, identified by UIDs and handle or by its study alone.
 
         Raises
         ------
         NotFound
             It is not there.
         DicomwebError
-            Any other trouble with the PACS.
+            The PACS failed.
         """
 
     def update(self, item: Workitem, changes: Mapping[str, str]) -> Workitem:
@@ -181,7 +181,7 @@ class Worklist(Protocol):
         NotFound
             It is not there.
         DicomwebError
-            Any other trouble with the PACS.
+            The PACS failed.
         """
 
     def change_state(self, item: Workitem, state: str) -> Workitem:
@@ -194,7 +194,7 @@ class Worklist(Protocol):
         RequestRefused
             The PACS does not allow the move.
         DicomwebError
-            Any other trouble with the PACS.
+            The PACS failed.
         """
 
     def delete(self, item: Workitem) -> None:
@@ -203,5 +203,5 @@ class Worklist(Protocol):
         Raises
         ------
         DicomwebError
-            Any trouble with the PACS.
+            The PACS failed.
         """

@@ -21,7 +21,7 @@ _NOT_FOUND = 404
 class MwlRs:
     """Modality Worklist items at dcm4chee.
 
-    A `POST` there replaces an item that exists without saying so, and is refused where the patient does not exist:
+    A `POST` there silently replaces an existing item, and is rejected where the patient does not exist:
     the patient is made when it is missing.
 
     Parameters
@@ -39,23 +39,11 @@ class MwlRs:
         self._rest = rest
 
     def create(self, item: Workitem) -> Workitem:
-        """Add an item, and its patient when the archive does not know them.
-
-        Raises
-        ------
-        DicomwebError
-            Any trouble with the PACS.
-        """
+        """Add an item, and its patient when the archive does not know them."""
         return self._put(item)
 
     def search(self, query: Query, *, limit: int, cursor: str | None = None) -> Page:
-        """Search items.
-
-        Raises
-        ------
-        DicomwebError
-            Any trouble with the PACS.
-        """
+        """Search items."""
         parameters = _parameters(query)
 
         def fetch(offset: int, count: int) -> list[Workitem]:
@@ -73,7 +61,7 @@ class MwlRs:
         NotFound
             It is not there.
         DicomwebError
-            Any other trouble with the PACS.
+            The PACS failed.
         """
         found = self._items_of(item.study_instance_uid)
         if not found:
@@ -81,39 +69,17 @@ class MwlRs:
         return found[0]
 
     def update(self, item: Workitem, changes: Mapping[str, str]) -> Workitem:
-        """Replace an item; the ID of its step must stay, or there would be two.
-
-        Raises
-        ------
-        NotFound
-            It is not there.
-        DicomwebError
-            Any other trouble with the PACS.
-        """
+        """Replace an item; the ID of its step must stay, or there would be two."""
         self.retrieve(item)
         return self._put(item.changed(changes))
 
     def change_state(self, item: Workitem, state: str) -> Workitem:
-        """Set the status of the scheduled step.
-
-        Raises
-        ------
-        NotFound
-            It is not there.
-        DicomwebError
-            Any other trouble with the PACS.
-        """
+        """Set the status of the scheduled step."""
         self._rest.call("POST", f"{_path(item)}/status/{STATUS_OF_STATE[state]}")
         return item
 
     def delete(self, item: Workitem) -> None:
-        """Remove an item; harmless when it is gone already.
-
-        Raises
-        ------
-        DicomwebError
-            Any trouble with the PACS.
-        """
+        """Remove an item; harmless when it is gone already."""
         self._rest.call("DELETE", _path(item), also=(_NOT_FOUND,))
 
     def _items_of(self, study_instance_uid: str) -> list[Workitem]:

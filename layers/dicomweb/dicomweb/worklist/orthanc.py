@@ -23,7 +23,7 @@ def _orthanc_tag(tag: str) -> str:
 class Orthanc:
     """Worklist entries that Orthanc shows to the modalities.
 
-    Orthanc gives each entry an ID of its own, kept in `Workitem.reference`, and filters nothing: every search reads
+    Orthanc assigns each entry an ID, kept in `Workitem.reference`, and filters nothing: every search reads
     the whole list. A step that is completed or canceled is taken off it, so that no modality picks it.
 
     Parameters
@@ -45,7 +45,7 @@ class Orthanc:
         Raises
         ------
         DicomwebError
-            Any trouble with the PACS.
+            The PACS failed.
         """
         answer = self._rest.call("POST", "/worklists/create", payload={"Tags": _tags(item)}, media_type=_JSON)
         reference = answer.body.get("ID") if isinstance(answer.body, Mapping) else None
@@ -54,13 +54,7 @@ class Orthanc:
         return replace(item, reference=reference)
 
     def search(self, query: Query, *, limit: int, cursor: str | None = None) -> Page:
-        """Read the whole list and filter it here, in order of the scheduled start.
-
-        Raises
-        ------
-        DicomwebError
-            Any trouble with the PACS.
-        """
+        """Read the whole list and filter it here, in order of the scheduled start."""
         found = sorted((each for each in self._list() if query.matches(each)), key=lambda each: each.schedule)
         rest = [each for each in found if cursor is None or each.schedule > cursor]
         page = rest[:limit]
@@ -74,7 +68,7 @@ class Orthanc:
         NotFound
             It is not there.
         DicomwebError
-            Any other trouble with the PACS.
+            The PACS failed.
         """
         if item.reference is None:
             for each in self._list():
@@ -85,40 +79,18 @@ class Orthanc:
         return _read(answer.body)
 
     def update(self, item: Workitem, changes: Mapping[str, str]) -> Workitem:
-        """Replace an entry.
-
-        Raises
-        ------
-        NotFound
-            It is not there.
-        DicomwebError
-            Any other trouble with the PACS.
-        """
+        """Replace an entry."""
         return self._put(item.changed(changes))
 
     def change_state(self, item: Workitem, state: str) -> Workitem:
-        """Write the state into the entry, or take the entry off the list when the state is final.
-
-        Raises
-        ------
-        NotFound
-            It is not there.
-        DicomwebError
-            Any other trouble with the PACS.
-        """
+        """Write the state into the entry, or take the entry off the list when the state is final."""
         if state in FINAL_STATES:
             self.delete(item)
             return item
         return self._put(replace(item, state=state))
 
     def delete(self, item: Workitem) -> None:
-        """Remove an entry; harmless when it is gone already.
-
-        Raises
-        ------
-        DicomwebError
-            Any trouble with the PACS.
-        """
+        """Remove an entry; harmless when it is gone already."""
         reference = item.reference
         if reference is None:
             try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dicomweb.worklist.base import Page, Query, Workitem
 
 _PAGE_SIZE = 200
-"""The most that Azure gives at once."""
+"""The largest page that Azure returns."""
 
 _MOST_PAGES = 5
 """Requests to the PACS for one page, so that a filter that matches nothing ends in time."""
@@ -19,7 +19,7 @@ def collect(fetch: Callable[[int, int], list[Workitem]], query: Query, *, limit:
     Parameters
     ----------
     fetch
-        Gives the rows from an offset on, at most a count of them; fewer when there are no more.
+        Returns up to a count of rows from an offset; fewer at the end.
     cursor
         Offset of the first row, as text.
     """

@@ -13,7 +13,7 @@ from dicomweb.transport import DICOM_JSON, Body, Response, Transport
 
 @dataclass(frozen=True)
 class Answer:
-    """What a PACS answered.
+    """The answer of a PACS.
 
     Parameters
     ----------
@@ -66,17 +66,11 @@ class Rest:
             Statuses that are an answer here, not an error.
         media_type
             Of the payload and of the answer asked for.
-
-        Raises
-        ------
-        DicomwebError
-            Whatever `Transport.request` raises, the error that another status means, or `PacsFault` for an answer
-            that is not JSON.
         """
         url = self._url + path + (f"?{query}" if query else "")
         body = None if payload is None else Body.of(json.dumps(payload).encode(), media_type)
-        # Only GET is repeated: an answer to a change may have been lost after the change was made, and then the same
-        # request is refused. Whoever knows the workitem finds out what became of it.
+        # Only GET is retried: where the answer to a change is lost after the change was made, a repetition would be
+        # rejected. The caller reads the workitem to find out.
         response = self._transport.request(method, url, headers={"Accept": media_type}, body=body)
         if response.status in also:
             return Answer(response.status)

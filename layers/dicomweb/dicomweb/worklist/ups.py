@@ -45,7 +45,7 @@ _MAPPED = (
     "ScheduledProcedureStepDescription",
 )
 CARRIES = frozenset((*MODIFIED_AT_TOP, *_IN_REQUEST, *_MAPPED))
-"""The fields that a Unified Procedure Step has a place for."""
+"""The fields that a Unified Procedure Step can hold."""
 
 # Type 2 of N-CREATE: present, and empty here.
 _EMPTY = {
@@ -90,7 +90,7 @@ def for_create(item: Workitem) -> Dataset:
 
 
 def for_update(item: Workitem) -> Dataset:
-    """Return what an update of a scheduled procedure step sets: never its state nor its UIDs (PS3.4 CC.2.6.2)."""
+    """Return the attributes that an update sets: never the state nor the UIDs (PS3.4 CC.2.6.2)."""
     fields = item.fields
     dataset: Dataset = {"00080005": element("CS", "ISO_IR 192")}
     dataset.update(_elements(fields, MODIFIED_AT_TOP))
@@ -114,7 +114,7 @@ def for_update(item: Workitem) -> Dataset:
 
 
 def for_completion(item: Workitem, finished_at: str) -> Dataset:
-    """Return what must be known of a step before it may be completed (PS3.4 CC.2.5-3, "Final State").
+    """Return the attributes required before a step may be completed (PS3.4 CC.2.5-3, "Final State").
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def for_completion(item: Workitem, finished_at: str) -> Dataset:
 
 
 def for_cancellation(canceled_at: str) -> Dataset:
-    """Return what must be known of a step in progress before it may be canceled (PS3.4 CC.2.5-3, "Final State").
+    """Return the attributes required before a step in progress may be canceled (PS3.4 CC.2.5-3, "Final State").
 
     Parameters
     ----------

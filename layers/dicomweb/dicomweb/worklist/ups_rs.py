@@ -80,7 +80,7 @@ class UpsRs:
         RequestRefused
             With reason ``DUPLICATE`` where the UID is taken.
         DicomwebError
-            Any other trouble with the PACS.
+            The PACS failed.
         """
         uid = check_uid(item.workitem_uid)
         query = uid if self._dialect == AZURE else urlencode({"workitem": uid})
@@ -92,13 +92,7 @@ class UpsRs:
         return item
 
     def search(self, query: Query, *, limit: int, cursor: str | None = None) -> Page:
-        """Search procedure steps (PS3.18 §11.9).
-
-        Raises
-        ------
-        DicomwebError
-            Any trouble with the PACS.
-        """
+        """Search procedure steps (PS3.18 §11.9)."""
         parameters = self._parameters(query)
 
         def fetch(offset: int, count: int) -> list[Workitem]:
@@ -116,7 +110,7 @@ class UpsRs:
         NotFound
             It is not there, or cannot be found by study at this PACS.
         DicomwebError
-            Any other trouble with the PACS.
+            The PACS failed.
         """
         if not item.workitem_uid:
             return self._of_study(item.study_instance_uid)
@@ -126,15 +120,7 @@ class UpsRs:
         return ups.read(found[0])
 
     def update(self, item: Workitem, changes: Mapping[str, str]) -> Workitem:
-        """Change fields of a scheduled procedure step (PS3.18 §11.6).
-
-        Raises
-        ------
-        NotFound
-            It is not there.
-        DicomwebError
-            Any other trouble with the PACS.
-        """
+        """Change fields of a scheduled procedure step (PS3.18 §11.6)."""
         changed = item.changed(changes)
         self._update(changed, ups.for_update(changed))
         return changed
@@ -143,15 +129,6 @@ class UpsRs:
         """Claim, complete or cancel a procedure step (PS3.18 §11.7 and §11.8).
 
         A scheduled step is canceled by request. One in progress first gets what its final state requires.
-
-        Raises
-        ------
-        NotFound
-            It is not there.
-        RequestRefused
-            The PACS does not allow the move, as when another client owns the step.
-        DicomwebError
-            Any other trouble with the PACS.
         """
         if item.state == SCHEDULED and state == CANCELED:
             self._request_cancellation(item)
@@ -164,14 +141,14 @@ class UpsRs:
         return item
 
     def delete(self, item: Workitem) -> None:
-        """Cancel a procedure step that is still scheduled: UPS-RS has no delete, the caller hides what is left.
+        """Cancel a procedure step that is still scheduled: UPS-RS has no delete, so the caller hides it.
 
         Raises
         ------
         RequestRefused
             It is in progress.
         DicomwebError
-            Any other trouble with the PACS.
+            The PACS failed.
         """
         try:
             there = self.retrieve(item)

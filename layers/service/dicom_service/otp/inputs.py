@@ -3,6 +3,7 @@
 import datetime
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
@@ -119,21 +120,39 @@ def issue_request(app: APIGatewayRestResolver) -> IssueRequest:
     return request
 
 
-def subject(app: APIGatewayRestResolver) -> dict[str, str | None]:
-    """Read the query of ``GET /otps`` and ``DELETE /otps``: a study or a patient, exactly one of them.
+@dataclass(frozen=True)
+class Subject:
+    """Whose codes are meant: those of a study or of a patient."""
+
+    study_uid: str | None
+    patient_id: str | None
+
+
+def subject(app: APIGatewayRestResolver) -> Subject:
+    """Read the query of ``DELETE /otps``: a study or a patient, exactly one of them.
 
     Raises
     ------
     BadRequest
-        There is none, both, an empty one, or something else: a slip must not list or end everybody's.
+        There is none, both, an empty one, or something else: a slip must not end everybody's.
     """
-    query = Query(app, "studyUID", "patientID")
+    return read_subject(Query(app, "studyUID", "patientID"))
+
+
+def read_subject(query: Query) -> Subject:
+    """Read a study or a patient, exactly one of them.
+
+    Raises
+    ------
+    BadRequest
+        As `subject`.
+    """
     study_uid, patient_id = query.uid("studyUID"), query.text("patientID", longest=64)
     query.check()
     if (study_uid is None) == (patient_id is None):
         problem = [{"field": "studyUID", "problem": "give exactly one of studyUID and patientID, not empty"}]
         raise BadRequest("Give exactly one of studyUID and patientID.", code="INVALID_PARAMETER", errors=problem)
-    return {"study_uid": study_uid, "patient_id": patient_id}
+    return Subject(study_uid, patient_id)
 
 
 def token_request(app: APIGatewayRestResolver) -> IssueRequest:

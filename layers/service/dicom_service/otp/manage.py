@@ -1,10 +1,11 @@
 """The issuer's side: how a one-time password fared, and its end."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dicom_service.errors import NotFound
+from dicom_service.errors import BadRequest, NotFound
 from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit
 from dicom_service.otp.happenings import event
@@ -15,6 +16,7 @@ from dicom_service.patient import Patient, PatientHasher
 
 # What a list leaves out: it takes a read more for each code.
 _SINGLE = ("lastUse", "redemptions")
+_CURSOR = re.compile(r"[0-9]{1,12}\.[0-9a-f]{32}")
 _NONE_SUCH = "There is no one-time password with this otpId."
 
 
@@ -84,17 +86,38 @@ class Manager:
             "redemptions": uses,
         }
 
-    def find(self, *, study_uid: str | None, patient_id: str | None) -> list[dict[str, Any]]:
-        """List the codes of a study or of a patient, the newest first, without their single uses.
+    def find(
+        self, *, study_uid: str | None, patient_id: str | None, limit: int, cursor: str | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """List codes of a study or of a patient, the newest first, without their single uses.
+
+        Parameters
+        ----------
+        limit
+            Codes at most. Fewer may come with a cursor, when some have been tidied away meanwhile.
+        cursor
+            Where the page before ended.
+
+        Returns
+        -------
+        tuple
+            The codes, and the cursor of the next page or None.
 
         Raises
         ------
+        BadRequest
+            The cursor is not one that was given out.
         Unavailable
             The tables do not answer.
         """
-        found = sorted(self._about(study_uid, patient_id), key=lambda otp: otp.created_at, reverse=True)
-        views = [self._view(otp, (), {}) for otp in found]
-        return [{name: value for name, value in view.items() if name not in _SINGLE} for view in views]
+        after = _place_of(cursor) if cursor else None
+        subjects = self._subjects(study_uid, patient_id)
+        found = {place for subject in subjects for place in map(_place, self._store.ids_about(subject))}
+        places = sorted(place for place in found if after is None or place[:2] > after)
+        page = places[:limit]
+        views = [self._view(otp, (), {}) for otp in self._store.many([otp_id for *_, otp_id in page])]
+        further = f"{-page[-1][0]}.{page[-1][1]}" if len(places) > limit else None
+        return [{name: value for name, value in view.items() if name not in _SINGLE} for view in views], further
 
     def revoke_all(self, actor: Actor, *, study_uid: str | None, patient_id: str | None) -> int:
         """End all codes of a study or of a patient and every access token they gave; give how many were ended now.
@@ -107,11 +130,15 @@ class Manager:
         return sum(self._end(otp, actor) for otp in self._about(study_uid, patient_id) if otp.state != "REVOKED")
 
     def _about(self, study_uid: str | None, patient_id: str | None) -> Iterator[Otp]:
+        for subject in self._subjects(study_uid, patient_id):
+            yield from self._store.about(subject)
+
+    def _subjects(self, study_uid: str | None, patient_id: str | None) -> list[str]:
         if study_uid is not None:
-            yield from self._store.about(study_subject(study_uid))
-        elif patient_id is not None:
-            for hashed in self._hasher().all_hashes(Patient.of(patient_id)):
-                yield from self._store.about(patient_subject(hashed))
+            return [study_subject(study_uid)]
+        if patient_id is None:
+            return []
+        return [patient_subject(hashed) for hashed in self._hasher().all_hashes(Patient.of(patient_id))]
 
     def _end(self, otp: Otp, actor: Actor) -> bool:
         ended = self._store.revoke(otp.otp_id, event("OTP Revoked", otp)) is None
@@ -145,3 +172,16 @@ class Manager:
         if otp is None:
             raise NotFound(_NONE_SUCH, code="NO_SUCH_OTP")
         return otp
+
+
+def _place(found: tuple[str, int]) -> tuple[int, str, str]:
+    """Return the place of a code in lists, the newest first; no cursor holds the otpId, since URLs are logged."""
+    otp_id, created_at = found
+    return -created_at, codes.reference(otp_id), otp_id
+
+
+def _place_of(cursor: str) -> tuple[int, str]:
+    if not _CURSOR.fullmatch(cursor):
+        raise BadRequest("The cursor is not one that this service gave out.", code="INVALID_PARAMETER")
+    created_at, _, reference = cursor.partition(".")
+    return -int(created_at), reference

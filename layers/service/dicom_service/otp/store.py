@@ -246,12 +246,25 @@ class OtpStore:
         return self._commit(event, [self._update(otp_id, expression, "#state = :suspended", values, names)])
 
     def about(self, subject: str) -> Iterator[Otp]:
-        """Give the codes of a subject (`study_subject`, `patient_subjects`), consistently, in no order.
+        """Give the codes of a subject (`study_subject`, `patient_subject`), consistently, in no order.
 
         Raises
         ------
         Unavailable
             The tables do not answer.
+        """
+        for otp_id, _ in self.ids_about(subject):
+            otp = self.get(otp_id)
+            if otp is not None:
+                yield otp
+
+    def ids_about(self, subject: str) -> Iterator[tuple[str, int]]:
+        """Yield the otpIds of a subject and when they were issued, consistently, in no order, those gone too.
+
+        Raises
+        ------
+        Unavailable
+            The table does not answer.
         """
         start: dict[str, Any] = {}
         while True:
@@ -264,13 +277,25 @@ class OtpStore:
                     **start,
                 )
             )
-            for item in answer["Items"]:
-                otp = self.get(aws.from_item(item)["otpId"])
-                if otp is not None:
-                    yield otp
+            for item in map(aws.from_item, answer["Items"]):
+                yield item["otpId"], item.get("createdAt", 0)
             if "LastEvaluatedKey" not in answer:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def many(self, otp_ids: Sequence[str]) -> list[Otp]:
+        """Read rows as they are now, in the order asked for; those that are gone are left out.
+
+        Raises
+        ------
+        Unavailable
+            The table does not answer.
+        """
+        keys = [{"otpId": otp_id} for otp_id in otp_ids]
+        table = self._tables.otps
+        rows = self._patiently(lambda: list(aws.batch_get(table, keys, consistent=True)))
+        found = {row["otpId"]: Otp.from_row(row) for row in rows}
+        return [found[otp_id] for otp_id in otp_ids if otp_id in found]
 
     def get(self, otp_id: str) -> Otp | None:
         """Read one row as it is now.
@@ -298,7 +323,7 @@ class OtpStore:
             return {}
         keys = [{"tokenHash": value} for value in hashes]
         table = self._tables.access_tokens
-        rows = self._patiently(lambda: list(aws.batch_get(table, keys, sleep=self._sleep)))
+        rows = self._patiently(lambda: list(aws.batch_get(table, keys)))
         return {row["tokenHash"]: row for row in rows}
 
     def _update(

@@ -28,4 +28,5 @@ def subject_rows(otp: Otp) -> Iterator[dict[str, Any]]:
     """Give the items by which a code is found."""
     subjects = [study_subject(otp.study_uid), *([patient_subject(otp.patient)] if otp.patient else [])]
     for subject in subjects:
-        yield aws.to_item({"subject": subject, "otpId": otp.otp_id, "tidyAt": otp.expires_at + _TIDY_AFTER})
+        item = {"subject": subject, "otpId": otp.otp_id, "createdAt": otp.created_at}
+        yield aws.to_item(item | {"tidyAt": otp.expires_at + _TIDY_AFTER})
