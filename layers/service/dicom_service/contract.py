@@ -32,7 +32,7 @@ def _document() -> dict[str, Any]:
 
 
 def page() -> tuple[str, str]:
-    """Give the page that shows the contract, and the Content-Security-Policy it needs.
+    """Return the page that shows the contract, and the Content-Security-Policy it needs.
 
     Everything is in the page: it works in a closed network, and the policy lets nothing else run.
     """

@@ -1,4 +1,4 @@
-"""The HTTP edge: one resolver with one place that turns errors into answers, and readers for the body a request brings.
+"""The HTTP edge: a resolver that maps errors to answers in one place, and readers for request bodies.
 
 A function's module stays small::
 
@@ -27,7 +27,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 from dicom_service import log
-from dicom_service.auth.scope import keep_to_exam
+from dicom_service.auth.scope import enforce_exam_scope
 from dicom_service.errors import BadRequest, NotFound, PayloadTooLarge, ServiceError
 from dicom_service.settings import load, setting
 from dicom_service.uid import is_uid
@@ -35,7 +35,7 @@ from dicom_service.uid import is_uid
 logger = log.get_logger()
 
 PROBLEM = "application/problem+json"
-# Ours need three; callbacks keep what the PACS sends.
+# Our own bodies need three levels; callbacks keep whatever the PACS sends.
 DEEPEST_BODY = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -44,9 +44,9 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
 def create_app() -> APIGatewayRestResolver:
-    """Give a resolver whose errors are problem bodies (RFC 9457), whatever goes wrong."""
+    """Return a resolver that answers every error with a problem body (RFC 9457)."""
     app = APIGatewayRestResolver(serializer=to_json)
-    app.use(middlewares=[_keep_to_exam])
+    app.use(middlewares=[_enforce_exam_scope])
 
     @app.exception_handler(ServiceError)  # type: ignore[untyped-decorator]
     def expected(error: ServiceError) -> Response[str]:
@@ -57,11 +57,11 @@ def create_app() -> APIGatewayRestResolver:
     @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
     def unexpected(error: Exception) -> Response[str]:
         logger.error("unexpected error", extra=log.describe(error))
-        return _problem(app, ServiceError("Something went wrong here; try again, and quote the requestId if it stays."))
+        return _problem(app, ServiceError("Internal error; try again, and quote the requestId if it persists."))
 
     @app.not_found
     def no_route(_: NotFoundError) -> Response[str]:
-        # The gateway only sends known routes here: a path that does not match has a parameter the route cannot hold.
+        # The gateway sends known routes only, so a path that does not match has an invalid parameter.
         for name, value in (app.current_event.path_parameters or {}).items():
             if name.endswith("UID") and not is_uid(value):
                 return _problem(app, _bad_uid(name))
@@ -70,13 +70,13 @@ def create_app() -> APIGatewayRestResolver:
     return app
 
 
-def _keep_to_exam(app: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Any:
-    keep_to_exam(app.current_event.raw_event)
+def _enforce_exam_scope(app: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Any:
+    enforce_exam_scope(app.current_event.raw_event)
     return next_middleware(app)
 
 
 def serve(app: APIGatewayRestResolver) -> Handler:
-    """Give the Lambda handler of an app."""
+    """Return the Lambda handler of an app."""
 
     def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         logger.append_keys(requestId=request_id(event))
@@ -86,7 +86,7 @@ def serve(app: APIGatewayRestResolver) -> Handler:
 
 
 def request_id(event: Mapping[str, Any]) -> str:
-    """Give the id under which the gateway knows this request."""
+    """Return the gateway's id of this request."""
     return str(event.get("requestContext", {}).get("requestId", ""))
 
 
@@ -96,9 +96,9 @@ def _problem(app: APIGatewayRestResolver, error: ServiceError) -> Response[str]:
 
 
 def to_json(value: Any) -> str:
-    """Serialize compactly, UTF-8 kept as it is."""
+    """Serialize compactly, without escaping non-ASCII text."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    # A PACS may send lone surrogates; as an escape they are JSON, as UTF-8 nobody could send them.
+    # A PACS may send lone surrogates: valid as JSON escapes, but not encodable as UTF-8.
     if not text.isascii() and _SURROGATE.search(text):
         return json.dumps(value, separators=(",", ":"))
     return text
@@ -107,23 +107,23 @@ def to_json(value: Any) -> str:
 def answer(
     body: Any, status: int = 200, *, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
 ) -> Response[Any]:
-    """Answer with a JSON body, or with bytes as they are."""
+    """Return an answer with a JSON body, or with bytes unchanged."""
     payload = body if isinstance(body, bytes) else to_json(body)
     return Response(status, content_type, payload, headers={**NO_STORE, **(headers or {})})
 
 
 def empty(status: int = 204, *, headers: Mapping[str, str] | None = None) -> Response[str]:
-    """Answer without a body: an empty text, since the local gateway fails on none at all."""
+    """Return an answer with an empty body; the local gateway fails on None."""
     return Response(status, None, "", headers={**NO_STORE, **(headers or {})})
 
 
 def body_bytes(app: APIGatewayRestResolver, limit: int) -> bytes:
-    """Give the request body as it was sent.
+    """Return the request body as it was sent.
 
     Raises
     ------
     BadRequest
-        The gateway's base64 cannot be undone.
+        The gateway's base64 cannot be decoded.
     PayloadTooLarge
         The body is longer than `limit` bytes.
     """
@@ -131,7 +131,7 @@ def body_bytes(app: APIGatewayRestResolver, limit: int) -> bytes:
     if not app.current_event.raw_event.get("isBase64Encoded"):
         body = raw.encode()
     else:
-        # Several times as fast as the standard library, whose decoder took longer than the rest of an upload here.
+        # Several times as fast as the standard library, whose decoder took longer than the rest of an upload.
         import pybase64
 
         try:
@@ -139,7 +139,7 @@ def body_bytes(app: APIGatewayRestResolver, limit: int) -> bytes:
         except (binascii.Error, ValueError) as error:
             raise BadRequest("The body is not valid base64.") from error
     if len(body) > limit:
-        raise PayloadTooLarge(f"The body has {len(body)} bytes; this route takes {limit}.", limit=limit)
+        raise PayloadTooLarge(f"The body has {len(body)} bytes; this route accepts {limit}.", limit=limit)
     return body
 
 
@@ -155,7 +155,7 @@ def json_body(app: APIGatewayRestResolver, limit: int = 1_000_000) -> dict[str, 
     """
     content = body_bytes(app, limit)
     try:
-        # json.loads of bytes would let encoded surrogates pass.
+        # json.loads of bytes would accept encoded surrogates.
         body = json.loads(content.decode("utf-8-sig"), parse_constant=_finite, parse_float=_finite)
         _check_values(body)
     except (ValueError, RecursionError) as error:
@@ -173,12 +173,12 @@ def _finite(text: str) -> float:
 
 
 def _check_values(body: Any) -> None:
-    """Reject what no store and no answer can carry: lone surrogates, NUL, and deep nesting.
+    """Reject what no store and no answer can hold: lone surrogates, NUL, and deep nesting.
 
     Raises
     ------
     ValueError
-        Something of it is there.
+        One of these was found.
     """
     level = [body]
     for _ in range(DEEPEST_BODY):
@@ -195,7 +195,7 @@ def _check_values(body: Any) -> None:
 
 
 def check_uid(name: str, value: str) -> str:
-    """Give `value` back when it is a UID (PS3.5 §9.1) and so safe in a path, key or URL.
+    """Return `value` if it is a UID (PS3.5 §9.1), and so safe in a path, key or URL.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def _bad_uid(name: str) -> BadRequest:
 
 @dataclass(frozen=True)
 class EdgeSettings:
-    """Where callers reach the API, if their request does not tell."""
+    """The public URL of the API, where the request does not carry it."""
 
     public_url: str | None = setting("PUBLIC_URL", default=None)
 
@@ -225,8 +225,8 @@ class EdgeSettings:
 def base_url(app: APIGatewayRestResolver) -> str:
     """Return the URL of this stage as callers reach it, without a trailing slash.
 
-    The gateway's own domain, never the headers ``Host`` and ``X-Forwarded-Proto``: what a caller makes up would be in
-    answers that others may get from a cache.
+    Uses the gateway's own domain, never ``Host`` or ``X-Forwarded-Proto``: a forged header would end up in answers that
+    others may receive from a cache.
     """
     event = app.current_event.raw_event
     public_url = load(EdgeSettings).public_url

@@ -3,11 +3,10 @@
 Values are skipped by their length, so memory does not grow with the file, and the walk keeps its own stack instead of
 recursing, so a hostile file can exhaust neither.
 
-Every item is walked, whatever its VR and form: a parser behind us descends into whatever it takes for a sequence, and
-one that recurses dies when that is deep. Where neither VR nor length tells (Implicit VR, or UN of defined length, whose
-value begins like an item), the walk goes in on a *guess*: what turns out to be no sequence is one plain value after all
-and nothing is held against the file, except nesting beyond the ceiling. A failed guess continues behind its value, so
-each byte is visited once.
+Every item is walked, whatever its VR and form: a PACS's parser descends into whatever it takes for a sequence, and a
+recursive one crashes on deep nesting. Where neither VR nor length tells (Implicit VR, or UN of defined length, whose
+value begins like an item), the walk enters on a *guess*. A value that turns out not to be a sequence counts as plain,
+without an error unless it nested beyond the ceiling, and the walk continues behind it, so each byte is visited once.
 """
 
 import struct
@@ -15,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-# Orthanc 1.10.1 dies at 46 (docs/pacs.md); trees of structured reports from real devices stay below 16.
+# Orthanc 1.10.1 crashes at 46 (docs/pacs.md); structured reports of real devices stay below 16.
 MAX_DEPTH = 24
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -25,8 +24,8 @@ _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 _ANY_VR = _LONG_VRS | _SHORT_VRS
 _FRAGMENT_VRS = frozenset({b"OB", b"OW"})
-# What may be a sequence all the same: Implicit VR names none, and UN stands for any.
-_UNTOLD_VRS = frozenset({b"", b"UN"})
+# May be sequences: Implicit VR names no VR, and UN stands for any.
+_UNKNOWN_VRS = frozenset({b"", b"UN"})
 
 
 class NotDicom(Exception):
@@ -39,7 +38,7 @@ class NotDicom(Exception):
 
 
 class Source(Protocol):
-    """Bytes that can be read by range: a buffer, or an object in S3."""
+    """Bytes readable by range: a buffer, or an object in S3."""
 
     @property
     def size(self) -> int:
@@ -51,7 +50,7 @@ class Source(Protocol):
 
 @dataclass
 class _Frame:
-    """A sequence, an item or the fragments of pixel data that the walk is inside of."""
+    """An open sequence, item or list of pixel data fragments."""
 
     kind: str
     end: int | None
@@ -91,14 +90,7 @@ class ElementWalk:
         self.position = position
 
     def collect(self, wanted: Mapping[int, str]) -> dict[str, bytes]:
-        """Walk to the end of the file and return the first 1024 bytes of each wanted top-level element.
-
-        Raises
-        ------
-        NotDicom
-            The file is cut off, malformed, nested too deep, or has a wanted element twice or out of order: readers
-            differ in which they believe (PS3.5 §7.1 demands ascending tags, each once).
-        """
+        """Walk to the end of the file and return the first 1024 bytes of each wanted top-level element."""
         values: dict[str, bytes] = {}
         self._ordered = frozenset(wanted)
         for tag, offset, length in self.elements():
@@ -135,7 +127,7 @@ class ElementWalk:
                 yield found
 
     def _step(self) -> tuple[int, int, int] | None:
-        """Go over the next header, and over its value where that is plain."""
+        """Step over the next header, and over its value where that is plain."""
         tag, vr, length = self._header()
         inside = self._open[-1].kind if self._open else "item"
         if tag in _DELIMITERS:
@@ -152,7 +144,7 @@ class ElementWalk:
             self._enter_undefined(tag, vr)
             return None
         offset = self.position
-        if vr == b"SQ" or (length >= 8 and vr in _UNTOLD_VRS and self._source.read(offset, 4) == self._item_tag):
+        if vr == b"SQ" or (length >= 8 and vr in _UNKNOWN_VRS and self._source.read(offset, 4) == self._item_tag):
             self._enter("sequence", length, guess=vr != b"SQ")
             if vr == b"UN":
                 self._explicit = self._looks_explicit(offset + 8)
@@ -169,7 +161,7 @@ class ElementWalk:
 
     def _enter_undefined(self, tag: int, vr: bytes) -> None:
         if vr in _FRAGMENT_VRS:
-            # Encapsulated pixel data is all that may be so (PS3.5 §A.4); a parser that takes it for a sequence is lost.
+            # Only encapsulated pixel data may have this form (PS3.5 §A.4).
             if tag != _PIXEL_DATA:
                 raise self._malformed("There is a value of undefined length")
             self._enter("fragments", UNDEFINED)
@@ -185,7 +177,7 @@ class ElementWalk:
         return self._source.read(offset + 4, 2) in _ANY_VR
 
     def _left_group(self, group: int | None) -> bool:
-        # Asked before the header is read: what follows the file meta information may be encoded in another way.
+        # Checked before the header is read: the dataset may be encoded differently from the file meta information.
         return group is not None and self._source.read(self.position, 2) != self._short.pack(group)
 
     def _header(self) -> tuple[int, bytes, int]:
@@ -253,7 +245,7 @@ class ElementWalk:
         return frame
 
     def _give_up_guess(self) -> None:
-        """Take the innermost guess for a plain value after all, and go on behind it."""
+        """Treat the innermost guess as a plain value, and continue behind it."""
         while True:
             frame = self._close()
             if frame.guess and frame.end is not None:

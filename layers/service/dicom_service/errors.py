@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as it is told to the caller (RFC 9457 problem details).
+"""The errors of the service, as the caller receives them (RFC 9457 problem details).
 
 ::
 
@@ -10,12 +10,12 @@
     ├── Conflict                 409
     ├── PayloadTooLarge          413
     ├── UnprocessableContent     422
-    ├── PacsTrouble              502, 503, 504: the PACS, never the caller
-    ├── Unavailable              503: one of our own stores, try again
-    └── SettingsError            500 MISCONFIGURED: the operator's to repair
+    ├── PacsTrouble              502, 503, 504: the PACS failed, not the caller
+    ├── Unavailable              503: one of our own stores failed; try again
+    └── SettingsError            500 MISCONFIGURED: for the operator to repair
 
-One handler, registered on the base class (`dicom_service.edge`), turns any of them into an answer. Text in `detail`
-and in the members never holds a value out of a dataset.
+One handler, registered on the base class (`dicom_service.edge`), turns each into an answer. `detail` and the members
+never contain a value of a dataset.
 """
 
 from collections.abc import Mapping
@@ -40,14 +40,14 @@ TITLES = {
 
 
 class ServiceError(Exception):
-    """Base of every error that has an answer of its own.
+    """Base of every error that becomes an answer.
 
     Parameters
     ----------
     detail
         One sentence for the caller; for a 5xx, what the caller can do about it.
     code
-        Stable name in UPPER_SNAKE by which programs tell errors apart.
+        Stable name in UPPER_SNAKE, for programs.
     headers
         Extra answer headers, such as ``Retry-After``.
     members
@@ -72,7 +72,7 @@ class ServiceError(Exception):
         self.members = members
 
     def problem(self, request_id: str) -> dict[str, Any]:
-        """Give the problem body of this error (RFC 9457 §3)."""
+        """Return the problem body (RFC 9457 §3)."""
         return {
             "type": f"urn:dicom-service:error:{self.code}",
             "title": TITLES[self.status],
@@ -85,57 +85,57 @@ class ServiceError(Exception):
 
 
 class BadRequest(ServiceError):
-    """The request itself is wrong; sent again unchanged it fails again."""
+    """The request is invalid; repeated unchanged, it fails again."""
 
     status = 400
     default_code = "BAD_REQUEST"
 
 
 class Unauthorized(ServiceError):
-    """No credential, or one that nobody knows."""
+    """No credential, or an unknown one."""
 
     status = 401
-    # The code that the gateway gives, which answers nearly all of them (docs/decisions/0019-one-code-for-401.md).
+    # The code of the gateway, which answers nearly all of them (docs/decisions/0019-one-code-for-401.md).
     default_code = "UNAUTHENTICATED"
 
 
 class Forbidden(ServiceError):
-    """A known credential that does not reach what was asked for."""
+    """A known credential without access to the resource."""
 
     status = 403
     default_code = "FORBIDDEN"
 
 
 class NotFound(ServiceError):
-    """What the path names does not exist."""
+    """The resource does not exist."""
 
     status = 404
     default_code = "NOT_FOUND"
 
 
 class Conflict(ServiceError):
-    """The request does not fit the present state."""
+    """The request conflicts with the current state."""
 
     status = 409
     default_code = "CONFLICT"
 
 
 class PayloadTooLarge(ServiceError):
-    """More than this route takes."""
+    """The body is larger than this route accepts."""
 
     status = 413
     default_code = "PAYLOAD_TOO_LARGE"
 
 
 class UnprocessableContent(ServiceError):
-    """Well-formed HTTP whose content cannot be used, such as a file that is not DICOM."""
+    """A well-formed request whose content cannot be processed, such as a file that is not DICOM."""
 
     status = 422
     default_code = "UNPROCESSABLE"
 
 
 class PacsTrouble(ServiceError):
-    """The PACS did not do its part; `status` is 502, 503 or 504."""
+    """The PACS failed; `status` is 502, 503 or 504."""
 
     def __init__(self, detail: str, *, status: int, code: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail, code=code, headers=headers)
@@ -143,13 +143,13 @@ class PacsTrouble(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """One of our own stores refuses for the moment; the same request may be sent again."""
+    """One of our own stores is temporarily unavailable; the request may be repeated."""
 
     status = 503
     default_code = "UNAVAILABLE"
 
 
 class SettingsError(ServiceError):
-    """A setting is missing or makes no sense; only the operator can repair it."""
+    """A setting is missing or invalid; only the operator can repair it."""
 
     default_code = "MISCONFIGURED"

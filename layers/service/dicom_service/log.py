@@ -9,31 +9,31 @@ from aws_lambda_powertools import Logger
 
 
 def get_logger(service: str = "dicom-service") -> Logger:
-    """Give the JSON logger that every module shares; level from ``POWERTOOLS_LOG_LEVEL``."""
+    """Return the JSON logger that all modules share; level from ``POWERTOOLS_LOG_LEVEL``."""
     return Logger(service=service)
 
 
 def hashed(uid: str) -> str:
-    """Shorten a UID to a token that links log lines without naming the exam (security.md, "Everywhere")."""
+    """Return a short hash of a UID, which links log lines without naming the exam (security.md, "Everywhere")."""
     return hashlib.sha256(uid.encode()).hexdigest()[:12]
 
 
 def describe(error: BaseException) -> dict[str, Any]:
     """Describe an unexpected error by its type and where it arose.
 
-    The message is left out on purpose: a KeyError or a ValueError quotes the value, and that may be a patient's name.
+    The message is omitted on purpose: a KeyError or ValueError quotes the value, which may be a patient's name.
     """
     cause = error.__cause__ or error.__context__
-    told: dict[str, Any] = {"error": type(error).__name__, "at": _places(error.__traceback__)}
+    fields: dict[str, Any] = {"error": type(error).__name__, "at": _places(error.__traceback__)}
     if cause is not None:
-        told["cause"] = type(cause).__name__
+        fields["cause"] = type(cause).__name__
     for one in (error, cause):
-        # AWS names its refusals by codes; its messages may quote an item.
+        # AWS error codes are safe; its messages may quote an item.
         response = getattr(one, "response", None)
         if isinstance(response, dict):
-            told["awsCode"] = response.get("Error", {}).get("Code")
-            told["awsOperation"] = getattr(one, "operation_name", None)
-    return told
+            fields["awsCode"] = response.get("Error", {}).get("Code")
+            fields["awsOperation"] = getattr(one, "operation_name", None)
+    return fields
 
 
 def _places(trace: TracebackType | None) -> list[str]:

@@ -1,7 +1,7 @@
-"""The PACS as the functions see it: a client made from the settings, and its troubles as answers to the caller.
+"""The connection to the PACS: a client built from the settings, and its errors mapped to answers.
 
-The client is imported when it is made: `requests` below it is a tenth of a cold start, and not every invocation gets
-as far as the PACS.
+The client is imported when it is built: `requests` below it is a tenth of a cold start, and not every invocation
+reaches the PACS.
 """
 
 import tempfile
@@ -35,13 +35,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def connect(settings: PacsSettings) -> "DicomwebClient":
-    """Make the client for the PACS of these settings; no request is sent yet.
-
-    Raises
-    ------
-    SettingsError
-        Credentials are asked for but the secret lacks them, or the quirks are unknown.
-    """
+    """Return a client for the configured PACS; sends no request."""
     from dicomweb.client import DicomwebClient, Endpoints, Quirks
 
     with _settings_checked():
@@ -54,13 +48,7 @@ def connect(settings: PacsSettings) -> "DicomwebClient":
 
 
 def connect_rest(settings: PacsSettings) -> "Transport":
-    """Make what speaks to the other REST services of the same PACS, such as its worklist; no request is sent yet.
-
-    Raises
-    ------
-    SettingsError
-        Credentials are asked for but the secret lacks them.
-    """
+    """Return a transport for other REST services of the PACS, such as its worklist; sends no request."""
     from dicomweb.transport import Transport
 
     with _settings_checked():
@@ -72,7 +60,7 @@ def _settings_checked() -> Iterator[None]:
     try:
         yield
     except (KeyError, ValueError) as error:
-        raise errors.SettingsError("The settings of the PACS are incomplete or make no sense.") from error
+        raise errors.SettingsError("The PACS settings are incomplete or invalid.") from error
 
 
 def _how_to_connect(settings: PacsSettings) -> dict[str, Any]:
@@ -90,12 +78,12 @@ def _how_to_connect(settings: PacsSettings) -> dict[str, Any]:
 
 
 def _check_encrypted(settings: PacsSettings, secret: Mapping[str, Any]) -> None:
-    """Send credentials in clear to nobody but this machine; local mode has no TLS.
+    """Allow credentials over plain HTTP to this machine only; local mode has no TLS.
 
     Raises
     ------
     ValueError
-        A URL that credentials go to is plain HTTP.
+        A URL that receives credentials is plain HTTP.
     """
     if settings.auth == "none" or settings.local:
         return
@@ -108,7 +96,7 @@ def _check_encrypted(settings: PacsSettings, secret: Mapping[str, Any]) -> None:
 
 
 def pem_file(secret: Mapping[str, Any], key: str) -> str | None:
-    """Write a PEM text of the secret to a private file, since `requests` takes paths only."""
+    """Write a PEM text of the secret to a private file, since `requests` accepts paths only."""
     if not secret.get(key):
         return None
     with tempfile.NamedTemporaryFile("w", suffix=".pem", delete=False) as file:
@@ -143,53 +131,53 @@ def _signer(settings: PacsSettings) -> Callable[..., Mapping[str, str]] | None:
     return sign
 
 
-_TROUBLES: tuple[tuple[type[DicomwebError], int, str, str], ...] = (
+_MAPPING: tuple[tuple[type[DicomwebError], int, str, str], ...] = (
     (PacsUnreachable, 502, "PACS_UNREACHABLE", "The PACS cannot be reached; try again later."),
-    (PacsTimeout, 504, "PACS_TIMEOUT", "The PACS takes too long; try again later or ask for less."),
+    (PacsTimeout, 504, "PACS_TIMEOUT", "The PACS takes too long; try again later or request less."),
     (
         PacsRefusedCredentials,
         502,
         "PACS_REFUSED_CREDENTIALS",
-        "The PACS refuses this service's credentials; tell the operator.",
+        "The PACS rejects this service's credentials; contact the operator.",
     ),
-    (NotSupported, 502, "PACS_NOT_SUPPORTED", "This PACS cannot do that; tell the operator."),
-    (RequestRefused, 502, "PACS_ERROR", "The PACS refuses the request; tell the operator."),
-    (DicomwebError, 502, "PACS_ERROR", "The PACS answers nonsense; try again or tell the operator."),
+    (NotSupported, 502, "PACS_NOT_SUPPORTED", "This PACS does not support that; contact the operator."),
+    (RequestRefused, 502, "PACS_ERROR", "The PACS rejects the request; contact the operator."),
+    (DicomwebError, 502, "PACS_ERROR", "The PACS failed or sent an invalid answer; try again or contact the operator."),
 )
 
 
 @contextmanager
-def pacs_errors(missing: str = "The PACS does not have it.") -> Iterator[None]:
-    """Turn the client's errors into answers (api.md: "PACS trouble is never the caller's fault").
+def pacs_errors(missing: str = "The PACS does not hold it.") -> Iterator[None]:
+    """Map the client's errors to answers: a failure of the PACS is never reported as the caller's error.
 
     Parameters
     ----------
     missing
-        What a 404 of the PACS means here, told to the caller.
+        The detail sent to the caller where the PACS answers 404.
 
     Raises
     ------
     NotFound
-        The PACS does not have what the path names.
+        The PACS does not hold what the path names.
     PacsTrouble
-        502, 503 or 504, by what went wrong.
+        502, 503 or 504, by the kind of error.
     BadRequest
-        A UID turns out to be none.
+        A UID is malformed.
     Unavailable
-        What was to be stored could not be read: our trouble, not the PACS's.
+        The file to store could not be read: our failure, not the PACS's.
     """
     try:
         yield
     except NotFound as error:
         raise errors.NotFound(missing) from error
     except InvalidUid as error:
-        raise errors.BadRequest("The path has something that is not a UID.", code="INVALID_UID") from error
+        raise errors.BadRequest("The path contains a malformed UID.", code="INVALID_UID") from error
     except BodyUnreadable as error:
         raise errors.Unavailable("The file to store cannot be read at the moment; try again.") from error
     except PacsBusy as error:
         headers = {"Retry-After": str(error.retry_after or 5)}
-        detail = "The PACS is busy; try again after the time given."
+        detail = "The PACS is busy; try again after the time in Retry-After."
         raise errors.PacsTrouble(detail, status=503, code="PACS_BUSY", headers=headers) from error
     except DicomwebError as error:
-        _, status, code, detail = next(row for row in _TROUBLES if isinstance(error, row[0]))
+        _, status, code, detail = next(row for row in _MAPPING if isinstance(error, row[0]))
         raise errors.PacsTrouble(detail, status=status, code=code) from error

@@ -1,8 +1,8 @@
-"""Reads what the service must know of a DICOM file, and nothing else, from bytes or from ranged reads (PS3.10 §7).
+"""Reads the few attributes that the service needs from a DICOM file, in memory or by ranged reads (PS3.10 §7).
 
-The walk visits every data element by its header only: values are skipped by their length, so a 2 GB file costs as
-little memory as a small one, and a file that ends too early is noticed wherever it was cut. It imports neither pydicom
-nor numpy: those cost more than a whole small upload.
+The walk visits every data element by its header only: values are skipped by their length, so a 2 GB file needs no
+more memory than a small one, and a truncated file is detected wherever it was cut. Neither pydicom nor numpy is
+imported: they cost more than a whole small upload.
 """
 
 import zlib
@@ -32,20 +32,20 @@ _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID
 
 
 class BytesSource:
-    """A file that is in memory already."""
+    """A file in memory."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.size = len(data)
 
     def read(self, offset: int, length: int) -> bytes:
-        """Give up to `length` bytes from `offset`."""
+        """Return up to `length` bytes from `offset`."""
         return self._data[offset : offset + length]
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the service knows of an instance.
+    """The attributes of an instance that the service uses.
 
     Text values are decoded by the file's SpecificCharacterSet; absent ones are empty. `dataset_offset` is where the
     dataset starts in the file, behind the file meta information.
@@ -74,12 +74,6 @@ def read_header(source: Source, *, max_inflated: int = MAX_INFLATED, max_depth: 
         Ceiling in bytes for a deflated file once inflated: a megabyte can become two gigabytes.
     max_depth
         Ceiling for sequences within sequences.
-
-    Raises
-    ------
-    NotDicom
-        Empty, no ``DICM``, cut off, nested too deep, inflating without end, DICOMDIR, without the UIDs that name an
-        instance, or with one of them twice.
     """
     syntax, start = _file_meta(source)
     offset = start
@@ -126,7 +120,7 @@ def _text(value: bytes, charset: bytes) -> str:
 
 
 def _file_meta(source: Source) -> tuple[str, int]:
-    """Give the transfer syntax and where the dataset starts (PS3.10 §7.1)."""
+    """Return the transfer syntax and the offset of the dataset (PS3.10 §7.1)."""
     if source.size == 0:
         raise NotDicom("EMPTY", "The file is empty.")
     if source.read(PREAMBLE_LENGTH, 4) != b"DICM":

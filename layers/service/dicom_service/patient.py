@@ -1,12 +1,12 @@
-"""Whose an exam is: the identity of a patient as the PACS gives it, compared and hashed.
+"""The identity of a patient as the PACS records it, compared and hashed.
 
 A PatientID (0010,0020) is unique within its issuer, the Issuer of Patient ID (0010,0021), and many files name none
 (PS3.3 C.2.2). Two identities are the same patient when the ids are equal and no two issuers contradict each other:
-a search that does not return the issuer must not part a patient from their own file.
+a search that does not return the issuer must not separate patients from their own exams.
 
-What is kept of a patient in tables and caches is a hash keyed by `PatientHasher`: there are so few patient ids that a
-bare hash would be undone by trying them all. The keys are in a secret of their own, so that a function that compares
-patients cannot derive anybody's code (docs/decisions/0022-an-exam-is-a-study-of-one-patient.md).
+Tables and caches keep keyed hashes (`PatientHasher`): there are so few patient ids that a plain hash could be reversed
+by trying them all. The keys have a secret of their own, so that a function that compares patients
+cannot derive a code (docs/decisions/0022-an-exam-is-a-study-of-one-patient.md).
 """
 
 import hmac
@@ -16,19 +16,19 @@ from typing import Any, Protocol
 
 PATIENT_ID = "00100020"
 ISSUER_OF_PATIENT_ID = "00100021"
-# What a search has to ask for so that `Patient.from_dataset` sees all there is.
+# The attributes that a search must request for `Patient.from_dataset`.
 PATIENT_FIELDS = ("PatientID", "IssuerOfPatientID")
 _HASH_CHARACTERS = 32
 
 
 @dataclass(frozen=True)
 class Patient:
-    """A patient as the PACS identifies them; empty text where there is no value.
+    """A patient's identity in the PACS; empty text where there is no value.
 
     Parameters
     ----------
     patient_id
-        PatientID (0010,0020), without the spaces around it, which mean nothing in an LO (PS3.5 §6.2).
+        PatientID (0010,0020), without surrounding spaces, which are not significant in an LO (PS3.5 §6.2).
     issuer
         IssuerOfPatientID (0010,0021), likewise.
     """
@@ -43,11 +43,11 @@ class Patient:
 
     @classmethod
     def from_dataset(cls, dataset: Mapping[str, Any]) -> "Patient":
-        """Return the patient of a dataset in the DICOM JSON Model (PS3.18 F), a row of a search as well."""
+        """Return the patient of a dataset in the DICOM JSON Model (PS3.18 F), such as a row of a search."""
         return cls(_first(dataset, PATIENT_ID), _first(dataset, ISSUER_OF_PATIENT_ID))
 
     def is_same(self, other: "Patient") -> bool:
-        """Tell whether both are one patient: the same id, and no issuer that contradicts the other's."""
+        """Return whether both are one patient: the same id, and no issuer that contradicts the other's."""
         return self.patient_id == other.patient_id and (
             not self.issuer or not other.issuer or self.issuer == other.issuer
         )
@@ -57,7 +57,7 @@ class Keys(Protocol):
     """Keys by id; `dicom_service.otp.keyring.Keyring` is one."""
 
     def current(self) -> tuple[str, bytes]:
-        """Return id and key that new hashes are made with."""
+        """Return the id and the key for new hashes."""
 
     def find(self, key_id: str) -> bytes | None:
         """Return the key with this id, or None."""
@@ -77,16 +77,16 @@ class PatientHasher:
         self._keys = keys
 
     def hash(self, patient: Patient) -> str:
-        """Return what may be kept of a patient."""
+        """Return the keyed hash of a patient, which may be stored."""
         key_id, key = self._keys.current()
         return _hash(key_id, key, patient)
 
     def all_hashes(self, patient: Patient) -> list[str]:
-        """Return the hashes of a patient under every key, to find what was kept under an older one."""
+        """Return the hashes of a patient under every key, to find entries made with older keys."""
         return [_hash(key_id, key, patient) for key_id, key in self._keys.all().items()]
 
     def matches(self, hashed: str, patient: Patient) -> bool:
-        """Tell whether `hashed` was made of this patient; False as well when its key is gone."""
+        """Return whether `hashed` was made of this patient; False also when its key no longer exists."""
         key_id = hashed.partition(".")[0]
         key = self._keys.find(key_id)
         if key is None:
@@ -98,7 +98,7 @@ class PatientHasher:
 
 
 def index_value(hashed: str) -> str:
-    """Return the part of a hash by which a patient is found, whoever issued the id."""
+    """Return the part of a hash that identifies the patient id regardless of its issuer."""
     return hashed.rpartition(".")[0]
 
 

@@ -1,4 +1,4 @@
-"""Query parameters: read by name without regard to case, with everything that is wrong told at once."""
+"""Query parameters, read by case-insensitive name; all errors are reported together."""
 
 import datetime
 import re
@@ -14,16 +14,16 @@ _NO_DATE = "not a date, YYYYMMDD or YYYY-MM-DD"
 
 
 class Query:
-    """The query parameters of a request, names compared without case (api.md, "Conventions").
+    """The query parameters of a request, names case-insensitive (api.md, "Conventions").
 
-    Readers collect what is wrong; `check` then raises one error that lists all of it.
+    Readers collect errors; `check` then raises one error that lists them all.
 
     Parameters
     ----------
     app
         The resolver that holds the request.
     known
-        Every parameter of the route. A mistyped filter must not widen a search to all patients, so others are refused.
+        Every parameter of the route. Others are rejected: a mistyped filter must not widen a search to all patients.
     """
 
     def __init__(self, app: APIGatewayRestResolver, *known: str) -> None:
@@ -57,18 +57,18 @@ class Query:
         return value
 
     def exact(self, name: str, *, longest: int = 64) -> Any:
-        """Read a value that is matched as it is: no wildcards, and no list of values (PS3.4 C.2.2.2)."""
+        """Read a value for exact matching: no wildcards, no list of values (PS3.4 C.2.2.2)."""
         value = self.text(name, longest=longest)
         if value is None or not set(value) & set("*?\\"):
             return value
-        return self._fail(name, "has * or ? or a backslash; it is matched as it is")
+        return self._fail(name, "contains *, ? or a backslash; it is matched exactly")
 
     def name_pattern(self, name: str) -> Any:
-        """Read a person name with wildcards (PS3.4 C.2.2.2.4), which has to have more than wildcards."""
+        """Read a person name that may have wildcards (PS3.4 C.2.2.2.4), but not wildcards alone."""
         value = self.text(name)
         if value is None or set(value) - set("*?^= "):
             return value
-        return self._fail(name, "has wildcards alone")
+        return self._fail(name, "consists of wildcards alone")
 
     def integer(self, name: str, *, default: int, minimum: int, maximum: int) -> int:
         """Read an integer between `minimum` and `maximum`."""
@@ -81,7 +81,7 @@ class Query:
         return default
 
     def choice(self, name: str, choices: Mapping[str, str] | tuple[str, ...], *, default: Any = None) -> Any:
-        """Read one of a few words, compared without case; given as they are spelled in `choices`."""
+        """Read one of `choices`, case-insensitive; returned in the spelling of `choices`."""
         value = self.text(name)
         if value is None:
             return default
@@ -98,20 +98,20 @@ class Query:
         return self._fail(name, "not a UID")
 
     def date(self, name: str) -> Any:
-        """Read a day, ``YYYYMMDD`` or ``YYYY-MM-DD``; given as DICOM DA (PS3.5 §6.2)."""
+        """Read a day, ``YYYYMMDD`` or ``YYYY-MM-DD``; returned as DICOM DA (PS3.5 §6.2)."""
         value = self.text(name)
         if value is None:
             return None
         digits = value.replace("-", "") if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else value
         try:
-            # strptime takes fewer digits too, and strftime leaves out the zeros before a year.
+            # strptime accepts fewer digits, and strftime omits leading zeros of a year.
             datetime.datetime.strptime(digits, "%Y%m%d")
             return digits if re.fullmatch("[0-9]{8}", digits) else self._fail(name, _NO_DATE)
         except ValueError:
             return self._fail(name, _NO_DATE)
 
     def date_range(self, first: str, last: str) -> tuple[Any, Any]:
-        """Read two days, the first not after the last."""
+        """Read two days; the first must not be after the last."""
         start, end = self.date(first), self.date(last)
         if start and end and start > end:
             self._fail(last, f"before {first}")
@@ -122,7 +122,7 @@ class Query:
         return None
 
     def check(self) -> None:
-        """Raise one BadRequest that lists everything found wrong, if anything was.
+        """Raise one BadRequest that lists all errors, if there are any.
 
         Raises
         ------
@@ -135,5 +135,5 @@ class Query:
 
 
 def _shown(name: str) -> str:
-    """Return the name of a parameter as an answer can carry it."""
+    """Return the name of a parameter in a form that is safe to answer with."""
     return name[:64] if name.isprintable() else "(not printable)"

@@ -1,6 +1,6 @@
 """Settings: each function's part of the environment as one frozen dataclass, read once and passed in.
 
-A field says by which variable it is set, how the text becomes a value, and what holds when it is absent::
+A field names its variable, the cast of its text, and its default::
 
     @dataclass(frozen=True)
     class UidSettings:
@@ -28,21 +28,21 @@ def setting(name: str, *, cast: Callable[[str], Any] = str, default: Any = MISSI
     name
         The environment variable.
     cast
-        Turns its text into the value; raises ValueError for text that makes no sense.
+        Converts its text to the value; raises ValueError for invalid text.
     default
-        The value when the variable is absent or empty. Without one the variable is required.
+        The value when the variable is absent or empty; without a default, the variable is required.
     """
     metadata = {"variable": name, "cast": cast}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
 def load(cls: type[T], environ: Mapping[str, str] | None = None) -> T:
-    """Read one settings dataclass out of the environment.
+    """Read one settings dataclass from the environment.
 
     Raises
     ------
     SettingsError
-        A required variable is absent or a value makes no sense; the message names the variable, never the value.
+        A required variable is absent or a value is invalid; the message names the variable, never the value.
     """
     source = os.environ if environ is None else environ
     values: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def load(cls: type[T], environ: Mapping[str, str] | None = None) -> T:
         try:
             values[item.name] = item.metadata["cast"](text)
         except ValueError as error:
-            raise SettingsError(f"The setting {variable} has a value that makes no sense.") from error
+            raise SettingsError(f"The setting {variable} has an invalid value.") from error
     return cls(**values)
 
 
@@ -75,7 +75,7 @@ def words(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class PacsSettings:
-    """How the PACS is reached (architecture.md, "PACS side")."""
+    """How to reach the PACS (architecture.md, "PACS side")."""
 
     url: str = setting("PACS_URL")
     auth: str = setting("PACS_AUTH", default="none")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dicom_service import aws
-from dicom_service.auth.scope import keep_to_exam
+from dicom_service.auth.scope import enforce_exam_scope
 from dicom_service.errors import Forbidden, Unavailable
 from dicom_service.patient import Patient
 from tests.support.otp import PATIENT, PORTAL, STUDY, World
@@ -143,14 +143,14 @@ OWN = f"/exams/studies/{STUDY}"
 )
 def test_the_second_lock_refuses_whatever_leaves_the_study(event: dict[str, Any]) -> None:
     with pytest.raises(Forbidden):
-        keep_to_exam(event)
+        enforce_exam_scope(event)
 
 
 def test_the_second_lock_lets_the_study_and_other_credentials_pass() -> None:
-    keep_to_exam(scoped(f"{OWN}/series"))
-    keep_to_exam(scoped(f"{OWN}/series/1.2/instances/1.3"))
-    keep_to_exam({"path": "/uid", "requestContext": {"authorizer": {"role": "service"}}})
-    keep_to_exam({"path": "/health", "requestContext": {}})
+    enforce_exam_scope(scoped(f"{OWN}/series"))
+    enforce_exam_scope(scoped(f"{OWN}/series/1.2/instances/1.3"))
+    enforce_exam_scope({"path": "/uid", "requestContext": {"authorizer": {"role": "service"}}})
+    enforce_exam_scope({"path": "/health", "requestContext": {}})
 
 
 def routes_of_a_study() -> list[tuple[str, str]]:

@@ -1,1 +1,1 @@
-"""Who is calling and what that reaches: service keys, OIDC tokens, the callback's key, exam access tokens."""
+"""Authentication and authorization: service keys, OIDC tokens, the callback's key, exam access tokens."""

@@ -1,4 +1,4 @@
-"""Exam access tokens: what a redeemed one-time password gives, good for one study's GET routes and nothing else."""
+"""Exam access tokens: issued for a redeemed one-time password, valid for the GET routes of one study."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ _FORM = re.compile(r"exam_[A-Za-z0-9_-]{43}")
 
 
 class AccessTokens:
-    """Finds what an access token opens, and counts that it was used.
+    """Looks up the exam of an access token, and counts its use.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class AccessTokens:
         self._clock = clock
 
     def find(self, token: str) -> Principal | None:
-        """Give the bearer of a live token whose code was not revoked, or None.
+        """Return the bearer of a live token whose code was not revoked, or None.
 
         Counting the request is one conditional write, and so a read that misses nothing; the code's state is read
         consistently after it. A revocation that has been answered therefore ends every token with it. Nothing is kept
@@ -52,7 +52,7 @@ class AccessTokens:
             token_hash = hashlib.sha256(token.encode()).hexdigest()
             row = self._count(token_hash)
             state = None if row is None else self._state(row["otpId"])
-            # A code's row that is gone proves nothing: the token ends with it.
+            # Without its code's row, nothing shows that the token was not revoked: reject it.
             if row is None or state is None or state == "REVOKED":
                 return None
         except (ClientError, BotoCoreError) as error:
@@ -67,7 +67,7 @@ class AccessTokens:
             context={
                 "otpId": row["otpId"],
                 "examRole": row["role"],
-                # Tokens of earlier versions have none, and they opened the files.
+                # Tokens of earlier versions lack the attribute and allowed downloads.
                 "download": "true" if row.get("download", True) else "false",
                 "tokenHash": token_hash,
                 "patient": row.get("patient", ""),

@@ -17,7 +17,7 @@ LONGEST_CREDENTIAL = 8192
 
 @dataclass(frozen=True)
 class AuthSettings:
-    """Which credentials are known."""
+    """The credentials that are accepted."""
 
     service_keys_secret: str = setting("SERVICE_KEYS_SECRET_ARN")
     callback_secret: str = setting("CALLBACK_SECRET_ARN")
@@ -33,7 +33,7 @@ class CredentialKind(Protocol):
     """One kind of credential."""
 
     def find(self, token: str) -> Principal | None:
-        """Give whom `token` speaks for, or None."""
+        """Return the principal of `token`, or None."""
 
 
 class Authorizer:
@@ -50,7 +50,7 @@ class Authorizer:
 
     @classmethod
     def from_settings(cls, settings: AuthSettings) -> "Authorizer":
-        """Make the authorizer of a deployment."""
+        """Return the authorizer of a deployment."""
         kinds: list[CredentialKind] = [
             AccessTokens(settings.access_tokens_table, settings.otps_table),
             ServiceKeys(Secret(settings.service_keys_secret)),
@@ -62,7 +62,7 @@ class Authorizer:
         return cls(kinds)
 
     def decide(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the policy for one request.
+        """Return the policy for one request.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class Authorizer:
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
-    """Give the token of the Authorization header (RFC 6750 §2.1).
+    """Return the token of the Authorization header (RFC 6750 §2.1).
 
     Raises
     ------

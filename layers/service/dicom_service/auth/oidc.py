@@ -16,7 +16,7 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 LEEWAY = 60
 _KEYS_LIVE = 600.0
 _REFRESH_AT_MOST = 30.0
-# Keys older than this are not trusted any more, however long the issuer stays silent: one may have been withdrawn.
+# Older keys are no longer trusted, even while the issuer is down: one may have been withdrawn.
 STALE_FOR = 6 * 3600.0
 
 MAPPABLE = ("reader", "service")
@@ -44,7 +44,7 @@ def fetch_json(url: str) -> Mapping[str, Any]:
 
 
 def role_map(text: str) -> Mapping[str, str]:
-    """Cast ``value=role,value=role``: which role the values of the role claim stand for.
+    """Cast ``value=role,value=role``: the role for each value of the role claim.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def role_map(text: str) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class RoleClaims:
-    """Which role a token's claims give: the most that one of its values is mapped to, else ``reader``.
+    """Maps a token's claims to a role: the highest that one of its values maps to, else ``reader``.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class RoleClaims:
         return max(given, key=MAPPABLE.index, default=DEFAULT_ROLE)
 
     def _values(self, claims: Mapping[str, Any]) -> list[str]:
-        # A claim may have dots in its own name, such as a URL of the issuer's.
+        # The name of a claim may contain dots, such as a URL of the issuer.
         value: Any = claims.get(self.claim)
         if value is None:
             value = claims
@@ -127,13 +127,7 @@ class OidcVerifier:
         self._tried_at: float | None = None
 
     def find(self, token: str) -> Principal | None:
-        """Give the caller a valid token speaks for, or None for any token that is not valid.
-
-        Raises
-        ------
-        Unavailable
-            The issuer's keys cannot be read, and those read before are too old, or none of them is the token's.
-        """
+        """Return the caller that a valid token speaks for, or None for any token that is not valid."""
         import jwt
 
         try:
@@ -158,7 +152,7 @@ class OidcVerifier:
         now = self._clock()
         age = None if self._read_at is None else now - self._read_at
         rested = self._tried_at is None or now - self._tried_at > _REFRESH_AT_MOST
-        # A key id nobody knows may be a new key; asking the issuer each time would let strangers make us flood it.
+        # An unknown key id may be a new key; asking the issuer each time would let strangers flood it.
         wanted = age is None or age > _KEYS_LIVE or kid not in self._keys
         usable = age is not None and age <= STALE_FOR and kid in self._keys
         if wanted and (rested or age is None or age > STALE_FOR):
@@ -166,7 +160,7 @@ class OidcVerifier:
             try:
                 self._read_keys()
             except Unavailable:
-                # While the issuer is down, tokens signed with a key that is known go on working for a while.
+                # While the issuer is down, tokens signed with a known key keep working for a while.
                 if not usable:
                     raise
         return self._keys.get(kid)
@@ -183,6 +177,6 @@ class OidcVerifier:
             try:
                 keys[str(document.get("kid", ""))] = jwt.PyJWK.from_dict(document)
             except jwt.PyJWTError:
-                # A key of a kind this version does not know must not hide the others.
+                # An unsupported key must not hide the others.
                 continue
         self._keys, self._read_at = keys, self._clock()

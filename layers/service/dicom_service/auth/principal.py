@@ -1,4 +1,4 @@
-"""A caller whose credential is known, and the routes that credential reaches (api.md, "Authentication").
+"""Authenticated callers and the routes they may use (api.md, "Authentication").
 
 ============  =================================================================
 role          reaches
@@ -16,18 +16,18 @@ from typing import Any
 
 CALLBACK_ROUTE = "/new-exam-callback"
 STUDY_ROUTE = "/exams/studies/{studyUID}"
-# What the PACS reported names people and stations: it is for the house, not for whom an exam was shared with.
+# The PACS's reports name people and stations: for staff, not for recipients of a shared exam.
 CALLBACKS_ROUTE = STUDY_ROUTE + "/callbacks"
-# GET routes that make something: they are not for readers.
-MAKING_ROUTES = frozenset({"/token", "/uid"})
-# What is there of one-time passwords is for those who issue them: an otpId is enough to lock a code.
+# GET routes with side effects: not for readers.
+SIDE_EFFECT_ROUTES = frozenset({"/token", "/uid"})
+# One-time passwords are visible to their issuers only: an otpId is enough to lock a code.
 OTP_ROUTES = "/otps"
 ROLES = ("service", "reader", "callback", "exam")
 
 
 @dataclass(frozen=True)
 class Principal:
-    """A known caller.
+    """An authenticated caller.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Principal:
     context: Mapping[str, str] = field(default_factory=dict)
 
     def reaches(self, method: str, resource: str, path_parameters: Mapping[str, str]) -> bool:
-        """Tell whether this caller may use a route.
+        """Return whether this caller may use a route.
 
         Decided by the route the gateway has matched and its parameters, never by the text of the path, so that no
         encoding of a path says one thing here and another there.
@@ -70,7 +70,7 @@ class Principal:
         if method != "GET":
             return False
         if self.role == "reader":
-            return resource not in MAKING_ROUTES and not resource.startswith(OTP_ROUTES)
+            return resource not in SIDE_EFFECT_ROUTES and not resource.startswith(OTP_ROUTES)
         if resource == CALLBACKS_ROUTE or resource.startswith(CALLBACKS_ROUTE + "/"):
             return False
         in_study = resource == STUDY_ROUTE or resource.startswith(STUDY_ROUTE + "/")
@@ -79,7 +79,7 @@ class Principal:
         )
 
     def policy(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the authorizer's answer for one request: a policy for this very method and path.
+        """Return the authorizer's answer for one request: a policy for this very method and path.
 
         Parameters
         ----------

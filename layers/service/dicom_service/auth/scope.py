@@ -1,4 +1,4 @@
-"""The second lock on an exam access token: functions check again what the authorizer has checked."""
+"""Checks the scope of exam access tokens again inside the function, as defence in depth behind the authorizer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,13 +8,13 @@ from dicom_service.errors import Forbidden
 _STUDIES = "/exams/studies/"
 
 
-def keep_to_exam(event: Mapping[str, Any]) -> None:
-    """Refuse a request that an exam access token let in, but that names anything but GET below its own study.
+def enforce_exam_scope(event: Mapping[str, Any]) -> None:
+    """Reject any request of an exam access token except GET below its own study.
 
-    What the PACS reported of the study (``/callbacks``) is not for exam access tokens either.
+    The PACS's reports about the study (``/callbacks``) are not for exam access tokens either.
 
-    The gateway matches routes by its reading of a path, the functions by theirs; a path that the two read differently
-    ends here. Requests with other credentials pass.
+    The gateway and the functions parse paths separately; a path that they parse differently is rejected here. Requests
+    with other credentials pass.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def keep_to_exam(event: Mapping[str, Any]) -> None:
     Raises
     ------
     Forbidden
-        The request leaves the study.
+        The request is outside the study.
     """
     authorizer = event.get("requestContext", {}).get("authorizer") or {}
     study_uid, role = authorizer.get("studyUID"), authorizer.get("role")
@@ -42,7 +42,7 @@ def keep_to_exam(event: Mapping[str, Any]) -> None:
 
 
 def may_download(event: Mapping[str, Any]) -> bool:
-    """Tell whether the caller may fetch files, not only see pictures and reports (``download`` of ``POST /otps``).
+    """Return whether the caller may fetch files, not only see pictures and reports (``download`` of ``POST /otps``).
 
     Parameters
     ----------

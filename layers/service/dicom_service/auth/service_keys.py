@@ -15,7 +15,7 @@ def _now() -> datetime.datetime:
 
 
 class ServiceKeys:
-    """Finds the machine client that a key belongs to.
+    """Looks up the client of a service key.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class ServiceKeys:
         self._clock = clock
 
     def find(self, token: str) -> Principal | None:
-        """Give the client whose key `token` is, or None.
+        """Return the client whose key `token` is, or None.
 
         Every stored hash is compared, in constant time, so that the answer's time tells nothing.
         """
@@ -56,12 +56,12 @@ class ServiceKeys:
             end = datetime.datetime.fromisoformat(str(not_after))
         except ValueError:
             return False
-        # A time without a zone could end hours too late.
+        # A time without a zone could expire hours too late.
         return end.tzinfo is not None and self._clock() <= end
 
 
 class CallbackKey:
-    """Knows the key that the PACS reports new exams with, and nothing else (security.md, "Webhooks and callbacks").
+    """Accepts the key with which the PACS reports new exams, and nothing else (security.md, "Webhooks and callbacks").
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class CallbackKey:
         self._secret = secret
 
     def find(self, token: str) -> Principal | None:
-        """Give the PACS when `token` is its key, or None."""
+        """Return the PACS when `token` is its key, or None."""
         value = self._secret.value()
         known = [str(value[name]) for name in ("secret", "old_secret") if value.get(name)]
         matches = [hmac.compare_digest(token.encode(), key.encode()) for key in known]
