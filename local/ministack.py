@@ -15,6 +15,8 @@ from local.settings import (
     write_private,
 )
 
+_SERVER = Path(__file__).parent / "ministack_server.py"
+
 
 class MiniStack:
     """The cloud of one local stack."""
@@ -46,7 +48,8 @@ class MiniStack:
         for name in ("state", "s3", "home", "tmp"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         rewind_streams(self._folder / "state" / "lambda.json")
-        self._server.start([str(python), "-m", "ministack"], self._environment(), MINISTACK_PROJECT)
+        # -P: this folder has a module of the name of MiniStack's own package
+        self._server.start([str(python), "-P", str(_SERVER)], self._environment(), MINISTACK_PROJECT)
         self._server.wait_until(self._answers, seconds=60)
         return True
 

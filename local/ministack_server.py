@@ -1,0 +1,34 @@
+"""Runs MiniStack so that a function that raises keeps its environment, as on AWS; inside MiniStack's own interpreter.
+
+MiniStack ends the process of a function that raised. The authorizer has to raise to have a call answered with 401, so
+each rejected call would cost the next one a cold start.
+"""
+
+from typing import Any
+
+from ministack.app import main
+from ministack.core import lambda_runtime
+from ministack.core.lambda_runtime import Worker
+
+_ERROR = '{"status": "error", "error": str(e), "trace": traceback.format_exc()}'
+
+
+def keep_environments() -> None:
+    """Have an error pass as an answer where MiniStack decides about the process, and as an error behind that."""
+    script = lambda_runtime._PYTHON_WORKER_SCRIPT
+    if script.count(_ERROR) != 1:
+        raise SystemExit("A function's process answers otherwise than expected: is this another MiniStack?")
+    lambda_runtime._PYTHON_WORKER_SCRIPT = script.replace(_ERROR, f'{{"status": "ok", "raised": {_ERROR}}}')
+    invoke = Worker.invoke
+
+    def invoke_and_keep(worker: Worker, *arguments: Any, **named: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = invoke(worker, *arguments, **named)
+        raised: dict[str, Any] = answer.pop("raised", {})
+        return answer | raised
+
+    Worker.invoke = invoke_and_keep
+
+
+if __name__ == "__main__":
+    keep_environments()
+    main()
