@@ -13,9 +13,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 import requests
-from moto import mock_aws
 
-from dicom_service import aws
 from dicom_service.element_walk import MAX_DEPTH
 from dicom_service.errors import ServiceError
 from dicom_service.exams.admission import Admission, AdmissionSettings
@@ -27,8 +25,8 @@ from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings
 from dicomweb.client import DicomwebClient
 from local.orthanc import Orthanc
+from tests.support.cloud import cloud
 from tests.support.hostile import Case, HostileFile, cases
-from tests.support.template import create_table
 
 COUNT = 10_000 if os.environ.get("SOAK") else 300
 SEED = 20261124
@@ -36,16 +34,8 @@ SEED = 20261124
 
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-south-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    aws.forget_clients()
-    with mock_aws():
-        for name in ("Exams", "Instances"):
-            create_table(boto3.client("dynamodb"), f"{name}Table", name)
+    with cloud(monkeypatch, {"ExamsTable": "Exams", "InstancesTable": "Instances"}):
         yield
-    aws.forget_clients()
 
 
 class Service:

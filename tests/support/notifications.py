@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
-
+from dicom_service import aws
 from dicomweb.errors import PacsUnreachable
 
 EXAMS = "Exams"
@@ -13,15 +12,11 @@ EVENTS = "ExamEvents"
 BUS = "bus"
 
 
-def queue(name: str) -> str:
-    return str(boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"])
-
-
 def drain(url: str) -> list[dict[str, Any]]:
     """Take every visible message of a queue."""
     taken: list[dict[str, Any]] = []
     while True:
-        found = boto3.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
+        found = aws.sqs().receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
         if not found.get("Messages"):
             return taken
         taken += [dict(message) for message in found["Messages"]]

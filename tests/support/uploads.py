@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from dicom_service import aws
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
@@ -28,7 +26,7 @@ from dicom_service.uploads.shelf import Shelf
 from dicom_service.uploads.staged import read_messages
 from dicom_service.uploads.table import UploadsTable
 from dicomweb.client import InstanceResult, StorePart, StoreResult
-from tests.support.template import create_table
+from tests.support import cloud as clouds
 
 BUCKET = "staging"
 URL = "https://api.example/v1"
@@ -181,22 +179,12 @@ def event_body(entry: Any, *, with_version: bool = True) -> str:
 
 @contextmanager
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-south-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    aws.forget_clients()
-    with mock_aws():
-        for name in ("Uploads", "Exams", "ExamEvents"):
-            create_table(boto3.client("dynamodb"), f"{name}Table", name)
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-south-1"})
-        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        sqs = boto3.client("sqs")
-        queues = [str(sqs.create_queue(QueueName=name)["QueueUrl"]) for name in ("ingest", "checks")]
+    """An empty cloud with everything that the ingest touches."""
+    with clouds.cloud(monkeypatch, {f"{name}Table": name for name in ("Uploads", "Exams", "ExamEvents")}):
+        clouds.bucket(BUCKET)
+        aws.s3().put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         yield World(
             UploadSettings(table="Uploads", bucket=BUCKET),
-            IngestSettings(queue_url=queues[0], connections=2),
-            ExamSettings(table="Exams", checks_queue_url=queues[1], quiet_period=0),
+            IngestSettings(queue_url=clouds.queue("ingest"), connections=2),
+            ExamSettings(table="Exams", checks_queue_url=clouds.queue("checks"), quiet_period=0),
         )
-    aws.forget_clients()

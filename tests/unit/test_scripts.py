@@ -2,10 +2,10 @@
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from scripts.redrive import QUEUES, redrive
-from tests.support.notifications import drain, queue
+from tests.support.cloud import cloud, queue
+from tests.support.notifications import drain
 from tests.support.template import OUTPUTS, RESOURCES
 
 
@@ -22,8 +22,7 @@ def _is_queue(item: dict[str, object]) -> bool:
 
 
 def test_dead_letters_are_moved_and_one_that_comes_back_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-south-1")
-    with mock_aws():
+    with cloud(monkeypatch):
         dead, alive = queue("dead"), queue("alive")
         sqs = boto3.client("sqs")
         for number in range(12):

@@ -7,7 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dicom_service import aws
-from tests.support.notifications import drain, queue
+from tests.support.cloud import queue
+from tests.support.notifications import drain
 
 
 def test_more_messages_than_one_request_takes() -> None:

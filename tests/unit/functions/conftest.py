@@ -5,19 +5,16 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
-from dicom_service import aws
+from tests.support import cloud as clouds
+from tests.support.cloud import bucket, moto, queue
 from tests.support.lambdas import Answer, Invoke, sample_event
 from tests.support.otp import master_secret
-from tests.support.template import create_table
+
+__all__ = ["moto"]
 
 SETTINGS = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_DEFAULT_REGION": "eu-south-1",
     "CACHE_BUCKET": "cache",
     "EXAMS_TABLE": "Exams",
     "PATIENT_KEYS_SECRET_ARN": "patients",
@@ -32,18 +29,13 @@ SETTINGS = {
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    aws.forget_clients()
-    with mock_aws():
-        boto3.client("s3").create_bucket(Bucket="cache", CreateBucketConfiguration={"LocationConstraint": "eu-south-1"})
-        monkeypatch.setenv("EXAM_CHECKS_QUEUE_URL", boto3.client("sqs").create_queue(QueueName="checks")["QueueUrl"])
-        for variable, queue in (("FETCH_QUEUE_URL", "fetches"), ("DEAD_FETCH_QUEUE_URL", "dead-fetches")):
-            monkeypatch.setenv(variable, boto3.client("sqs").create_queue(QueueName=queue)["QueueUrl"])
-        create_table(boto3.client("dynamodb"), "ExamsTable", "Exams")
+    with clouds.cloud(monkeypatch, {"ExamsTable": "Exams", "UidsTable": "Uids"}):
+        bucket("cache")
+        monkeypatch.setenv("EXAM_CHECKS_QUEUE_URL", queue("checks"))
+        monkeypatch.setenv("FETCH_QUEUE_URL", queue("fetches"))
+        monkeypatch.setenv("DEAD_FETCH_QUEUE_URL", queue("dead-fetches"))
         master_secret("patients")
-        create_table(boto3.client("dynamodb"), "UidsTable", "Uids")
         yield
-    aws.forget_clients()
 
 
 @pytest.fixture

@@ -2,32 +2,22 @@
 
 from collections.abc import Iterator
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from dicom_service import aws
 from dicom_service.exams.registry import ExamSettings
-from tests.support.notifications import BUS, EVENTS, EXAMS, queue
-from tests.support.template import create_table
+from tests.support import cloud as clouds
+from tests.support.cloud import moto, queue
+from tests.support.notifications import BUS, EVENTS, EXAMS
+
+__all__ = ["moto"]
 
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "eu-south-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    aws.forget_clients()
-    with mock_aws():
-        create_table(boto3.client("dynamodb"), "ExamsTable", EXAMS)
-        create_table(boto3.client("dynamodb"), "ExamEventsTable", EVENTS)
-        boto3.client("events").create_event_bus(Name=BUS)
+    with clouds.cloud(monkeypatch, {"ExamsTable": EXAMS, "ExamEventsTable": EVENTS}):
+        aws.events().create_event_bus(Name=BUS)
         yield
-    aws.forget_clients()
 
 
 @pytest.fixture

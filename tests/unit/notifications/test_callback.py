@@ -13,7 +13,8 @@ from dicom_service import aws
 from dicom_service.notifications.callback import read_report
 from functions.list_callbacks import app as reader
 from functions.receive_callback import app as function
-from tests.support.notifications import EXAMS, drain, queue
+from tests.support.cloud import queue
+from tests.support.notifications import EXAMS, drain
 
 pytestmark = pytest.mark.usefixtures("cloud")
 

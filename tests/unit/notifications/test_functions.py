@@ -16,7 +16,8 @@ from dicom_service.notifications.announce import Announcer
 from dicom_service.notifications.webhooks import Answer
 from dicom_service.notifications.work import Again, Queues, SetAside, work_off
 from dicom_service.outbox import Event, Outbox, OutboxSettings
-from tests.support.notifications import BUS, EVENTS, EXAMS, Pacs, drain, queue
+from tests.support.cloud import queue
+from tests.support.notifications import BUS, EVENTS, EXAMS, Pacs, drain
 
 pytestmark = pytest.mark.usefixtures("cloud")
 

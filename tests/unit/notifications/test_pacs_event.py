@@ -14,7 +14,8 @@ from dicom_service.notifications.signing import endpoint_secrets
 from dicom_service.notifications.webhooks import Answer, Deliverer, WebhookSettings
 from dicom_service.notifications.work import Again, Done
 from dicom_service.settings import load
-from tests.support.notifications import EVENTS, EXAMS, queue
+from tests.support.cloud import queue
+from tests.support.notifications import EVENTS, EXAMS
 
 pytestmark = pytest.mark.usefixtures("cloud")
 

@@ -18,8 +18,9 @@ from dicom_service.notifications.feed import Feed, FeedSettings, write_cursor
 from dicom_service.notifications.publish import Publisher, PublishSettings, publish_stream, sweep
 from dicom_service.notifications.work import UNFORESEEN_TRIES, Done, Outcome, Queues, work_off
 from dicom_service.outbox import LARGEST_DETAIL, Event, Outbox, OutboxSettings, fitted
+from tests.support.cloud import queue
 from tests.support.lambdas import ROOT
-from tests.support.notifications import BUS, EVENTS, EXAMS, Pacs, Rows, drain, queue
+from tests.support.notifications import BUS, EVENTS, EXAMS, Pacs, Rows, drain
 
 
 def no_guard(work: Callable[[], Any]) -> Any:

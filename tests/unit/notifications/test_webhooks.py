@@ -22,7 +22,8 @@ from dicom_service.notifications.webhooks import (
     fan_out,
 )
 from dicom_service.notifications.work import Again, Done, SetAside
-from tests.support.notifications import EVENTS, drain, queue
+from tests.support.cloud import queue
+from tests.support.notifications import EVENTS, drain
 
 pytestmark = pytest.mark.usefixtures("cloud")
 

@@ -2,14 +2,12 @@
 
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from dicom_service import aws
 from dicom_service.errors import Unavailable
 from dicom_service.otp.store import OtpStore, OtpTables
-from tests.support.template import create_table
+from tests.support.cloud import cloud
 
 HASHES = [f"hash-{number}" for number in range(5)]
 
@@ -34,16 +32,14 @@ class Busy:
 
 @pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch, pauses: list[int]) -> Any:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-south-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        client = boto3.client("dynamodb")
-        create_table(client, "AccessTokensTable")
+    with cloud(monkeypatch, {"AccessTokensTable": "AccessTokensTable"}):
+        client = aws.dynamodb()
         for value in HASHES:
             client.put_item(TableName="AccessTokensTable", Item=aws.to_item({"tokenHash": value}))
         stand_in = Busy(client)
-        monkeypatch.setattr(aws.clients, "dynamodb", lambda: stand_in)
-        yield stand_in
+        with monkeypatch.context() as patched:
+            patched.setattr(aws.clients, "dynamodb", lambda: stand_in)
+            yield stand_in
 
 
 def store() -> OtpStore:

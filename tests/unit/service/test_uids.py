@@ -3,33 +3,22 @@
 from collections.abc import Iterator
 from unittest import mock
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from dicom_service import aws
 from dicom_service.errors import SettingsError, Unavailable
 from dicom_service.settings import load
 from dicom_service.uid import is_uid
 from dicom_service.uids import LONGEST_ROOT, UidRegistry, UidSettings, uid_root
-from tests.support.template import create_table
+from tests.support.cloud import cloud
 
 ENVIRONMENT = {"UIDS_TABLE": "uids"}
 
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_DEFAULT_REGION": "eu-south-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    with mock_aws():
-        create_table(boto3.client("dynamodb"), "UidsTable", "uids")
-        aws.forget_clients()
+    with cloud(monkeypatch, {"UidsTable": "uids"}):
         yield "uids"
-    aws.forget_clients()
 
 
 @pytest.mark.parametrize("root", [None, "1.2.840.99999", "2.16.840.1.113883.3.1", "1." + "9" * (LONGEST_ROOT - 2)])

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.cloud import moto
 from tests.support.uploads import World, cloud
+
+__all__ = ["moto"]
 
 
 @pytest.fixture

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-import boto3
 import pytest
-from moto import mock_aws
 
-from dicom_service import aws
 from dicom_service.outbox import Outbox, OutboxSettings
 from dicom_service.pacs import pacs_errors
 from dicom_service.worklist.dynamodb import DynamoWorklist
@@ -17,27 +14,22 @@ from dicom_service.worklist.pacs_worklist import PacsWorklist
 from dicom_service.worklist.reconcile import Reconciler
 from dicom_service.worklist.service import WorklistService
 from dicom_service.worklist.store import WorkitemStore
+from tests.support import cloud as clouds
+from tests.support.cloud import moto
 from tests.support.pacs import FakePacs
-from tests.support.template import create_table
 from tests.support.worklist import Bench, open_worklist
 from tests.support.worklist_pacs import MAKERS
 
 TABLES = ("WorkitemsTable", "ExamEventsTable", "UidsTable")
 OWN = "dynamodb"
 
+__all__ = ["moto"]
+
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-south-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    aws.forget_clients()
-    with mock_aws():
-        for name in TABLES:
-            create_table(boto3.client("dynamodb"), name)
+    with clouds.cloud(monkeypatch, dict(zip(TABLES, TABLES, strict=True))):
         yield
-    aws.forget_clients()
 
 
 @pytest.fixture(params=[OWN, *MAKERS])
