@@ -127,9 +127,18 @@ def test_links_between_documents_lead_somewhere(name: str) -> None:
     assert not broken
 
 
-FOLDERS = ("layers", "functions", "local", "scripts", "tests", "benchmarks")
+FOLDERS = ("layers", "functions", "local", "scripts", "tests", "benchmarks", "release")
+OTHERS = (
+    "template.yaml",
+    "Makefile",
+    "samconfig.toml",
+    "local/bootstrap.sh",
+    "local/packages.sh",
+    "local/callback.lua",
+)
 PAGE = re.compile(r"(?<![\w/.-])((?:docs/)?(?:decisions/)?[\w-]+\.md)\b")
-HEADING = re.compile(r'\b((?:docs/)?[\w-]+\.md),\s+"([^"]+)"')
+HEADING = re.compile(r'\b((?:docs/)?[\w-]+\.md)[,:;]\s+"([^"]+)"')
+ANCHOR = re.compile(r"(?<![\w/.-])((?:docs/)?(?:decisions/)?[\w-]+\.md)#([\w-]+)")
 MODULE = re.compile(r"`((?:dicom_service|dicomweb|imaging|local|scripts|benchmarks)(?:\.\w+)*)`")
 
 
@@ -140,6 +149,10 @@ def _dangling(text: str) -> set[str]:
         found = _page(page)
         if found is None or not re.search(rf"^#+ {re.escape(heading)}$", found.read_text("utf-8"), re.M):
             missing.add(f'{page}, "{heading}"')
+    for page, anchor in ANCHOR.findall(text):
+        found = _page(page)
+        if found is None or anchor not in _anchors(found.read_text("utf-8")):
+            missing.add(f"{page}#{anchor}")
     return missing | {name for name in MODULE.findall(text) if not _is_there(name)}
 
 
@@ -167,7 +180,7 @@ def _is_there(name: str) -> bool:
 
 
 def test_code_and_documents_name_nothing_that_is_not_there() -> None:
-    text = _sources(*FOLDERS) + _text("template.yaml") + _text("Makefile")
+    text = _sources(*FOLDERS) + "".join(map(_text, OTHERS)) + _contract_sources()
     assert len(HEADING.findall(text)) >= 10 and len(MODULE.findall(text)) >= 10
     assert not _dangling(text)
     modules = {(page, name) for page in _markdown() for name in MODULE.findall(_text(page))}
@@ -182,6 +195,9 @@ def test_code_and_documents_name_nothing_that_is_not_there() -> None:
         ("`dicom_service.otp.keyring." + "Lock`", True),
         ("(security" + '.md, "OTP")', True),
         ('(security.md, "OTP and tokens")', False),
+        ("(api" + '.md: "Conventions of old")', True),
+        ("docs/otp" + ".md#no-such-heading", True),
+        ("docs/otp.md#what-holds", False),
         ("docs/no-such-page" + ".md", True),
         ("see no-such-page" + ".md", True),
         ("docs/otp.md", False),
@@ -189,3 +205,60 @@ def test_code_and_documents_name_nothing_that_is_not_there() -> None:
 )
 def test_a_dangling_reference_is_seen(reference: str, missing: bool) -> None:
     assert bool(_dangling(reference)) is missing
+
+
+# An error code, a reason, a variable: several words in capitals, set as code.
+CAPITALS = re.compile(r"`([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+)`")
+
+
+def _contract_sources() -> str:
+    return "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "layers/service/openapi").glob("*.yaml")))
+
+
+def _docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value
+
+
+def _capitals_in_use(trees: Iterable[ast.Module]) -> set[str]:
+    """Return the words in capitals that code uses: names and texts, but not what comments and docstrings say."""
+    used = set()
+    for tree in trees:
+        spoken = {id(node) for node in _docstrings(tree)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in spoken:
+                used |= set(re.findall(r"[A-Z0-9_]+", node.value))
+            elif isinstance(node, ast.Name):
+                used.add(node.id)
+    return used
+
+
+def _known_capitals() -> set[str]:
+    plain = "".join(map(_text, OTHERS)) + _text(".ci/run")
+    folders = [folder for folder in FOLDERS if folder != "tests"] + ["tests/conformance", "tests/support"]
+    return _capitals_in_use(_trees(*folders)) | set(re.findall(r"[A-Z][A-Z0-9_]+", plain))
+
+
+def _unknown_capitals(text: str, known: set[str]) -> set[str]:
+    return set(CAPITALS.findall(text)) - known
+
+
+def test_documents_and_comments_name_no_code_or_variable_that_is_not_there() -> None:
+    known = _known_capitals()
+    # What was is in the changelog and in decisions; what others have, in the page on compatibility.
+    elsewhere = ("CHANGELOG.md", "docs/decisions/", "docs/reference-compatibility.md")
+    pages = [page for page in _markdown() if not page.startswith(elsewhere)]
+    text = "".join(map(_text, pages)) + _sources("layers", "functions", "scripts") + _contract_sources()
+    assert len(CAPITALS.findall(text)) > 100
+    assert not _unknown_capitals(text, known)
+
+
+@pytest.mark.parametrize(("text", "missing"), [("409 `WORKITEM_BUSY`", False), ("409 `NO_SUCH_" + "CODE`", True)])
+def test_a_code_that_is_not_there_is_seen(text: str, missing: bool) -> None:
+    assert bool(_unknown_capitals(text, _known_capitals())) is missing
+
+
+def test_a_code_that_only_a_docstring_names_is_not_in_use() -> None:
+    tree = ast.parse('"""Answers `ONLY_SAID`."""\nCODE = "REALLY_USED"')
+    assert _capitals_in_use([tree]) == {"CODE", "REALLY_USED"}
