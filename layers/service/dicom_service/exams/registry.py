@@ -10,7 +10,8 @@ study, ``#callback``   what the PACS said of it last (`dicom_service.notificatio
 =====================  =============================================================================================
 
 The instances of a call and the study they belong to change in one transaction, so a crash or a repetition can neither
-count an instance twice nor lose one.
+count an instance twice nor lose one. Each item expires `KEPT_DAYS` after it was written last
+(docs/decisions/0021-the-register-of-exams-expires.md).
 """
 
 import random
@@ -29,6 +30,7 @@ from dicom_service.settings import setting
 Source = Literal["upload", "drop", "pacs"]
 
 STUDY = "#study"
+KEPT_DAYS = 400
 # A transaction takes 100 items; one of them is the study's.
 _CHUNK = 99
 _ATTEMPTS = 12
@@ -184,6 +186,7 @@ class ExamRegistry:
             "Modality": entry.modality[:_LONGEST_CODE] or None,
             "source": source,
             "arrivedAt": now,
+            "expiresAt": expiry(now),
         }
         return {
             "Put": {
@@ -194,7 +197,7 @@ class ExamRegistry:
         }
 
     def _arrival(self, instances: list[Arrived], source: Source, session: str | None, now: int) -> Any:
-        sets: dict[str, Any] = {"lastArrivedAt": now, "lastSource": source}
+        sets: dict[str, Any] = {"lastArrivedAt": now, "lastSource": source, "expiresAt": expiry(now)}
         for entry in instances:
             sets |= {"PatientID": entry.patient_id} if entry.patient_id else {}
             sets |= {"AccessionNumber": entry.accession_number} if entry.accession_number else {}
@@ -229,6 +232,11 @@ class ExamRegistry:
 
     def _key(self, study: str, instance: str) -> dict[str, Any]:
         return aws.to_item({"StudyInstanceUID": study, "SOPInstanceUID": instance})
+
+
+def expiry(now: int) -> int:
+    """Return when an item that is written now may go, in seconds; `now` in milliseconds."""
+    return now // 1000 + KEPT_DAYS * 86_400
 
 
 def _by_study(arrived: Iterable[Arrived]) -> dict[str, list[Arrived]]:

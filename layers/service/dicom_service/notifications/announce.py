@@ -6,7 +6,6 @@ of what it told are written in one transaction on condition that nobody else ann
 reported by two ways makes one event.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from dicom_service import aws, log
 from dicom_service.errors import Unavailable
 from dicom_service.exams.checks import LONGEST_DELAY, Check
 from dicom_service.exams.content import Content, Searches, read_content
-from dicom_service.exams.registry import STUDY, ExamRegistry, ExamSettings
+from dicom_service.exams.registry import STUDY, ExamRegistry, ExamSettings, expiry
 from dicom_service.notifications.work import Again, Done, Outcome, SetAside, backoff
 from dicom_service.outbox import Event, Outbox, OutboxSettings
 from dicom_service.patient import Patient
@@ -146,12 +145,13 @@ class Announcer:
         """Write the event and what it told; False when another announcement came first."""
         before = study.get("announcedVersion", 0)
         version = before + 1
+        now = int(self._clock() * 1000)
         update = {
             "TableName": self._settings.exams_table,
             "Key": aws.to_item({"StudyInstanceUID": uid, "SOPInstanceUID": STUDY}),
             "UpdateExpression": (
                 "SET announcedVersion = :version, announcedDigest = :digest, announcedInstances = :instances, "
-                "announcedArrivals = :arrivals, announcedAt = :now"
+                "announcedArrivals = :arrivals, announcedAt = :now, expiresAt = :expiry"
             ),
             "ConditionExpression": "announcedVersion = :before" if before else "attribute_not_exists(announcedVersion)",
             "ExpressionAttributeValues": aws.to_item(
@@ -160,7 +160,8 @@ class Announcer:
                     ":digest": content.digest,
                     ":instances": content.instances,
                     ":arrivals": study.get("instances", 0),
-                    ":now": int(self._clock() * 1000),
+                    ":now": now,
+                    ":expiry": expiry(now),
                     ":before": before or None,
                 }
             ),
@@ -190,4 +191,4 @@ def _event(uid: str, study: dict[str, Any], content: Content, version: int) -> E
         "NumberOfStudyRelatedSeries": content.series,
         "NumberOfStudyRelatedInstances": content.instances,
     }
-    return Event(DETAIL_TYPE, detail, hashlib.sha256(f"{uid}:{version}".encode()).hexdigest()[:32])
+    return Event(DETAIL_TYPE, detail)
