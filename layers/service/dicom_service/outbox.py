@@ -11,6 +11,7 @@ item of ExamEvents                 holds
 ``FEED#<block>``, place            the change feed, 10,000 places a block (`dicom_service.notifications.feed`)
 ``COUNTER``, ``feed``              the last place given
 ``ENDPOINT``, SHA-256 of the URL   a webhook that is switched off (`dicom_service.notifications.webhooks`)
+``ERASURE``, whom, hashed          what an erasure has found and not yet erased (`dicom_service.erasure.plan`)
 =================================  ==============================================================================
 """
 

@@ -12,7 +12,13 @@ from tests.support.stack import Stack
 from tests.support.waiting import wait_for
 
 SCHEMAS = Path(__file__).parents[3] / "schemas/events/v1"
-FILES = {"Exam Uploaded": "exam-uploaded", "Exam Rejected": "exam-rejected", "Workitem": "workitem", "OTP": "otp"}
+FILES = {
+    "Exam Uploaded": "exam-uploaded",
+    "Exam Rejected": "exam-rejected",
+    "Event Erased": "event-erased",
+    "Workitem": "workitem",
+    "OTP": "otp",
+}
 COMPLETED = "Workitem Completed"
 WORKITEM = {
     "PatientID": "PAT1",
