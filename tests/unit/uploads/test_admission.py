@@ -1,6 +1,7 @@
 """Claims and their leases, what the PACS holds already, and a PACS that stops: told by a sender with a guard."""
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -199,6 +200,42 @@ def test_ordinary_files_cost_an_item_each_and_two_searches_together(world: World
     assert sorted(world.pacs.requests) == ["instances", "store", "studies"]
     # one for each file, and one for the study that was new
     assert world.items() == 21
+
+
+def test_claims_are_made_while_the_pacs_searches(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a PACS whose searches end only once the claims are made
+    claimed = threading.Event()
+    answer, make = world.pacs._answer, world.claims.make
+    monkeypatch.setattr(world.pacs, "_answer", lambda what: (what == "store" or claimed.wait(10)) and answer(what))
+    monkeypatch.setattr(world.claims, "make", lambda claims: (make(claims), claimed.set())[0])
+    # THEN all of them are asked within one another's time
+    assert world.send(outgoing()) == ["stored"]
+    assert sorted(world.pacs.requests) == ["instances", "store", "studies"]
+
+
+def test_a_claim_on_what_is_anothers_is_released_at_once(world: World) -> None:
+    world.pacs.held["1.9", SOP] = b"".join(outgoing(StudyInstanceUID=b"1.9").stream())
+    world.pacs.held[STUDY, "1.2.3.4.6"] = b"".join(outgoing(SOPInstanceUID=b"1.2.3.4.6").stream())
+    other = outgoing(b"other", SOPInstanceUID=b"1.2.3.4.6")
+    stranger = outgoing(SOPInstanceUID=b"1.2.3.4.7", PatientID=b"P-2")
+    refused = [SOP_INSTANCE_DIFFERS, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT]
+    assert world.send(outgoing(), other, stranger) == refused
+    assert world.items() == 0
+
+
+def test_no_claim_is_left_where_the_pacs_cannot_be_searched(world: World) -> None:
+    world.pacs.dead = True
+    assert world.send(outgoing(), outgoing(SOPInstanceUID=b"1.2.3.4.6")) == ["later", "later"]
+    assert world.items() == 0
+
+
+def test_a_claim_in_dispute_keeps_nobody_from_sending_what_the_pacs_has(world: World) -> None:
+    # GIVEN an instance that came past the service, and another content that has just been claimed for its UID
+    world.claims.make([world.claims.wanted(SOP, "1.9", "digest")])
+    world.pacs.held[STUDY, SOP] = b"".join(outgoing().stream())
+    # THEN the content that the PACS has is as welcome as before, and any other is refused
+    assert world.send(outgoing()) == ["stored"]
+    assert world.send(outgoing(b"other")) == [SOP_INSTANCE_DIFFERS]
 
 
 def test_two_patients_of_one_study_in_one_batch(world: World) -> None:

@@ -10,13 +10,15 @@ is on its way at the same time is known by claims (`dicom_service.exams.claims`)
 """
 
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from dicom_service.errors import Unavailable
 from dicom_service.exams.claims import Claim, Claims
 from dicom_service.exams.held import Pacs, Place, digest_of, find_instances, find_patients, holds_same
-from dicom_service.log import get_logger, hashed
+from dicom_service.log import describe, get_logger, hashed
 from dicom_service.patient import Patient
 from dicom_service.settings import setting
 from dicom_service.uploads.outgoing import Outgoing
@@ -24,10 +26,11 @@ from dicom_service.uploads.reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS
 from dicomweb.errors import DicomwebError
 
 logger = get_logger()
+_T = TypeVar("_T")
 
 STOPS = 3
-# How long the patient of a study is believed to be the one that the PACS has just named.
-_FRESH_FOR = 20.0
+# How long the patient of a study is believed to be the one that the PACS has just named; as for tokens.
+_FRESH_FOR = 60.0
 _LOCKED_FOR = 130.0
 
 
@@ -100,6 +103,9 @@ class Admission:
     def decide(self, files: Sequence[Outgoing]) -> list[Decision]:
         """Decide over files with different SOPInstanceUIDs, and claim those that may come in.
 
+        The claims are made while the PACS is searched: neither needs the other's answer. A claim on what turns out to
+        be another's is released at once.
+
         Raises
         ------
         DicomwebError
@@ -109,18 +115,48 @@ class Admission:
         ObjectMissing, StagingTrouble
             A file cannot be read.
         """
-        wanted = {file.header.sop_instance_uid: file.header.study_instance_uid for file in files}
-        places = self._pool.submit(find_instances, self._pacs, wanted)
-        asked = {study: self._pool.submit(self._patients_of, study) for study in set(wanted.values())}
-        digests = [digest_of(file.header, file.stream()) for file in files]
-        found = places.result()
-        studies = _Studies(self, {study: patients.result() for study, patients in asked.items()})
-        decisions = [studies.decide(file) for file in files]
-        open_ = [number for number, decision in enumerate(decisions) if decision.admitted]
-        claimed = self._claim([files[n] for n in open_], [digests[n] for n in open_], found)
-        for number, decision in zip(open_, claimed, strict=True):
-            decisions[number] = decision
+        places = None if self._settings.pacs_decides_instances else self._pool.submit(self._places_of, files)
+        studies = _Studies(self, files)
+        wanted = [
+            self._claims.wanted(
+                file.header.sop_instance_uid, file.header.study_instance_uid, digest_of(file.header, file.stream())
+            )
+            for file in files
+        ]
+        standing = self._claims.make(wanted)
+        fresh = [claim for claim in wanted if claim.sop_instance_uid not in standing]
+        try:
+            of_studies = [studies.decide(file) for file in files]
+            found = places.result() if places else {}
+            decisions = self._judged(files, wanted, of_studies, standing, found)
+        except (DicomwebError, Unavailable):
+            self._release(fresh)
+            raise
+        held = {decision.claim.token for decision in decisions if decision.claim is not None}
+        self._release([claim for claim in fresh if claim.token not in held])
         return decisions
+
+    def _places_of(self, files: Sequence[Outgoing]) -> dict[str, list[Place]]:
+        return find_instances(
+            self._pacs, {file.header.sop_instance_uid: file.header.study_instance_uid for file in files}
+        )
+
+    def study(self, study: str, patient: Patient) -> tuple[list[Patient], bool]:
+        """Return the patients of a study in the PACS, and whether a study that it lacks was claimed for this one.
+
+        Raises
+        ------
+        DicomwebError
+            The PACS cannot be asked.
+        Unavailable
+            The table of claims refuses.
+        """
+        known = self._patients_of(study)
+        return known, not known and self._claims.claim_study(study, patient)
+
+    def in_background(self, call: Callable[..., _T], *arguments: Any) -> "Future[_T]":
+        """Run a call beside the others of a batch."""
+        return self._pool.submit(call, *arguments)
 
     def _patients_of(self, study: str) -> list[Patient]:
         asked_at, patients = self._patients.get(study, (0.0, []))
@@ -132,31 +168,29 @@ class Admission:
             self._patients[study] = (now, patients)
         return patients
 
-    def _claim(
-        self, files: Sequence[Outgoing], digests: Sequence[str], found: dict[str, list[Place]]
+    def _judged(
+        self,
+        files: Sequence[Outgoing],
+        wanted: Sequence[Claim],
+        of_studies: Sequence[Decision],
+        standing: dict[str, Claim],
+        found: dict[str, list[Place]],
     ) -> list[Decision]:
-        wanted = [
-            self._claims.wanted(file.header.sop_instance_uid, file.header.study_instance_uid, digest)
-            for file, digest in zip(files, digests, strict=True)
-        ]
-        elsewhere = {
-            claim.sop_instance_uid: not self._settings.pacs_decides_instances
-            and not _here(claim, found)
-            and claim.sop_instance_uid in found
-            for claim in wanted
-        }
-        standing = self._claims.make([claim for claim in wanted if not elsewhere[claim.sop_instance_uid]])
+        """Decide over each file by what the PACS has, and by the claim that stands where ours was not made."""
         others = [
             standing[claim.sop_instance_uid]
             for claim in wanted
             if claim.sop_instance_uid in standing and not standing[claim.sop_instance_uid].is_same(claim)
         ]
-        stored = self._claims.stored(others) if others else set()
+        stored = self._claims.stored(others) if others and not self._settings.pacs_decides_instances else set()
         decisions = []
-        for file, claim in zip(files, wanted, strict=True):
-            other = standing.get(claim.sop_instance_uid)
+        for file, claim, of_study in zip(files, wanted, of_studies, strict=True):
+            uid = claim.sop_instance_uid
+            other = standing.get(uid)
             here = _here(claim, found)
-            if elsewhere[claim.sop_instance_uid]:
+            if not of_study.admitted:
+                decisions.append(of_study)
+            elif uid in found and here is None:
                 decisions.append(Decision(SOP_INSTANCE_DIFFERS))
             elif self._settings.pacs_decides_instances and (other is None or not other.is_same(claim)):
                 decisions.append(Decision(claim=claim if other is None else None, fresh=other is None))
@@ -165,14 +199,21 @@ class Admission:
             elif other.is_same(claim):
                 decisions.append(self._repeated(other))
             else:
-                decisions.append(self._other(file, claim, other, here, is_stored=claim.sop_instance_uid in stored))
+                decisions.append(self._other(file, claim, other, here, is_stored=uid in stored))
         return decisions
+
+    def _release(self, claims: Sequence[Claim]) -> None:
+        """Take claims away again; what the table does not let go ends with its lease."""
+        for released in [self._pool.submit(self._claims.release, claim) for claim in claims]:
+            if isinstance(error := released.exception(), Unavailable):
+                logger.warning("claim not released", extra=describe(error))
+            elif error:
+                raise error
 
     def _unclaimed(self, file: Outgoing, claim: Claim, here: Place | None) -> Decision:
         if here is None or self._same(file, claim, here):
             return Decision(claim=claim, fresh=True)
         # It came past the service, with another content.
-        self._claims.release(claim)
         return Decision(SOP_INSTANCE_DIFFERS)
 
     def _repeated(self, standing: Claim) -> Decision:
@@ -182,11 +223,15 @@ class Admission:
         return Decision(wait=True) if renewed is None else Decision(claim=renewed)
 
     def _other(self, file: Outgoing, claim: Claim, standing: Claim, here: Place | None, *, is_stored: bool) -> Decision:
-        if standing.lease_until > self._claims.now:
-            return Decision(SOP_INSTANCE_DIFFERS) if is_stored or here else Decision(wait=True)
-        # Its writer is gone: what counts is what the PACS has, which may be nothing any more.
+        leased = standing.lease_until > self._claims.now
+        if leased and is_stored:
+            return Decision(SOP_INSTANCE_DIFFERS)
         if here is not None and not self._same(file, claim, here):
             return Decision(SOP_INSTANCE_DIFFERS)
+        if leased:
+            # What the PACS has already, harms nobody a second time: whoever holds the claim is about to be refused.
+            return Decision() if here else Decision(wait=True)
+        # Its writer is gone: what counts is what the PACS has, which may be nothing any more.
         taken = self._claims.replace(standing, claim)
         return Decision(claim=claim, fresh=True) if taken else Decision(wait=True)
 
@@ -246,10 +291,6 @@ class Admission:
             return False
         return True
 
-    def claim_study(self, study: str, patient: Patient) -> bool:
-        """Claim a study that the PACS does not have for a patient."""
-        return self._claims.claim_study(study, patient)
-
     @property
     def pacs_decides_studies(self) -> bool:
         """Whether a second patient under a study is the PACS's affair."""
@@ -257,30 +298,32 @@ class Admission:
 
 
 class _Studies:
-    """The patients of the studies of one batch."""
+    """The patients of the studies of one batch; a study that the PACS lacks is claimed for its first file's."""
 
-    def __init__(self, admission: Admission, patients: dict[str, list[Patient]]) -> None:
-        self._admission = admission
-        self._patients = patients
-        self._claimed: dict[str, bool] = {}
+    def __init__(self, admission: Admission, files: Sequence[Outgoing]) -> None:
         self._first: dict[str, Patient] = {}
+        self._asked: dict[str, Future[tuple[list[Patient], bool]]] = {}
+        if admission.pacs_decides_studies:
+            return
+        for file in files:
+            self._first.setdefault(file.header.study_instance_uid, _patient(file))
+        for study, patient in self._first.items():
+            self._asked[study] = admission.in_background(admission.study, study, patient)
 
     def decide(self, file: Outgoing) -> Decision:
-        header = file.header
-        study = header.study_instance_uid
-        # A PACS gives the first value of several.
-        patient = Patient.of(header.patient_id.split("\\")[0], header.issuer_of_patient_id)
-        if self._admission.pacs_decides_studies:
+        study = file.header.study_instance_uid
+        if study not in self._asked:
             return Decision()
-        known = self._patients[study]
-        if known:
-            same = any(patient.is_same(other) for other in known)
-            return Decision() if same else Decision(STUDY_OF_ANOTHER_PATIENT)
-        if not self._first.setdefault(study, patient).is_same(patient):
+        known, claimed = self._asked[study].result()
+        patient = _patient(file)
+        if not any(patient.is_same(other) for other in known or [self._first[study]]):
             return Decision(STUDY_OF_ANOTHER_PATIENT)
-        if study not in self._claimed:
-            self._claimed[study] = self._admission.claim_study(study, patient)
-        return Decision(wait=not self._claimed[study])
+        return Decision(wait=not known and not claimed)
+
+
+def _patient(file: Outgoing) -> Patient:
+    # A PACS gives the first value of several.
+    return Patient.of(file.header.patient_id.split("\\")[0], file.header.issuer_of_patient_id)
 
 
 def _here(claim: Claim, found: dict[str, list[Place]]) -> Place | None:
