@@ -121,6 +121,25 @@ def test_a_walk_reads_an_object_once_and_not_once_for_each_block(world: World, i
     assert s3.requests <= 60
 
 
+def test_who_goes_straight_on_gets_one_body_for_the_rest_and_is_not_bound_to_it(world: World) -> None:
+    content = fragments(1, count=100, size=300_000)
+    s3: Any = FaultyS3(world.s3)
+    source = S3Source(s3, staged(world, content))
+
+    # GIVEN a reader that goes through it piece by piece
+    for offset in range(0, 20 * MIB, 300_000):
+        assert source.read(offset, 300_000) == content[offset : offset + 300_000]
+    assert s3.requests <= 4
+    # WHEN it jumps far ahead, and back THEN what lies between is not read
+    read = s3.bytes_read
+    assert source.read(26 * MIB, 1000) == content[26 * MIB :][:1000]
+    assert source.read(5 * MIB, 1000) == content[5 * MIB :][:1000]
+    assert s3.bytes_read - read <= 2 * 64 * 1024
+    # AND no body stays open
+    source.forget()
+    assert s3.open_bodies == 0
+
+
 def test_a_read_across_two_blocks_fetches_only_what_is_not_there(world: World) -> None:
     content = dicom(1, pixels=4 * MIB)
     s3: Any = FaultyS3(world.s3)

@@ -345,6 +345,8 @@ class _Run:
             # As new work, so that a long ZIP does not use up its tries.
             job.failed = not all(self._ingest._queue.hand_on(message) for message in job.messages[:1])
             return
+        finally:
+            job.source.forget()
         self._settle([job], [outcome])
 
     def _record(self, job: Job, arrived: Sequence[Arrived]) -> int:

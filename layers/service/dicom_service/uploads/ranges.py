@@ -92,13 +92,18 @@ class RangedObject:
         The S3 client.
     staged
         The object; reads are refused once its ETag is another.
+
+    Attributes
+    ----------
+    whole
+        Whether the store was found to ignore ranges.
     """
 
     def __init__(self, client: "S3Client", staged: Staged) -> None:
         self._client = client
         self._staged = staged
         self._by_key = False
-        self._whole = False
+        self.whole = False
         self.version_id = staged.version_id
         self.requests = 0
 
@@ -115,7 +120,7 @@ class RangedObject:
             The connection ended on the way to `start`.
         """
         answer = self._get(start, stop)
-        if self._ignored(answer, start, stop) and not self._whole:
+        if self._ignored(answer, start, stop) and not self.whole:
             answer = self._another_way(answer, start, stop)
         whole = self._ignored(answer, start, stop)
         body = Body(answer["Body"], 0 if whole else start, self._staged.size if whole else stop)
@@ -135,7 +140,7 @@ class RangedObject:
             if not self._ignored(answer, start, stop):
                 return answer
             answer["Body"].close()
-        self._whole, self._by_key = True, False
+        self.whole, self._by_key = True, False
         return self._get(start, stop)
 
     def _ignored(self, answer: Any, start: int, stop: int) -> bool:
@@ -177,7 +182,7 @@ class RangedObject:
             raise StagingTrouble("S3 refuses") from error
         if self._by_key:
             # The key was written again: only the version still has these bytes.
-            self._by_key, self._whole = False, True
+            self._by_key, self.whole = False, True
             return self._get(start, stop)
         if not self.version_id:
             self.version_id = find_version(self._client, self._staged)

@@ -23,7 +23,9 @@ __all__ = ["ObjectMissing", "S3Source", "StagingTrouble", "find_version"]
 # The first read brings a whole CT slice: a small file costs one request.
 FIRST_BLOCK = MIB
 _NEXT_BLOCK = 64 * 1024
-_LARGEST_BLOCK = 8 * MIB
+_LARGEST_BLOCK = 4 * MIB
+# A reader who goes straight on for so long gets one body for the rest; gaps up to this are read and dropped.
+_STRAIGHT_ON = 2 * MIB
 _KEPT_BLOCKS = 2
 _RESUMES = 4
 
@@ -32,8 +34,9 @@ class S3Source:
     """Read one version of a staged object (a `dicom_service.part10.Source`).
 
     Blocks that were read stay for as long as they may be needed, and grow while the reader goes straight on, so that a
-    header costs one or two requests and a file of many fragments not one for each. From a store that ignores ranges one
-    body is kept open and read forward: a walk then reads the object once, not once for each block.
+    header costs one or two requests and a file of many fragments not one for each. Who goes on for longer, through a
+    ZIP for example, gets one body that is kept open and read forward: the store sends while the reader is at work. A
+    store that ignores ranges is read like that from the start.
 
     Parameters
     ----------
@@ -129,11 +132,11 @@ class S3Source:
         breaks = 0
         while (position := start + len(out)) < stop:
             body, self._forward = self._forward, None
-            if body and body.position > position:
+            if body and not self._leads_to(body, position):
                 body.close()
                 body = None
             try:
-                body = body or self._object.open(position, stop)
+                body = body or self._object.open(position, self._reach(stop))
                 body.skip_to(position)
                 while (left := stop - body.position) > 0:
                     out += body.read(min(CHUNK, left))
@@ -142,6 +145,14 @@ class S3Source:
             finally:
                 self._forward = _reusable(body, stop)
         return bytes(out)
+
+    def _leads_to(self, body: Body, position: int) -> bool:
+        """Whether a body is worth reading on up to there: one of another range is cheaper than a long gap."""
+        gap = position - body.position
+        return gap >= 0 and (gap <= _STRAIGHT_ON or self._object.whole)
+
+    def _reach(self, stop: int) -> int:
+        return self.size if self._next_size > _STRAIGHT_ON else stop
 
     def stream(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from `start` to `end` in pieces of up to 1 MiB, going on where a connection broke.
