@@ -17,7 +17,7 @@ from dicom_service.uploads.settings import MIB, IngestSettings
 from dicom_service.uploads.table import Key, UploadsTable, read_entries
 
 # A stretch ends after so many entries or unpacked bytes: what a crash makes to be done again.
-STRETCH_ENTRIES = 200
+STRETCH_ENTRIES = 500
 STRETCH_BYTES = 512 * MIB
 # A transaction of the register takes so many and the study's item.
 RECORDED_AT_ONCE = 99
