@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tempfile
 import threading
@@ -10,11 +11,14 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import requests
 
-from benchmarks.servers import Servers, stow_body
+from benchmarks.files import File
+from benchmarks.servers import Servers, WorkNotDone, stow_body
 from benchmarks.staging import BUCKET, Staged, ingest
+from dicom_service import aws
 
 STORESCU = "/usr/bin/storescu"  # pynetdicom puts one of its own on the path
 Sender = Callable[[Servers, Sequence[Staged]], None]
@@ -43,22 +47,60 @@ def plain_zip(parts: int, connections: int) -> Sender:
 
     def send(servers: Servers, staged: Sequence[Staged]) -> None:
         post = _poster(servers)
-        for upload in staged:
-            archive = zipfile.ZipFile(io.BytesIO(upload.fetch(upload.keys[0])))
-            sent: list[Future[None]] = []
-            with ThreadPoolExecutor(connections) as pool:
-                for batch in _batches(archive, parts):
-                    sent.append(pool.submit(post, batch))
-            for each in sent:
-                each.result()
+        _send_zip(staged, parts, connections, lambda _, batch: post(batch))
 
     return send
 
 
-def _batches(archive: zipfile.ZipFile, parts: int) -> Iterator[list[bytes]]:
+def promised_zip(parts: int, connections: int) -> Sender:
+    """`plain_zip` with what is promised of an upload and no code of ours: the limit of what ingest can reach.
+
+    Each request is preceded by one search of the whole PACS and one conditional transaction, of an item for each file,
+    and followed by the transaction that registers them.
+    """
+
+    def send(servers: Servers, staged: Sequence[Staged]) -> None:
+        post = _poster(servers)
+
+        def step(files: Sequence[File], batch: Sequence[bytes]) -> None:
+            if servers.search(*(file.instance_uid for file in files)):
+                raise WorkNotDone("the PACS has an instance before it was sent")
+            _put_all(os.environ["INSTANCES_TABLE"], files)
+            post(batch)
+            _put_all(os.environ["EXAMS_TABLE"], files)
+
+        _send_zip(staged, parts, connections, step)
+
+    return send
+
+
+def _send_zip(
+    staged: Sequence[Staged],
+    parts: int,
+    connections: int,
+    step: Callable[[Sequence[File], Sequence[bytes]], None],
+) -> None:
+    for upload in staged:
+        archive = zipfile.ZipFile(io.BytesIO(upload.fetch(upload.keys[0])))
+        sent: list[Future[None]] = []
+        with ThreadPoolExecutor(connections) as pool:
+            for start, batch in _batches(archive, parts):
+                sent.append(pool.submit(step, upload.files[start : start + parts], batch))
+        for each in sent:
+            each.result()
+
+
+def _put_all(table: str, files: Sequence[File]) -> None:
+    items: list[Any] = [{"StudyInstanceUID": file.study_uid, "SOPInstanceUID": file.instance_uid} for file in files]
+    condition = {"TableName": table, "ConditionExpression": "attribute_not_exists(SOPInstanceUID)"}
+    puts: list[Any] = [{"Put": {**condition, "Item": aws.to_item({**item, "arrivedAt": 1})}} for item in items]
+    aws.dynamodb().transact_write_items(TransactItems=puts)
+
+
+def _batches(archive: zipfile.ZipFile, parts: int) -> Iterator[tuple[int, list[bytes]]]:
     names = archive.namelist()
     for start in range(0, len(names), parts):
-        yield [archive.read(name) for name in names[start : start + parts]]
+        yield start, [archive.read(name) for name in names[start : start + parts]]
 
 
 def _poster(servers: Servers) -> Callable[[Iterable[bytes]], None]:

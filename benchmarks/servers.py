@@ -58,6 +58,15 @@ class Servers:
         response.raise_for_status()
         return response
 
+    def search(self, *instance_uids: str) -> list[Any]:
+        """Search the whole PACS for instances, with nothing but `requests`; none for those that it does not have."""
+        fields = "&includefield=StudyInstanceUID&includefield=SeriesInstanceUID"
+        url = f"{self.pacs.url}/instances?SOPInstanceUID={','.join(instance_uids)}{fields}"
+        response = self.http.get(url, headers={"Accept": "application/dicom+json"}, timeout=60)
+        response.raise_for_status()
+        found: list[Any] = response.json() if response.content.strip() else []
+        return found
+
     def orthanc(self, method: str, path: str, **options: Any) -> Any:
         """Ask the PACS by its own API, past DICOMweb."""
         url = self.pacs.url.removesuffix("/dicom-web") + path

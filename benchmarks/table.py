@@ -114,6 +114,29 @@ def pairs(
     return Pairs(tuple(mine), tuple(other))
 
 
+def in_turn(
+    sides: Mapping[str, Callable[[], float]], *, rounds: int = ROUNDS, warm_up: int = 1
+) -> dict[str, tuple[float, ...]]:
+    """Run several things in turn, A B C C B A, as `pairs` does two; each returns what it cost itself.
+
+    Parameters
+    ----------
+    sides
+        What is compared, by name.
+    rounds
+        How many rounds count.
+    warm_up
+        How many rounds run before, uncounted.
+    """
+    costs: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(-warm_up, rounds):
+        for name in list(sides)[:: 1 if number % 2 else -1]:
+            cost = sides[name]()
+            if number >= 0:
+                costs[name].append(cost)
+    return {name: tuple(values) for name, values in costs.items()}
+
+
 def own_figure(call: Callable[[], float]) -> float:
     """Take what the call itself measured, for `pairs(…, timed=own_figure)`."""
     return call()

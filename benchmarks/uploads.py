@@ -37,14 +37,16 @@ def measure() -> Iterator[Row]:
         yield from _one_large(servers)
 
 
-def rounds_of(servers: Servers, sides: Mapping[str, Side], rounds: int = ROUNDS) -> dict[str, tuple[float, ...]]:
+def rounds_of(
+    servers: Servers, sides: Mapping[str, Side], rounds: int = ROUNDS, *, warm_up: int = 1
+) -> dict[str, tuple[float, ...]]:
     """Time each side on objects of its own, A B C … then … C B A, so that a slow moment of the machine falls on all.
 
-    A first round is not counted. After each side, what it was to store is compared with what the PACS has; ours also
-    with register, upload and bucket.
+    The rounds of the warm-up are not counted. After each side, what it was to store is compared with what the PACS has;
+    ours also with register, upload and bucket.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(-1, rounds):
+    for turn in range(-warm_up, rounds):
         for name in list(sides)[:: 1 if turn % 2 else -1]:
             send, stage = sides[name]
             staged = stage()
