@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from dicom_service.exams.admission import STOPS, Admission, AdmissionSettings
-from dicom_service.exams.claims import Claims, ClaimSettings
+from dicom_service.exams.claims import Claim, Claims, ClaimSettings
 from dicom_service.part10 import BytesSource, read_header
 from dicom_service.uploads.outgoing import Outgoing, prepare
 from dicom_service.uploads.reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
@@ -207,7 +207,13 @@ def test_claims_are_made_while_the_pacs_searches(world: World, monkeypatch: pyte
     claimed = threading.Event()
     answer, make = world.pacs._answer, world.claims.make
     monkeypatch.setattr(world.pacs, "_answer", lambda what: (what == "store" or claimed.wait(10)) and answer(what))
-    monkeypatch.setattr(world.claims, "make", lambda claims: (make(claims), claimed.set())[0])
+
+    def made(claims: Sequence[Claim]) -> dict[str, Claim]:
+        standing = make(claims)
+        claimed.set()
+        return standing
+
+    monkeypatch.setattr(world.claims, "make", made)
     # THEN all of them are asked within one another's time
     assert world.send(outgoing()) == ["stored"]
     assert sorted(world.pacs.requests) == ["instances", "store", "studies"]
