@@ -3,9 +3,9 @@
 from functools import cache
 from typing import Any
 
+from dicom_service.aws.sqs_worker import Outcome, Queues, process_batch
 from dicom_service.exams.checks import Check
 from dicom_service.notifications.announce import Announcer, AnnounceSettings
-from dicom_service.notifications.work import Outcome, Queues, work_off
 from dicom_service.otp.factory import guard
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings, load
@@ -29,4 +29,4 @@ def look(message: Any, attempt: int) -> Outcome:
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     queues = Queues(settings().checks_queue_url, settings().dead_checks_queue_url)
-    return work_off(event, queues, look)
+    return process_batch(event, queues, look)

@@ -4,8 +4,8 @@ from functools import cache
 from typing import Any
 
 from dicom_service.aws import Secret
+from dicom_service.aws.sqs_worker import Outcome, Queues, process_batch
 from dicom_service.notifications.webhooks import Deliverer, WebhookSettings
-from dicom_service.notifications.work import Outcome, Queues, work_off
 from dicom_service.settings import load
 
 
@@ -24,4 +24,4 @@ def look(message: Any, attempt: int) -> Outcome:
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    return work_off(event, Queues(settings().queue_url, settings().dead_queue_url), look)
+    return process_batch(event, Queues(settings().queue_url, settings().dead_queue_url), look)

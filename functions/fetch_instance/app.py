@@ -3,9 +3,9 @@
 from functools import cache
 from typing import Any
 
+from dicom_service.aws.sqs_worker import Outcome, Queues, process_batch
 from dicom_service.exams.fetching import Fetcher, WorkSettings
 from dicom_service.exams.retrieve import CacheSettings
-from dicom_service.notifications.work import Outcome, Queues, work_off
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings, load
 
@@ -26,4 +26,4 @@ def fetch(message: Any, attempt: int) -> Outcome:
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    return work_off(event, queues(), fetch)
+    return process_batch(event, queues(), fetch)

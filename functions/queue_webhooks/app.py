@@ -3,8 +3,8 @@
 from functools import cache
 from typing import Any
 
+from dicom_service.aws.sqs_worker import Outcome, Queues, process_batch
 from dicom_service.notifications.webhooks import FanOutSettings, fan_out
-from dicom_service.notifications.work import Outcome, Queues, work_off
 from dicom_service.settings import load
 
 
@@ -19,4 +19,4 @@ def look(message: Any, attempt: int) -> Outcome:
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     queues = Queues(settings().events_queue_url, settings().dead_events_queue_url)
-    return work_off(event, queues, look)
+    return process_batch(event, queues, look)

@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws, log
 from dicom_service.errors import ServiceError
 from dicom_service.pacs import connect, pacs_errors
@@ -66,10 +64,8 @@ def check_all(settings: HealthSettings, pacs: PacsSettings) -> dict[str, Any]:
     """
     checks: dict[str, Callable[[], None]] = {
         "pacs": lambda: _ask_pacs(pacs),
-        "uids": lambda: _ask_table(settings.uids_table, {"prefix": {"S": "health"}}),
-        "exams": lambda: _ask_table(
-            settings.exams_table, {"StudyInstanceUID": {"S": "health"}, "SOPInstanceUID": {"S": "health"}}
-        ),
+        "uids": lambda: _ask_table(settings.uids_table, {"prefix": "health"}),
+        "exams": lambda: _ask_table(settings.exams_table, {"StudyInstanceUID": "health", "SOPInstanceUID": "health"}),
     }
     with ThreadPoolExecutor(len(checks)) as pool:
         results = dict(zip(checks, pool.map(_outcome, checks.values()), strict=True))
@@ -80,11 +76,11 @@ def check_all(settings: HealthSettings, pacs: PacsSettings) -> dict[str, Any]:
 def _outcome(check: Callable[[], None]) -> dict[str, str]:
     try:
         check()
-    except ServiceError as error:
-        return {"status": "down", "code": error.code}
-    except (ClientError, BotoCoreError) as error:
+    except aws.AwsError as error:
         logger.error("table not readable", extra=log.describe(error))
         return {"status": "down", "code": "TABLE_UNAVAILABLE"}
+    except ServiceError as error:
+        return {"status": "down", "code": error.code}
     return {"status": "up"}
 
 
@@ -99,5 +95,6 @@ def _ask_pacs(settings: PacsSettings) -> None:
         connect(quick).ping()
 
 
-def _ask_table(table: str, key: dict[str, Any]) -> None:
-    aws.dynamodb().get_item(TableName=table, Key=key)
+@aws.errors("The table cannot be read.")
+def _ask_table(table: str, key: dict[str, str]) -> None:
+    aws.get(table, key, consistent=False)

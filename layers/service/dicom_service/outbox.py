@@ -65,7 +65,7 @@ class Outbox:
         self._table = settings.table
 
     def entry(self, event: Event) -> dict[str, Any]:
-        """Give the event as one entry of ``TransactItems``; a detail that is too long is cut (`fitted`)."""
+        """Return the event as one entry of ``TransactItems``; a detail that is too long is cut (`fitted`)."""
         detail = _dump(fitted(event.detail))
         item = {
             "shard": pending_shard(event.event_id),
@@ -79,13 +79,9 @@ class Outbox:
     def write(self, events: Sequence[Event], state: Sequence[Mapping[str, Any]] = ()) -> None:
         """Write `state` (entries of ``TransactItems``) and `events` in one transaction, all or nothing.
 
-        Raises
-        ------
-        botocore.exceptions.ClientError
-            ``TransactionCanceledException`` when a condition in `state` does not hold.
+        The caller says what its failure means (`dicom_service.aws.errors`).
         """
-        entries = [*state, *(self.entry(event) for event in events)]
-        aws.dynamodb().transact_write_items(TransactItems=entries)  # type: ignore[arg-type]
+        aws.transact([*state, *(self.entry(event) for event in events)])
 
 
 def fitted(detail: Mapping[str, Any], largest: int = LARGEST_DETAIL) -> dict[str, Any]:
@@ -108,5 +104,5 @@ def _dump(value: Any) -> str:
 
 
 def pending_shard(event_id: str) -> str:
-    """Give the partition in which an event waits; spread, so that writers do not crowd one partition."""
+    """Return the partition in which an event waits; spread, so that writers do not crowd one partition."""
     return PENDING_SHARDS[zlib.crc32(event_id.encode()) % len(PENDING_SHARDS)]

@@ -16,8 +16,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws
 from dicom_service.errors import Unavailable
 from dicom_service.settings import setting
@@ -25,6 +23,7 @@ from dicom_service.uid import is_uid
 
 MAX_COUNT = 10_000
 MAX_LENGTH = 64
+_BUSY = "UIDs cannot be registered at the moment; try again."
 # One dot, the block prefix, one dot, the counter: at least 19 random digits (63 bits) must fit behind the root.
 _COUNTER_DIGITS = len(str(MAX_COUNT))
 _FEWEST_RANDOM_DIGITS = 19
@@ -72,7 +71,7 @@ class UidRegistry:
         self._random_below = random_below
 
     def take(self, count: int = 1) -> list[str]:
-        """Register a block and give `count` UIDs of it.
+        """Register a block and return `count` UIDs of it.
 
         Parameters
         ----------
@@ -92,20 +91,17 @@ class UidRegistry:
             prefix = self._draw()
             item = aws.to_item({"prefix": prefix, "count": count, "registeredAt": int(time.time())})
             try:
-                aws.dynamodb().put_item(
-                    TableName=self._settings.table,
-                    Item=item,
-                    ConditionExpression="attribute_not_exists(#prefix)",
-                    ExpressionAttributeNames={"#prefix": "prefix"},
-                )
-            except ClientError as error:
-                if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                    continue
-                raise Unavailable("UIDs cannot be registered at the moment; try again.") from error
-            except BotoCoreError as error:
-                raise Unavailable("UIDs cannot be registered at the moment; try again.") from error
+                with aws.errors(_BUSY):
+                    aws.dynamodb().put_item(
+                        TableName=self._settings.table,
+                        Item=item,
+                        ConditionExpression="attribute_not_exists(#prefix)",
+                        ExpressionAttributeNames={"#prefix": "prefix"},
+                    )
+            except aws.ConditionFailed:
+                continue
             return prefix
-        raise Unavailable("UIDs cannot be registered at the moment; try again.")
+        raise Unavailable(_BUSY)
 
     def _draw(self) -> str:
         root = self._settings.root

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from dicom_service import aws
+from dicom_service.aws.sqs_worker import DeadLetter, Done, Retry
 from dicom_service.errors import PacsTrouble
 from dicom_service.exams.checks import Check
 from dicom_service.exams.registry import Arrived, ExamRegistry, ExamSettings
 from dicom_service.notifications.announce import Announcer, AnnounceSettings
 from dicom_service.notifications.publish import Publisher, PublishSettings
-from dicom_service.notifications.work import Again, Done, SetAside
 from tests.support.notifications import EVENTS, EXAMS, Pacs, drain
 
 STUDY = "1.2.3"
@@ -122,7 +122,7 @@ def test_an_open_session_holds_the_announcement_back(house: House) -> None:
     house.now += 120
     # WHEN the PACS reports the exam as stable, or a check comes up
     assert house.announcer.look(Check(STUDY, "callback"), 1) == Done()
-    assert house.announcer.look(check, 1) == Again(900)
+    assert house.announcer.look(check, 1) == Retry(900)
     assert house.events() == []
     # THEN it is announced when the upload is complete, once, with all its instances
     house.arrive(2, 3, session="s")
@@ -134,7 +134,7 @@ def test_an_open_session_holds_the_announcement_back(house: House) -> None:
 def test_an_abandoned_session_is_announced_in_the_end(house: House) -> None:
     check = house.arrive(1, session="s")
     house.now += 3599
-    assert house.announcer.look(check, 4) == Again(900)
+    assert house.announcer.look(check, 4) == Retry(900)
     house.now += 2
     assert house.announcer.look(check, 5) == Done()
     assert len(house.events()) == 1
@@ -143,7 +143,7 @@ def test_an_abandoned_session_is_announced_in_the_end(house: House) -> None:
 def test_a_callback_while_files_still_arrive_waits_for_the_quiet_period(house: House) -> None:
     house.arrive(1)
     house.now += 20
-    assert house.announcer.look(Check(STUDY, "callback"), 1) == Again(40)
+    assert house.announcer.look(Check(STUDY, "callback"), 1) == Retry(40)
     assert house.events() == []
 
 
@@ -168,8 +168,8 @@ def test_counts_are_counted_where_the_pacs_does_not_tell_them(house: House) -> N
 
 def test_a_study_that_the_pacs_does_not_know_is_looked_for_and_then_set_aside(house: House) -> None:
     outcomes = [house.announcer.look(Check("9.9", "callback"), attempt) for attempt in range(1, 9)]
-    assert all(isinstance(outcome, Again) for outcome in outcomes[:7])
-    assert outcomes[7] == SetAside("UNKNOWN_STUDY")
+    assert all(isinstance(outcome, Retry) for outcome in outcomes[:7])
+    assert outcomes[7] == DeadLetter("UNKNOWN_STUDY")
     assert house.events() == []
 
 
@@ -185,7 +185,7 @@ def test_an_index_behind_the_store_is_waited_for(house: House) -> None:
     house.pacs.studies[STUDY]["1.2.3.1"] = 1
     house.now += 60
     # WHEN looked at THEN it is looked at again, and announced whole
-    assert isinstance(house.announcer.look(check, 1), Again)
+    assert isinstance(house.announcer.look(check, 1), Retry)
     house.pacs.studies[STUDY]["1.2.3.1"] = 2
     house.announcer.look(check, 2)
     assert [event["NumberOfStudyRelatedInstances"] for event in house.events()] == [2]
@@ -207,7 +207,7 @@ def test_two_that_announce_at_once_make_one_event(house: House, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(ExamRegistry, "study", lambda self, uid: stale)
         # WHEN it announces THEN the transaction refuses it and it looks again
-        assert house.announcer.look(Check("9.9", "callback"), 1) == Again(1)
+        assert house.announcer.look(Check("9.9", "callback"), 1) == Retry(1)
     assert house.announcer.look(Check("9.9", "callback"), 2) == Done()
     assert len(house.events()) == 1
 

@@ -14,7 +14,6 @@ from dicom_service import aws
 from dicom_service.exams.checks import Check
 from dicom_service.notifications.announce import Announcer
 from dicom_service.notifications.webhooks import Answer
-from dicom_service.notifications.work import Again, Queues, SetAside, work_off
 from dicom_service.outbox import Event, Outbox, OutboxSettings
 from tests.support.cloud import queue
 from tests.support.notifications import BUS, EVENTS, EXAMS, Pacs, drain
@@ -138,30 +137,6 @@ def test_a_check_that_has_to_wait_and_one_that_is_hopeless(functions: Any, monke
     assert eighth == {"batchItemFailures": []}
     (dead,) = drain(queue("DEAD_EXAM_CHECKS"))
     assert Check.from_message(json.loads(dead["Body"])) == Check("1.2.3", "callback")
-
-
-def test_a_message_that_is_no_json_is_set_aside_and_the_rest_goes_on() -> None:
-    # GIVEN a poison message before a good one
-    good = sample("announce_exam")["Records"][0]
-    seen: list[Any] = []
-    queues = Queues(queue("q"), queue("dead"))
-
-    # WHEN the batch is worked off
-    def look(message: Any, attempt: int) -> SetAside:
-        seen.append(message)
-        return SetAside("X")
-
-    answer = work_off({"Records": [{**good, "body": "{"}, good]}, queues, look)
-    assert answer == {"batchItemFailures": []}
-    assert len(seen) == 1
-    assert len(drain(queues.dead_letters_url)) == 2
-
-
-def test_a_queue_that_refuses_keeps_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    good = sample("announce_exam")["Records"][0]
-    for outcome in (Again(5), SetAside("X")):
-        answer = work_off({"Records": [good]}, Queues("http://127.0.0.1/none", "none"), lambda *_, o=outcome: o)
-        assert answer["batchItemFailures"]
 
 
 def test_poll_pacs(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import standardwebhooks
 
+from dicom_service.aws.sqs_worker import Done, Retry
 from dicom_service.errors import SettingsError, Unavailable
 from dicom_service.notifications.addresses import Target, hosts
 from dicom_service.notifications.callback import Callbacks, CallbackSettings
 from dicom_service.notifications.signing import endpoint_secrets
 from dicom_service.notifications.webhooks import Answer, Deliverer, WebhookSettings
-from dicom_service.notifications.work import Again, Done
 from dicom_service.settings import load
 from tests.support.cloud import queue
 from tests.support.notifications import EVENTS, EXAMS
@@ -114,7 +114,7 @@ def test_an_exam_that_the_pacs_did_not_report_has_the_same_fields() -> None:
 def test_what_fails_is_tried_again_under_the_same_id() -> None:
     receiver = Receiver(failures=1)
     report()
-    assert isinstance(deliverer(receiver).look(MESSAGE, 1), Again)
+    assert isinstance(deliverer(receiver).look(MESSAGE, 1), Retry)
     assert deliverer(receiver).look(MESSAGE, 2) == Done()
     assert [headers["webhook-id"] for _, headers in receiver.posts] == ["e1", "e1"]
     assert [json.loads(payload) for payload, _ in receiver.posts] == [REPORT, REPORT]
@@ -133,7 +133,7 @@ def test_a_table_that_cannot_be_read_sends_nothing_else(monkeypatch: pytest.Monk
 
 def test_a_receiver_that_is_not_listed_gets_nothing() -> None:
     receiver = Receiver()
-    assert isinstance(deliverer(receiver, listed="other.internal").look(MESSAGE, 1), Again)
+    assert isinstance(deliverer(receiver, listed="other.internal").look(MESSAGE, 1), Retry)
     assert receiver.posts == []
     # control: listed, it does
     assert deliverer(receiver).look(MESSAGE, 1) == Done()

@@ -1,7 +1,6 @@
 """A message that breaks something fails for itself: the others of its batch are done, and it ends as a dead letter."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -9,72 +8,17 @@ import jsonschema
 import pytest
 from botocore.exceptions import ClientError
 
-from dicom_service import attempts
+from dicom_service.aws.sqs_worker import Done
 from dicom_service.errors import Conflict
 from dicom_service.exams.checks import Check
 from dicom_service.exams.registry import Arrived, ExamRegistry, ExamSettings
 from dicom_service.notifications.announce import Announcer, AnnounceSettings
 from dicom_service.notifications.feed import Feed, FeedSettings, write_cursor
 from dicom_service.notifications.publish import Publisher, PublishSettings, publish_stream, sweep
-from dicom_service.notifications.work import UNFORESEEN_TRIES, Done, Outcome, Queues, work_off
 from dicom_service.outbox import LARGEST_DETAIL, Event, Outbox, OutboxSettings, fitted
 from tests.support.cloud import queue
 from tests.support.lambdas import ROOT
 from tests.support.notifications import BUS, EVENTS, EXAMS, Pacs, Rows, drain
-
-
-def no_guard(work: Callable[[], Any]) -> Any:
-    return work()
-
-
-class TestQueue:
-    def batch(self, url: str, attempt: int, *bodies: str) -> dict[str, Any]:
-        for body in bodies:
-            boto3.client("sqs").send_message(QueueUrl=url, MessageBody=body)
-        return {
-            "Records": [
-                {
-                    "messageId": message["MessageId"],
-                    "receiptHandle": message["ReceiptHandle"],
-                    "body": message["Body"],
-                    "attributes": {"ApproximateReceiveCount": str(attempt)},
-                }
-                for message in drain(url)
-            ]
-        }
-
-    @pytest.fixture
-    def queues(self, cloud: None) -> Queues:
-        return Queues(queue("work"), queue("dead"))
-
-    def look(self, seen: list[str]) -> Callable[[Any, int], Outcome]:
-        def look(message: Any, attempt: int) -> Outcome:
-            if message == "poison":
-                raise KeyError("CANARY")
-            seen.append(message)
-            return Done()
-
-        return look
-
-    def test_the_others_of_a_batch_are_done(self, queues: Queues) -> None:
-        seen: list[str] = []
-        event = self.batch(queues.url, 1, '"one"', '"poison"', '"two"', "[" * 200_000)
-        result = work_off(event, queues, self.look(seen))
-        assert sorted(seen) == ["one", "two"]
-        [poison] = [record["messageId"] for record in event["Records"] if record["body"] == '"poison"']
-        assert result == {"batchItemFailures": [{"itemIdentifier": poison}]}
-        assert [message["Body"][:2] for message in drain(queues.dead_letters_url)] == ["[["]
-
-    def test_after_its_tries_it_is_a_dead_letter_of_its_own(self, queues: Queues) -> None:
-        event = self.batch(queues.url, UNFORESEEN_TRIES, '"one"', '"poison"')
-        assert work_off(event, queues, self.look([])) == {"batchItemFailures": []}
-        assert [message["Body"] for message in drain(queues.dead_letters_url)] == ['"poison"']
-
-    def test_without_the_guard_it_takes_its_batch_along(self, queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(attempts, "attempt", no_guard)
-        seen: list[str] = []
-        with pytest.raises(KeyError):
-            work_off(self.batch(queues.url, 1, '"poison"', '"one"'), queues, self.look(seen))
 
 
 def write(*names: str) -> None:

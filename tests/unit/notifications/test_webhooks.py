@@ -8,6 +8,7 @@ import pytest
 import standardwebhooks
 
 from dicom_service import aws
+from dicom_service.aws.sqs_worker import DeadLetter, Done, Retry
 from dicom_service.errors import SettingsError, Unavailable
 from dicom_service.notifications.addresses import Target
 from dicom_service.notifications.errors import DeliveryFailed, UnsafeAddress
@@ -21,7 +22,6 @@ from dicom_service.notifications.webhooks import (
     WebhookSettings,
     fan_out,
 )
-from dicom_service.notifications.work import Again, Done, SetAside
 from tests.support.cloud import queue
 from tests.support.notifications import EVENTS, drain
 
@@ -111,18 +111,18 @@ def test_a_retry_has_the_same_id_and_a_fresh_timestamp() -> None:
 def test_what_fails_is_tried_with_growing_delays_for_a_day_and_then_set_aside(trouble: Any) -> None:
     endpoint = Endpoint(*[trouble] * 20)
     outcomes = [deliverer(endpoint).look(MESSAGE, attempt) for attempt in range(1, len(RETRY_DELAYS) + 2)]
-    waits = [outcome.seconds for outcome in outcomes[:-1] if isinstance(outcome, Again)]
+    waits = [outcome.seconds for outcome in outcomes[:-1] if isinstance(outcome, Retry) and outcome.seconds]
     assert len(waits) == len(RETRY_DELAYS)
     assert all(0.8 * delay <= wait <= delay for wait, delay in zip(waits, RETRY_DELAYS, strict=True))
     assert list(RETRY_DELAYS) == sorted(RETRY_DELAYS)
     assert 23 * 3600 < sum(RETRY_DELAYS) <= 24 * 3600
     assert max(RETRY_DELAYS) < 12 * 3600
-    assert isinstance(outcomes[-1], SetAside)
+    assert isinstance(outcomes[-1], DeadLetter)
 
 
 def test_retry_after_is_heeded() -> None:
     outcome = deliverer(Endpoint(Answer(429, 600))).look(MESSAGE, 1)
-    assert outcome == Again(600)
+    assert outcome == Retry(600)
 
 
 def test_gone_switches_the_url_off_until_it_is_switched_on() -> None:
@@ -143,8 +143,8 @@ def test_a_url_that_is_no_longer_configured_is_left_alone() -> None:
 def test_a_slow_url_is_spared_for_a_minute_but_not_in_its_late_attempts() -> None:
     endpoint = Endpoint(DeliveryFailed("TIMEOUT"), DeliveryFailed("TIMEOUT"))
     worker = deliverer(endpoint)
-    assert isinstance(worker.look(MESSAGE, 1), Again)
-    assert isinstance(worker.look(MESSAGE, 1), Again)
+    assert isinstance(worker.look(MESSAGE, 1), Retry)
+    assert isinstance(worker.look(MESSAGE, 1), Retry)
     assert len(endpoint.posts) == 1
     worker.look(MESSAGE, 5)
     assert len(endpoint.posts) == 2

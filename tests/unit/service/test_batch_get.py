@@ -43,9 +43,7 @@ def busy(monkeypatch: pytest.MonkeyPatch, pauses: list[int]) -> Any:
 
 
 def store() -> OtpStore:
-    return OtpStore(
-        OtpTables("OtpsTable", "AccessTokensTable", "ExamEventsTable", "OtpSubjectsTable"), sleep=lambda _: None
-    )
+    return OtpStore(OtpTables("OtpsTable", "AccessTokensTable", "ExamEventsTable", "OtpSubjectsTable"))
 
 
 def test_no_token_is_missing_when_a_batch_is_answered_in_parts(busy: Busy) -> None:

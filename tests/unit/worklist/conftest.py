@@ -44,7 +44,7 @@ def bench(cloud: None, kind: str) -> Iterator[Bench]:
     def new_uids(wanted: int) -> list[str]:
         return [f"2.25.{next(numbers)}" for _ in range(wanted)]
 
-    store = WorkitemStore("WorkitemsTable", Outbox(OutboxSettings("ExamEventsTable")), sleep=lambda _: None)
+    store = WorkitemStore("WorkitemsTable", Outbox(OutboxSettings("ExamEventsTable")))
     if kind == OWN:
         own = DynamoWorklist(store)
         yield Bench(kind, WorklistService(own, new_uids), Reconciler(own), store)

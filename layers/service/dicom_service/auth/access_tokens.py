@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws
 from dicom_service.auth.principal import Principal
-from dicom_service.errors import Unavailable
 from dicom_service.otp import codes
 
 _FORM = re.compile(r"exam_[A-Za-z0-9_-]{43}")
+_UNREADABLE = "Access tokens cannot be looked up at the moment; try again."
 
 
 class AccessTokens:
@@ -48,15 +46,12 @@ class AccessTokens:
         """
         if not _FORM.fullmatch(token):
             return None
-        try:
-            token_hash = hashlib.sha256(token.encode()).hexdigest()
-            row = self._count(token_hash)
-            state = None if row is None else self._state(row["otpId"])
-            # Without its code's row, nothing shows that the token was not revoked: reject it.
-            if row is None or state is None or state == "REVOKED":
-                return None
-        except (ClientError, BotoCoreError) as error:
-            raise Unavailable("Access tokens cannot be looked up at the moment; try again.") from error
+        token_hash = hashlib.sha256(token.encode()).hexdigest()
+        row = self._count(token_hash)
+        state = None if row is None else self._state(row["otpId"])
+        # Without its code's row, nothing shows that the token was not revoked: reject it.
+        if row is None or state is None or state == "REVOKED":
+            return None
         name = f"otp:{codes.reference(row['otpId'])}"
         if state == "SUSPENDED":
             return Principal(name, role="suspended")
@@ -77,20 +72,20 @@ class AccessTokens:
 
     def _count(self, token_hash: str) -> dict[str, Any] | None:
         try:
-            answer = aws.dynamodb().update_item(
-                TableName=self._table,
-                Key=aws.to_item({"tokenHash": token_hash}),
-                UpdateExpression="SET requests = requests + :one, lastUsedAt = :now",
-                ConditionExpression="expiresAt > :now",
-                ExpressionAttributeValues=aws.to_item({":one": 1, ":now": int(self._clock())}),
-                ReturnValues="ALL_NEW",
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return None
-            raise
+            with aws.errors(_UNREADABLE):
+                answer = aws.dynamodb().update_item(
+                    TableName=self._table,
+                    Key=aws.to_item({"tokenHash": token_hash}),
+                    UpdateExpression="SET requests = requests + :one, lastUsedAt = :now",
+                    ConditionExpression="expiresAt > :now",
+                    ExpressionAttributeValues=aws.to_item({":one": 1, ":now": int(self._clock())}),
+                    ReturnValues="ALL_NEW",
+                )
+        except aws.ConditionFailed:
+            return None
         return aws.from_item(answer["Attributes"])
 
+    @aws.errors(_UNREADABLE)
     def _state(self, otp_id: str) -> str | None:
         answer = aws.dynamodb().get_item(
             TableName=self._otps_table,

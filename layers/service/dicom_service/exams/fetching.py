@@ -24,6 +24,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws, log
+from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry, backoff
 from dicom_service.errors import NotFound, PacsTrouble, ServiceError, Unavailable
 from dicom_service.exams.retrieve import (
     CacheSettings,
@@ -35,7 +36,6 @@ from dicom_service.exams.retrieve import (
     retrieve_file,
 )
 from dicom_service.exams.scope import Scope, label_of, patient_of_file
-from dicom_service.notifications.work import Again, Done, Outcome, SetAside, backoff
 from dicom_service.otp import factory
 from dicom_service.settings import setting
 from dicomweb.client import DicomwebClient
@@ -297,7 +297,7 @@ class Fetcher:
             if owner.startswith("running ") and owner != mine:
                 return Done()
         if not self._shelf.mark(name, mine, kept.mark):
-            return Again(backoff(attempt))
+            return Retry(backoff(attempt))
         return self._transfer(name, attempt)
 
     def _transfer(self, name: InstanceName, attempt: int) -> Outcome:
@@ -309,10 +309,10 @@ class Fetcher:
         except ServiceError as error:
             logger.warning("instance not fetched", extra={**told, "code": error.code, **log.describe(error)})
             if attempt < _ATTEMPTS:
-                return Again(backoff(attempt))
+                return Retry(backoff(attempt))
             # Without the mark the next caller asks the PACS again, and hears what is wrong with it.
             self._shelf.unmark(name)
-            return SetAside(error.code)
+            return DeadLetter(error.code)
         else:
             logger.info("instance fetched", extra=told)
         self._shelf.unmark(name)

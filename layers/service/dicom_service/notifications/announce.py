@@ -14,11 +14,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws, log
+from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry, backoff
 from dicom_service.errors import Unavailable
 from dicom_service.exams.checks import LONGEST_DELAY, Check
 from dicom_service.exams.content import Content, Searches, read_content
 from dicom_service.exams.registry import STUDY, ExamRegistry, ExamSettings, expiry
-from dicom_service.notifications.work import Again, Done, Outcome, SetAside, backoff
 from dicom_service.outbox import Event, Outbox, OutboxSettings
 from dicom_service.patient import Patient
 from dicom_service.settings import setting
@@ -109,9 +109,9 @@ class Announcer:
             return Done()
         if content.instances < study.get("instances", 0) and attempt <= _PARTIAL_LOOKS:
             # An index that lags behind the store. A PACS where instances were deleted is believed after a while.
-            return Again(backoff(attempt))
+            return Retry(backoff(attempt))
         if study.get("announcedDigest") != content.digest and not self._announce(uid, study, content):
-            return Again(1)
+            return Retry(1)
         # Also when there was nothing to announce: the function may have been killed right here before.
         self._reconcile(uid, content.accession_number, content.patient_id)
         return Done()
@@ -124,22 +124,22 @@ class Announcer:
                 return Done()
             if last < check.arrived_at and attempt <= _UNWRITTEN_LOOKS:
                 # The check is left before the arrival is written; give the writer time.
-                return Again(backoff(attempt))
+                return Retry(backoff(attempt))
         if study.get("openSessions") and now - last < _ABANDONED:
             # The end of the session leaves a check of its own; this one stays in case there is no end.
-            return Again(LONGEST_DELAY) if check.reason == "arrival" else Done()
+            return Retry(LONGEST_DELAY) if check.reason == "arrival" else Done()
         quiet_for = now - last
         if check.reason in ("callback", "poll") and quiet_for < self._settings.quiet_period * 1000:
-            return Again(self._settings.quiet_period - quiet_for / 1000)
+            return Retry(self._settings.quiet_period - quiet_for / 1000)
         return None
 
     def _unknown(self, check: Check, study: dict[str, Any], attempt: int) -> Outcome:
         if check.reason == "poll" or (check.reason != "callback" and not study):
             return Done()
         if attempt < _UNKNOWN_LOOKS:
-            return Again(backoff(attempt))
+            return Retry(backoff(attempt))
         logger.error("the PACS does not know the exam", extra={"exam": log.hashed(check.study_instance_uid)})
-        return SetAside("UNKNOWN_STUDY")
+        return DeadLetter("UNKNOWN_STUDY")
 
     def _announce(self, uid: str, study: dict[str, Any], content: Content) -> bool:
         """Write the event and what it told; False when another announcement came first."""

@@ -13,13 +13,13 @@ import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws, log
+from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry
 from dicom_service.errors import SettingsError, Unavailable
 from dicom_service.notifications.addresses import Target, hosts, parse_target, resolve
 from dicom_service.notifications.callback import read_report
 from dicom_service.notifications.errors import DeliveryFailed, WebhookError
 from dicom_service.notifications.payload import ENVELOPE, PACS_EVENT, callback_format, pacs_event
 from dicom_service.notifications.signing import endpoint_secrets, headers
-from dicom_service.notifications.work import Again, Done, Outcome, SetAside
 from dicom_service.settings import flag, setting, words
 
 logger = log.get_logger()
@@ -179,9 +179,9 @@ class Deliverer:
     def _failed(self, url: str, code: str, attempt: int, retry_after: int) -> Outcome:
         logger.warning("webhook not delivered", extra={"endpoint": log.hashed(url), "code": code, "attempt": attempt})
         if attempt > len(self._settings.delays):
-            return SetAside(code)
+            return DeadLetter(code)
         delay = self._settings.delays[attempt - 1] * random.uniform(0.8, 1.0)  # noqa: S311
-        return Again(max(delay, retry_after))
+        return Retry(max(delay, retry_after))
 
 
 class Endpoints:

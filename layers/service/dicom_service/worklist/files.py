@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws, log
 from dicom_service.attempts import attempt
 from dicom_service.errors import ServiceError, SettingsError, Unavailable
@@ -28,6 +26,7 @@ from dicomweb.worklist.shape import to_mwl
 
 logger = log.get_logger()
 
+_NOT_WRITABLE = "The bucket of the worklist files cannot be written."
 _MWL_FIND = "1.2.840.10008.5.1.4.31"
 """Modality Worklist Information Model - FIND."""
 
@@ -75,13 +74,7 @@ class Folder:
         self._path = Path(path)
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a file in place by renaming it: a query may read the folder at any moment.
-
-        Raises
-        ------
-        Unavailable
-            It cannot be written.
-        """
+        """Put a file in place by renaming it: a query may read the folder at any moment."""
         unfinished = self._path / f".{name}.part"
         try:
             unfinished.write_bytes(content)
@@ -90,13 +83,7 @@ class Folder:
             raise Unavailable("The folder of the worklist files cannot be written.") from error
 
     def remove(self, name: str) -> None:
-        """Remove a file; harmless when it is not there.
-
-        Raises
-        ------
-        Unavailable
-            It cannot be removed.
-        """
+        """Remove a file; harmless when it is not there."""
         try:
             (self._path / name).unlink(missing_ok=True)
         except OSError as error:
@@ -110,31 +97,15 @@ class Bucket:
         self._bucket, _, prefix = url.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
 
+    @aws.errors(_NOT_WRITABLE)
     def write(self, name: str, content: bytes) -> None:
-        """Put an object.
+        """Put an object."""
+        aws.s3().put_object(Bucket=self._bucket, Key=self._prefix + name, Body=content)
 
-        Raises
-        ------
-        Unavailable
-            It cannot be put.
-        """
-        try:
-            aws.s3().put_object(Bucket=self._bucket, Key=self._prefix + name, Body=content)
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable("The bucket of the worklist files cannot be written.") from error
-
+    @aws.errors(_NOT_WRITABLE)
     def remove(self, name: str) -> None:
-        """Delete an object; harmless when it is not there.
-
-        Raises
-        ------
-        Unavailable
-            It cannot be deleted.
-        """
-        try:
-            aws.s3().delete_object(Bucket=self._bucket, Key=self._prefix + name)
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable("The bucket of the worklist files cannot be written.") from error
+        """Delete an object; harmless when it is not there."""
+        aws.s3().delete_object(Bucket=self._bucket, Key=self._prefix + name)
 
 
 class WorklistFiles:
@@ -207,7 +178,7 @@ def open_files() -> WorklistFiles:
 
 
 def to_file(item: Workitem) -> bytes:
-    """Give a workitem as a DICOM file with a Modality Worklist dataset (PS3.4 K.6.1.2.2), Explicit VR Little Endian."""
+    """Return a workitem as a file with a Modality Worklist dataset (PS3.4 K.6.1.2.2), Explicit VR Little Endian."""
     from pydicom import Dataset, FileMetaDataset, dcmwrite
     from pydicom.uid import UID, ExplicitVRLittleEndian
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dicom_service import aws
 from dicom_service.errors import BadRequest
-from dicom_service.worklist.store import SCHEDULE, Row, from_item, store_errors
+from dicom_service.worklist.store import SCHEDULE, UNREACHABLE, Row, from_item
 from dicomweb.worklist.base import STATES, Query
 
 _INDEXES = (
@@ -80,7 +80,7 @@ def _one_index(request: dict[str, Any], query: Query, limit: int) -> tuple[list[
     read = 0
     while True:
         request["Limit"] = limit - len(found)
-        with store_errors():
+        with aws.errors(UNREACHABLE):
             answer = aws.dynamodb().query(**request)
         found += [row for row in map(from_item, answer["Items"]) if query.matches(row.item)]
         read += answer["ScannedCount"]

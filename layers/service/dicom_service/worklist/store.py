@@ -9,17 +9,11 @@ Every write is conditional on the version of the row that was read, and takes it
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws
-from dicom_service.errors import Unavailable
 from dicom_service.outbox import Event, Outbox
 from dicomweb.worklist.base import Workitem
 
@@ -28,8 +22,7 @@ SCHEDULE = "ixSchedule"
 PENDING_INDEX = "by-pending"
 PENDING_KEY = "ixPending"
 _PENDING_SINCE = "ixPendingSince"
-_ATTEMPTS = 6
-_BATCH = 100
+UNREACHABLE = "The worklist cannot be reached at the moment; try again."
 
 
 class Outdated(Exception):
@@ -84,7 +77,7 @@ class Row:
 
 
 class WorkitemStore:
-    """Reads and writes rows.
+    """Reads and writes rows; each method raises Unavailable where the table does not answer.
 
     Parameters
     ----------
@@ -92,48 +85,23 @@ class WorkitemStore:
         Name of the Workitems table.
     outbox
         Where the events go.
-    sleep
-        Waits between attempts when two writers meet.
     """
 
-    def __init__(self, table: str, outbox: Outbox, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, table: str, outbox: Outbox) -> None:
         self.table = table
         self._outbox = outbox
-        self._sleep = sleep
 
+    @aws.errors(UNREACHABLE)
     def read(self, study_instance_uid: str) -> Row | None:
-        """Give the row of a study as it is now, None when there is none.
+        """Return the row of a study as it is now, None when there is none."""
+        values = aws.get(self.table, {KEY: study_instance_uid})
+        return None if values is None else _row(values)
 
-        Raises
-        ------
-        Unavailable
-            The table cannot be read.
-        """
-        with store_errors():
-            found = aws.dynamodb().get_item(TableName=self.table, Key=_key(study_instance_uid), ConsistentRead=True)
-        return from_item(found["Item"]) if "Item" in found else None
-
+    @aws.errors(UNREACHABLE)
     def read_many(self, study_instance_uids: Iterable[str]) -> dict[str, Row]:
-        """Give the rows that there are for some studies.
-
-        Raises
-        ------
-        Unavailable
-            The table cannot be read.
-        """
-        wanted = sorted(set(study_instance_uids))
-        rows: dict[str, Row] = {}
-        for start in range(0, len(wanted), _BATCH):
-            keys: Any = [_key(study) for study in wanted[start : start + _BATCH]]
-            while keys:
-                with store_errors():
-                    found = aws.dynamodb().batch_get_item(RequestItems={self.table: {"Keys": keys}})
-                for item in found["Responses"].get(self.table, []):
-                    row = from_item(item)
-                    rows[row.item.study_instance_uid] = row
-                unprocessed: Any = found.get("UnprocessedKeys") or {}
-                keys = unprocessed.get(self.table, {}).get("Keys")
-        return rows
+        """Return the rows that there are for some studies."""
+        keys = [{KEY: study} for study in sorted(set(study_instance_uids))]
+        return {values[KEY]: _row(values) for values in aws.batch_get(self.table, keys)}
 
     def write(self, row: Row, events: Sequence[Event] = ()) -> Row:
         """Put a row in place of the version it was made from, together with its events.
@@ -142,8 +110,6 @@ class WorkitemStore:
         ------
         Outdated
             The row was changed, removed or made by someone else meanwhile.
-        Unavailable
-            The table does not take it.
         """
         written = replace(row, version=row.version + 1)
         self._transact({"Put": {"TableName": self.table, "Item": to_item(written), **_condition(row)}}, events)
@@ -156,81 +122,31 @@ class WorkitemStore:
         ------
         Outdated
             The row was changed meanwhile.
-        Unavailable
-            The table does not take it.
         """
-        key = _key(row.item.study_instance_uid)
+        key = aws.to_item({KEY: row.item.study_instance_uid})
         self._transact({"Delete": {"TableName": self.table, "Key": key, **_condition(row)}}, events)
 
     def unsettled(self, before: int) -> Iterator[str]:
-        """Yield the studies whose rows have been pending since before some second.
-
-        Raises
-        ------
-        Unavailable
-            The table cannot be read.
-        """
-        start: Any = None
-        while True:
-            query: dict[str, Any] = {
-                "TableName": self.table,
-                "IndexName": PENDING_INDEX,
-                "KeyConditionExpression": f"{PENDING_KEY} = :yes AND {_PENDING_SINCE} < :before",
-                "ExpressionAttributeValues": aws.to_item({":yes": "yes", ":before": before}),
-            }
-            if start:
-                query["ExclusiveStartKey"] = start
-            with store_errors():
-                found = aws.dynamodb().query(**query)
-            for item in found["Items"]:
+        """Yield the studies whose rows have been pending since before some second."""
+        with aws.errors(UNREACHABLE):
+            for item in aws.query(
+                TableName=self.table,
+                IndexName=PENDING_INDEX,
+                KeyConditionExpression=f"{PENDING_KEY} = :yes AND {_PENDING_SINCE} < :before",
+                ExpressionAttributeValues=aws.to_item({":yes": "yes", ":before": before}),
+            ):
                 yield str(aws.from_item(item)[KEY])
-            start = found.get("LastEvaluatedKey")
-            if not start:
-                return
 
     def _transact(self, state: dict[str, Any], events: Sequence[Event]) -> None:
-        for attempt in range(_ATTEMPTS):
-            try:
-                with store_errors():
-                    self._outbox.write(events, [state])
-            except _Contended:
-                self._sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - not for security
-            else:
-                return
-        raise Unavailable("Too many change this workitem at once; try again.")
-
-
-class _Contended(Exception):
-    """Another transaction holds the row at this moment."""
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn what DynamoDB answers into this service's errors.
-
-    Raises
-    ------
-    Outdated
-        A condition did not hold.
-    Unavailable
-        Anything else that stopped the call.
-    """
-    try:
-        yield
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
-        if code == "ConditionalCheckFailedException" or "ConditionalCheckFailed" in reasons:
+        try:
+            with aws.errors(UNREACHABLE):
+                self._outbox.write(events, [state])
+        except aws.ConditionFailed as error:
             raise Outdated("the row has changed") from error
-        if code == "TransactionConflictException" or "TransactionConflict" in reasons:
-            raise _Contended("another transaction is under way") from error
-        raise Unavailable("The worklist cannot be reached at the moment; try again.") from error
-    except BotoCoreError as error:
-        raise Unavailable("The worklist cannot be reached at the moment; try again.") from error
 
 
 def to_item(row: Row) -> dict[str, Any]:
-    """Give the DynamoDB item of a row."""
+    """Return the DynamoDB item of a row."""
     item, pending = row.item, row.pending
     values = {
         KEY: item.study_instance_uid,
@@ -256,7 +172,10 @@ def to_item(row: Row) -> dict[str, Any]:
 
 def from_item(item: Mapping[str, Any]) -> Row:
     """Read a row from its DynamoDB item."""
-    values = aws.from_item(item)
+    return _row(aws.from_item(item))
+
+
+def _row(values: Mapping[str, Any]) -> Row:
     pending = None
     if PENDING_KEY in values:
         pending = Pending(
@@ -290,10 +209,6 @@ def _index_attributes(item: Workitem) -> dict[str, str]:
         "ixState": item.state,
         SCHEDULE: item.schedule,
     }
-
-
-def _key(study_instance_uid: str) -> dict[str, Any]:
-    return aws.to_item({KEY: study_instance_uid})
 
 
 def _condition(row: Row) -> dict[str, Any]:
