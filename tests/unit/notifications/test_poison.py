@@ -55,7 +55,7 @@ def published() -> set[str]:
 
 @pytest.fixture
 def publisher(cloud: None) -> Publisher:
-    return Publisher(PublishSettings(EVENTS, BUS), sleep=lambda _: None)
+    return Publisher(PublishSettings(EVENTS, BUS))
 
 
 class TestStream:

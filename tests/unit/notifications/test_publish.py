@@ -41,7 +41,7 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> Bus:
 
 
 def publisher() -> Publisher:
-    return Publisher(PublishSettings(EVENTS, BUS, 400), sleep=lambda _: None)
+    return Publisher(PublishSettings(EVENTS, BUS, 400))
 
 
 def write(*ids: str) -> list[Event]:

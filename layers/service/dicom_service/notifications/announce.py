@@ -11,11 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws, log
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry, backoff
-from dicom_service.errors import Unavailable
 from dicom_service.exams.checks import LONGEST_DELAY, Check
 from dicom_service.exams.content import Content, Searches, read_content
 from dicom_service.exams.registry import STUDY, ExamRegistry, ExamSettings, expiry
@@ -167,13 +164,10 @@ class Announcer:
             ),
         }
         try:
-            self._outbox.write([_event(uid, study, content, version)], [{"Update": update}])
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "TransactionCanceledException":
-                return False
-            raise Unavailable("The announcement cannot be written now.") from error
-        except BotoCoreError as error:
-            raise Unavailable("The announcement cannot be written now.") from error
+            with aws.errors("The announcement cannot be written now."):
+                self._outbox.write([_event(uid, study, content, version)], [{"Update": update}])
+        except (aws.ConditionFailed, aws.Busy):
+            return False
         logger.info("announced", extra={"exam": log.hashed(uid), "version": version, "instances": content.instances})
         return True
 

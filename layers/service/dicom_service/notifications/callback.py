@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws
-from dicom_service.errors import BadRequest, Unavailable
+from dicom_service.errors import BadRequest
 from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
 from dicom_service.notifications.message import timestamp
 from dicom_service.settings import setting
@@ -84,12 +82,8 @@ def read_report(table: str, study_uid: str, *, clock: Callable[[], float] = time
     Unavailable
         The table cannot be read.
     """
-    key = aws.to_item({"StudyInstanceUID": study_uid, "SOPInstanceUID": CALLBACK})
-    try:
-        found = aws.dynamodb().get_item(TableName=table, Key=key, ConsistentRead=True)
-    except (BotoCoreError, ClientError) as error:
-        raise Unavailable("The reports of the PACS cannot be read at the moment; try again.") from error
-    item = aws.from_item(found["Item"]) if "Item" in found else {}
+    with aws.errors("The reports of the PACS cannot be read at the moment; try again."):
+        item = aws.get(table, {"StudyInstanceUID": study_uid, "SOPInstanceUID": CALLBACK}) or {}
     # DynamoDB takes up to days to delete what has expired.
     if item.get("expiresAt", 0) <= clock():
         return None
@@ -167,8 +161,6 @@ class Callbacks:
             "receivedAt": now,
             "expiresAt": now + _KEPT_DAYS * 86_400,
         }
-        try:
+        with aws.errors("The report cannot be kept at the moment; send it again."):
             aws.dynamodb().put_item(TableName=self._table, Item=aws.to_item(item))
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable("The report cannot be kept at the moment; send it again.") from error
         self._checks.leave([Check(body["StudyInstanceUID"], "callback")])

@@ -12,12 +12,11 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws
-from dicom_service.errors import BadRequest, Conflict, Unavailable
+from dicom_service.errors import BadRequest, Conflict
 from dicom_service.notifications.message import Notification
 from dicom_service.settings import setting
 
@@ -28,6 +27,7 @@ COUNTER = {"shard": "COUNTER", "sequence": "feed"}
 _SETTLED = 3600_000
 # A function's answer has 6 MB at most.
 _LARGEST_PAGE = 4_000_000
+_UNREADABLE = "The events cannot be read at the moment; try again."
 _CURSOR = re.compile(r"v1\.([0-9]{1,15})")
 
 
@@ -47,7 +47,7 @@ class Page:
 
 
 def feed_key(position: int) -> dict[str, str]:
-    """Give the key of a place in the feed."""
+    """Return the key of a position in the feed."""
     return {"shard": f"FEED#{(position - 1) // BLOCK:010d}", "sequence": f"{position:016d}"}
 
 
@@ -90,7 +90,7 @@ class Feed:
         self._clock = clock
 
     def read(self, after: str | None, limit: int) -> Page:
-        """Give the notifications behind a cursor, oldest first.
+        """Return the notifications behind a cursor, oldest first.
 
         Parameters
         ----------
@@ -144,32 +144,22 @@ class Feed:
             block, last = (block, middle) if self._query(middle, 0, 1) else (middle + 1, last)
         return block
 
+    @aws.errors(_UNREADABLE)
     def _head(self) -> int:
-        try:
-            found = aws.dynamodb().get_item(TableName=self._table, Key=aws.to_item(COUNTER), ConsistentRead=True)
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable("The events cannot be read at the moment; try again.") from error
-        return int(aws.from_item(found["Item"])["position"]) if "Item" in found else 0
+        counter = aws.get(self._table, COUNTER)
+        return int(counter["position"]) if counter else 0
 
+    @aws.errors(_UNREADABLE)
     def _query(self, block: int, after: int, limit: int) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
-        arguments: dict[str, Any] = {
-            "TableName": self._table,
-            "KeyConditionExpression": "#shard = :shard AND #sequence > :after",
-            "ExpressionAttributeNames": {"#shard": "shard", "#sequence": "sequence"},
-            "ExpressionAttributeValues": aws.to_item({":shard": f"FEED#{block:010d}", ":after": f"{after:016d}"}),
-            "ConsistentRead": True,
-        }
-        while len(items) < limit:
-            try:
-                page = aws.dynamodb().query(**arguments, Limit=limit - len(items))
-            except (BotoCoreError, ClientError) as error:
-                raise Unavailable("The events cannot be read at the moment; try again.") from error
-            items += [aws.from_item(item) for item in page["Items"]]
-            if "LastEvaluatedKey" not in page:
-                break
-            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-        return items
+        found = aws.query(
+            TableName=self._table,
+            KeyConditionExpression="#shard = :shard AND #sequence > :after",
+            ExpressionAttributeNames={"#shard": "shard", "#sequence": "sequence"},
+            ExpressionAttributeValues=aws.to_item({":shard": f"FEED#{block:010d}", ":after": f"{after:016d}"}),
+            ConsistentRead=True,
+            Limit=limit,
+        )
+        return [aws.from_item(item) for item in islice(found, limit)]
 
 
 def _notification(item: dict[str, Any]) -> Notification:

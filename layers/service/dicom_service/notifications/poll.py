@@ -5,10 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws
-from dicom_service.errors import Unavailable
 from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
 from dicom_service.exams.content import Searches
 from dicom_service.exams.counts import Result, pages, text
@@ -100,8 +97,6 @@ class Poller:
     def _announced(self, uids: list[str]) -> dict[str, int]:
         table = self._settings.table
         keys = [{"StudyInstanceUID": uid, "SOPInstanceUID": STUDY} for uid in uids]
-        try:
+        with aws.errors("The register of exams cannot be read now."):
             rows = list(aws.batch_get(table, keys))
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable("The register of exams cannot be read now.") from error
         return {row["StudyInstanceUID"]: row["announcedInstances"] for row in rows if "announcedInstances" in row}

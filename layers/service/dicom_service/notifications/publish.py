@@ -5,14 +5,11 @@ has one is put on the bus again under the same id and place; an entry that is go
 """
 
 import json
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import attempts, aws, log
 from dicom_service.attempts import Unforeseen
@@ -26,10 +23,9 @@ logger = log.get_logger()
 
 # The counter and two items for each event: 100 at most in a transaction.
 _CHUNK = 49
-_BUS_CHUNK = 10
-_DELETE_CHUNK = 25
-# Other publishers come first now and then; the longest wait between attempts is half a second.
+# Other publishers come first now and then.
 _ATTEMPTS = 30
+_NOT_WRITABLE = "The feed cannot be written."
 
 
 @dataclass(frozen=True)
@@ -70,20 +66,11 @@ class Publisher:
         Table, bus, retention.
     clock
         Seconds since the epoch.
-    sleep
-        Waits between attempts.
     """
 
-    def __init__(
-        self,
-        settings: PublishSettings,
-        *,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, settings: PublishSettings, *, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._clock = clock
-        self._sleep = sleep
 
     def publish(self, entries: Sequence[Pending]) -> set[str]:
         """Publish events of the outbox.
@@ -109,12 +96,13 @@ class Publisher:
         return failed
 
     def _place_each(self, entries: list[Pending]) -> tuple[list[Notification], set[str]]:
-        """Give entries their places, and the ids of those that can have none: one by one where not all of them can."""
+        """Assign positions, and return the ids of entries that can have none: one by one where not all of them can."""
         try:
             return attempts.attempt(partial(self._place, entries)), set()
-        except Unforeseen:
+        except (Unforeseen, aws.Rejected) as error:
             if len(entries) == 1:
-                logger.error("an event cannot be published", extra={"eventId": entries[0].event_id})
+                described = {"eventId": entries[0].event_id, **log.describe(error)}
+                logger.error("an event cannot be published", extra=described)
                 return [], {entries[0].event_id}
         placed: list[Notification] = []
         impossible: set[str] = set()
@@ -135,42 +123,36 @@ class Publisher:
         newest = int((self._clock() - older_than) * 1000)
         found: list[Pending] = []
         for shard in PENDING_SHARDS:
-            arguments: dict[str, Any] = {
-                "TableName": self._settings.table,
-                "KeyConditionExpression": "#shard = :shard",
-                "ExpressionAttributeNames": {"#shard": "shard"},
-                "FilterExpression": "createdAt <= :newest",
-                "ExpressionAttributeValues": aws.to_item({":shard": shard, ":newest": newest}),
-                "ConsistentRead": True,
-            }
-            try:
-                pages = aws.dynamodb().get_paginator("query").paginate(**arguments)
-                found += [entry for page in pages for item in page["Items"] if (entry := _readable(item))]
-            except (BotoCoreError, ClientError) as error:
-                raise Unavailable("The outbox cannot be read.") from error
+            with aws.errors("The outbox cannot be read."):
+                items = aws.query(
+                    TableName=self._settings.table,
+                    KeyConditionExpression="#shard = :shard",
+                    ExpressionAttributeNames={"#shard": "shard"},
+                    FilterExpression="createdAt <= :newest",
+                    ExpressionAttributeValues=aws.to_item({":shard": shard, ":newest": newest}),
+                    ConsistentRead=True,
+                )
+                found += [entry for item in items if (entry := _readable(item))]
         return sorted(found, key=lambda entry: entry.created_at)
 
     def _place(self, entries: list[Pending]) -> list[Notification]:
-        """Give each event a place, or find the one that it was given before."""
+        """Assign each event a position, or find the one that it was assigned before."""
         placed: list[Notification] = []
-        for attempt in range(_ATTEMPTS):
+        for _ in aws.tries(_ATTEMPTS):
             if not entries:
                 return placed
             head = self._head()
             try:
-                self._commit(entries, head)
-            except ClientError as error:
-                codes = _cancellation(error)
-                for entry, code in list(zip(entries, codes[2::2], strict=False)):
-                    if code == "ConditionalCheckFailed":
-                        entries = [other for other in entries if other is not entry]
-                        placed += self._placed_before(entry)
-                self._sleep(random.uniform(0, min(0.5, 0.01 * 2**attempt)))  # noqa: S311
+                with aws.errors(_NOT_WRITABLE):
+                    self._commit(entries, head)
+            except aws.ConditionFailed as failed:
+                # Position 0 is the counter's; each entry has two items, the second of which marks it.
+                before = [entry for number, entry in enumerate(entries) if 2 * number + 2 in failed.positions]
+                entries = [entry for entry in entries if entry not in before]
+                placed += [notification for entry in before for notification in self._placed_before(entry)]
                 continue
-            except BotoCoreError as error:
-                raise Unavailable("The feed cannot be written.") from error
             return placed + [entry.at(head + number) for number, entry in enumerate(entries, 1)]
-        raise Unavailable("The feed cannot be written.")
+        raise Unavailable(_NOT_WRITABLE)
 
     def _commit(self, entries: list[Pending], head: int) -> None:
         now = int(self._clock() * 1000)
@@ -183,7 +165,7 @@ class Publisher:
             "ExpressionAttributeNames": {"#position": "position"},
             "ExpressionAttributeValues": aws.to_item({":new": head + len(entries), ":old": head if head else None}),
         }
-        items: list[Any] = [{"Update": counter}]
+        items: list[dict[str, Any]] = [{"Update": counter}]
         for position, entry in enumerate(entries, head + 1):
             place = {
                 **feed_key(position),
@@ -197,63 +179,36 @@ class Publisher:
             }
             mark = {
                 "TableName": table,
-                "Key": _pending_key(entry.event_id),
+                "Key": aws.to_item(_pending_key(entry.event_id)),
                 "UpdateExpression": "SET #position = :position",
                 "ConditionExpression": "attribute_exists(#shard) AND attribute_not_exists(#position)",
                 "ExpressionAttributeNames": {"#shard": "shard", "#position": "position"},
                 "ExpressionAttributeValues": aws.to_item({":position": position}),
             }
             items += [{"Put": {"TableName": table, "Item": aws.to_item(place)}}, {"Update": mark}]
-        aws.dynamodb().transact_write_items(TransactItems=items)
+        aws.transact(items)
 
     def _head(self) -> int:
-        item = self._get(aws.to_item(COUNTER))
+        item = self._get(COUNTER)
         return int(item["position"]) if item else 0
 
     def _placed_before(self, entry: Pending) -> list[Notification]:
         item = self._get(_pending_key(entry.event_id))
         return [entry.at(item["position"])] if item and "position" in item else []
 
-    def _get(self, key: Any) -> dict[str, Any] | None:
-        try:
-            found = aws.dynamodb().get_item(TableName=self._settings.table, Key=key, ConsistentRead=True)
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable("The feed cannot be read.") from error
-        return aws.from_item(found["Item"]) if "Item" in found else None
+    @aws.errors("The feed cannot be read.")
+    def _get(self, key: Mapping[str, str]) -> dict[str, Any] | None:
+        return aws.get(self._settings.table, key)
 
     def _put_on_bus(self, placed: list[Notification]) -> set[str]:
-        waiting = placed
-        for attempt in range(4):
-            if not waiting:
-                return set()
-            if attempt:
-                self._sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
-            chunks = [waiting[start : start + _BUS_CHUNK] for start in range(0, len(waiting), _BUS_CHUNK)]
-            waiting = [refused for chunk in chunks for refused in self._put_chunk(chunk)]
-        return {notification.event_id for notification in waiting}
-
-    def _put_chunk(self, chunk: list[Notification]) -> list[Notification]:
-        entries: Any = [notification.bus_entry(self._settings.bus) for notification in chunk]
-        try:
-            result = aws.events().put_events(Entries=entries)
-        except (BotoCoreError, ClientError) as error:
-            logger.warning("the bus refuses", extra=log.describe(error))
-            return chunk
-        return [
-            notification
-            for notification, outcome in zip(chunk, result["Entries"], strict=True)
-            if outcome.get("ErrorCode") or not outcome.get("EventId")
-        ]
+        refused = aws.put_events([notification.bus_entry(self._settings.bus) for notification in placed])
+        return {placed[position].event_id for position in refused}
 
     def _forget(self, event_ids: list[str]) -> None:
         """Take published events out of the outbox; one that stays is only published once more."""
-        for start in range(0, len(event_ids), _DELETE_CHUNK):
-            keys = [_pending_key(event_id) for event_id in event_ids[start : start + _DELETE_CHUNK]]
-            requests: Any = {self._settings.table: [{"DeleteRequest": {"Key": key}} for key in keys]}
-            try:
-                aws.dynamodb().batch_write_item(RequestItems=requests)
-            except (BotoCoreError, ClientError) as error:
-                logger.warning("published events stay in the outbox", extra=log.describe(error))
+        keys = [aws.to_item(_pending_key(event_id)) for event_id in event_ids]
+        with aws.tolerated("published events stay in the outbox"):
+            aws.batch_write(self._settings.table, [{"DeleteRequest": {"Key": key}} for key in keys])
 
 
 def read_stream(event: Mapping[str, Any]) -> tuple[list[tuple[str, Pending]], list[str]]:
@@ -312,28 +267,5 @@ def _readable(item: Mapping[str, Any]) -> Pending | None:
         return None
 
 
-def _pending_key(event_id: str) -> Any:
-    return aws.to_item({"shard": pending_shard(event_id), "sequence": event_id})
-
-
-def _cancellation(error: ClientError) -> list[str]:
-    """Give the reason for each item of a cancelled transaction.
-
-    Raises
-    ------
-    Unavailable
-        It failed for another reason that may pass.
-    botocore.exceptions.ClientError
-        DynamoDB will never take it.
-    """
-    response: Mapping[str, Any] = error.response
-    code = response["Error"]["Code"]
-    if code in {"TransactionInProgressException", "TransactionConflictException"}:
-        return []
-    codes = [reason.get("Code", "None") for reason in response.get("CancellationReasons", [])]
-    if code == "ValidationException" or "ValidationError" in codes:
-        # One of the entries will never be taken: the caller looks for it.
-        raise error
-    if code != "TransactionCanceledException":
-        raise Unavailable("The feed cannot be written.") from error
-    return codes
+def _pending_key(event_id: str) -> dict[str, str]:
+    return {"shard": pending_shard(event_id), "sequence": event_id}

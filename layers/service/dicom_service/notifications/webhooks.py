@@ -10,11 +10,10 @@ from hashlib import sha256
 from typing import Any
 
 import urllib3
-from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws, log
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry
-from dicom_service.errors import SettingsError, Unavailable
+from dicom_service.errors import SettingsError
 from dicom_service.notifications.addresses import Target, hosts, parse_target, resolve
 from dicom_service.notifications.callback import read_report
 from dicom_service.notifications.errors import DeliveryFailed, WebhookError
@@ -31,7 +30,6 @@ RETRY_DELAYS = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800)
 _SPARED = 60
 _SPARED_ATTEMPTS = 4
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
-_BATCH = 10
 
 
 def delays(text: str) -> tuple[int, ...]:
@@ -65,26 +63,15 @@ class WebhookSettings:
     exams_table: str = setting("EXAMS_TABLE", default="")
 
 
+@aws.errors("The webhooks cannot be queued now.")
 def fan_out(settings: FanOutSettings, bus_event: Mapping[str, Any]) -> Done:
-    """Leave one message for each URL of an event that a rule of the bus brought.
+    """Queue one message for each URL of an event that a rule of the bus brought.
 
-    Raises
-    ------
-    Unavailable
-        The queue does not take all of them; those that it took are delivered under the same id again.
+    Where the queue takes only some of them, those are delivered again under the same id.
     """
     body = {"type": bus_event["detail-type"], "timestamp": bus_event["time"], "data": bus_event["detail"]}
-    entries: list[Any] = [
-        {"Id": str(number), "MessageBody": json.dumps({"url": url, "body": body}, separators=(",", ":"))}
-        for number, url in enumerate(settings.urls)
-    ]
-    for start in range(0, len(entries), _BATCH):
-        try:
-            result = aws.sqs().send_message_batch(QueueUrl=settings.queue_url, Entries=entries[start : start + _BATCH])
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable("The webhooks cannot be queued now.") from error
-        if result.get("Failed"):
-            raise Unavailable("The webhooks cannot be queued now.")
+    messages = [json.dumps({"url": url, "body": body}, separators=(",", ":")) for url in settings.urls]
+    aws.send_all(settings.queue_url, messages)
     return Done()
 
 
@@ -191,33 +178,17 @@ class Endpoints:
         self._table = table
         self._clock = clock
 
+    @aws.errors("The state of the webhooks cannot be read now.")
     def is_off(self, url: str) -> bool:
-        """Tell whether a URL is switched off.
+        """Return whether a URL is switched off."""
+        return aws.get(self._table, _endpoint_key(url), consistent=False) is not None
 
-        Raises
-        ------
-        Unavailable
-            The table cannot be read.
-        """
-        try:
-            return "Item" in aws.dynamodb().get_item(TableName=self._table, Key=_endpoint_key(url))
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable("The state of the webhooks cannot be read now.") from error
-
+    @aws.errors("The state of the webhooks cannot be written now.")
     def switch_off(self, url: str) -> None:
-        """Leave a URL alone from now on.
-
-        Raises
-        ------
-        Unavailable
-            The table cannot be written.
-        """
+        """Leave a URL alone from now on."""
         logger.error("webhook switched off: it answered 410 Gone", extra={"endpoint": log.hashed(url)})
-        item = {**_endpoint_key(url), **aws.to_item({"url": url, "offSince": int(self._clock())})}
-        try:
-            aws.dynamodb().put_item(TableName=self._table, Item=item)
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable("The state of the webhooks cannot be written now.") from error
+        item = {**_endpoint_key(url), "url": url, "offSince": int(self._clock())}
+        aws.dynamodb().put_item(TableName=self._table, Item=aws.to_item(item))
 
 
 def post_pinned(
@@ -272,5 +243,5 @@ def post_pinned(
     return Answer(response.status, int(told) if told.isdecimal() and response.status in (429, 503) else 0)
 
 
-def _endpoint_key(url: str) -> dict[str, Any]:
-    return aws.to_item({"shard": "ENDPOINT", "sequence": sha256(url.encode()).hexdigest()})
+def _endpoint_key(url: str) -> dict[str, str]:
+    return {"shard": "ENDPOINT", "sequence": sha256(url.encode()).hexdigest()}
