@@ -18,8 +18,9 @@ from dicom_service.aws.sqs_worker import (
     Retry,
     process_batch,
 )
+from tests.support.cloud import queue
 from tests.support.lambdas import sample_event
-from tests.support.notifications import drain, queue
+from tests.support.notifications import drain
 
 
 def no_guard(work: Callable[[], Any]) -> Any:
