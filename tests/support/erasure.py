@@ -162,7 +162,7 @@ class World:
 
     def publish(self) -> None:
         """Bring what waits in the outbox into the feed."""
-        publisher = Publisher(PublishSettings(self.places.events, "default"), sleep=lambda _: None)
+        publisher = Publisher(PublishSettings(self.places.events, "default"))
         assert not publisher.publish(publisher.leftovers(-5))
 
     def erase(self, request: Request, *, rehearsal: bool = False, clock: Callable[[], float] = time.time) -> Receipt:
