@@ -15,6 +15,10 @@ from pathlib import Path
 
 from local.settings import LocalStackError
 
+# What this process started and has not stopped, by pid. A server may outlive the object that started it, of which
+# Python would warn, and this process too (`make up`); stopped by us, it has to be waited for by us.
+_STARTED: dict[int, subprocess.Popen[bytes]] = {}
+
 
 class Server:
     """One background program of a stack.
@@ -31,8 +35,6 @@ class Server:
         self.name = name
         self.pid_file = folder / f"{name}.pid"
         self.log = folder / f"{name}.log"
-        # Only in the process that started it, which is the one that has to bury it (a test run).
-        self._process: subprocess.Popen[bytes] | None = None
 
     def pid(self) -> int | None:
         """Give the pid of the running server; a pid that the system gave to another program since is not ours."""
@@ -45,7 +47,7 @@ class Server:
     def start(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         """Start it in a session of its own, so that a Ctrl-C at the keyboard does not reach it."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 cwd=folder,
                 env=dict(environment),
@@ -54,8 +56,8 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        pid = self._process.pid
-        self.pid_file.write_text(json.dumps({"pid": pid, "started": _started_at(pid)}))
+        _STARTED[process.pid] = process
+        self.pid_file.write_text(json.dumps({"pid": process.pid, "started": _started_at(process.pid)}))
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Wait for the server to answer.
@@ -84,9 +86,8 @@ class Server:
                 os.killpg(pid, signal.SIGKILL)
             if not is_gone:
                 self._gone(pid, 5)
-        if self._process is not None:
-            self._process.wait(5)
-            self._process = None
+        for ended in [started for started, process in _STARTED.items() if process.poll() is not None]:
+            del _STARTED[ended]
         self.pid_file.unlink(missing_ok=True)
         return pid is not None
 

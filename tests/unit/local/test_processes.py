@@ -1,10 +1,12 @@
 """The local stack stops what it started, and nothing else."""
 
+import gc
 import json
 import os
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,21 @@ def test_a_started_server_is_found_again_by_another_process_of_ours(server: Serv
 
     assert server.pid() is not None
     assert Server("sleeper", tmp_path).pid() == server.pid()
+
+
+def test_a_server_that_outlives_its_object_is_no_leak_and_leaves_no_zombie(tmp_path: Path) -> None:
+    # GIVEN a server that is started and let go of, as tests on the stack that `make up` started do
+    Server("sleeper", tmp_path).start(SLEEPER, os.environ, tmp_path)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(one.message) for one in warned] == []
+    # WHEN another object stops it THEN nothing is left of it
+    server = Server("sleeper", tmp_path)
+    pid = server.pid()
+    assert pid is not None
+    assert server.stop() is True
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_stopping_says_whether_it_was_running(server: Server, tmp_path: Path) -> None:
