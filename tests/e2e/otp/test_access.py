@@ -2,7 +2,6 @@
 
 import http.client
 import json
-from collections import Counter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -124,20 +123,31 @@ def test_paths_that_two_readers_may_read_differently(
 ) -> None:
     own, other = exam.study_uid, other_exam.study_uid
     root = "/exams/studies"
-    tricks = [
+    # Tidied by the gateway or spelled as no route is, or below the own study and of no instance of it.
+    nowhere = [
         f"{root}/{own}/../{other}/series",
         f"{root}/{own}/%2e%2e/{other}/series",
         f"{root}/{own}/%2E%2E/{other}/series",
         f"{root}/{own}/..%2f{other}/series",
         f"{root}/{own}%2f..%2f{other}/series",
-        f"{root}/{own}%252f..%252f{other}/series",
         f"{root}/{own}/series/..%2f..%2f{other}%2fseries/x/instances",
-        f"{root}//{other}/series",
         f"{root}/{own}//../{other}/series",
-        f"//exams/studies/{other}/series",
         f"{root}/./{other}/series",
-        f"{root}/{other}/series?studyUID={own}",
         f"{root}/{other}/series/../../{own}/series",
+        f"/EXAMS/studies/{other}/series",
+        f"/Exams/Studies/{other}/series",
+        f"{root}/{own}/../../../otps",
+        f"{root}/{own}/series/{other_exam.series_uid}/instances",
+        f"{root}/{own}/series/{other_exam.series_uid}/thumbnail",
+        f"{root}/{own}/series/{other_exam.series_uid}/instances/{other_exam.instance_uid}?fileType=application/dicom",
+        f"{root}/{own}/series/{exam.series_uid}/instances/{other_exam.instance_uid}?fileType=image/jpeg",
+    ]
+    # These reach the authorizer, as other studies or as several.
+    refused = [
+        f"{root}/{own}%252f..%252f{other}/series",
+        f"{root}//{other}/series",
+        f"//exams/studies/{other}/series",
+        f"{root}/{other}/series?studyUID={own}",
         f"{root}/{other}%00{own}/series",
         f"{root}/{other};{own}/series",
         f"{root}/{own},{other}/series",
@@ -145,31 +155,21 @@ def test_paths_that_two_readers_may_read_differently(
         f"{root}/{own}%2c{other}/series",
         f"{root}/{own}*/series",
         f"{root}/*/series",
-        f"/EXAMS/studies/{other}/series",
-        f"/Exams/Studies/{other}/series",
         f"{root}?studyUID={own}",
         f"{root}?patientID={other_exam.patient_id}",
         f"{root}/?studyUID={own}",
         f"{root}/{other}/thumbnail",
-        f"{root}/{own}/../../../otps",
-        f"{root}/{own}/series/{other_exam.series_uid}/instances",
-        f"{root}/{own}/series/{other_exam.series_uid}/thumbnail",
-        f"{root}/{own}/series/{other_exam.series_uid}/instances/{other_exam.instance_uid}?fileType=application/dicom",
-        f"{root}/{own}/series/{exam.series_uid}/instances/{other_exam.instance_uid}?fileType=image/jpeg",
     ]
-    statuses = Counter[int]()
-    for path in tricks:
+    for path, wanted in (*dict.fromkeys(nowhere, 404).items(), *dict.fromkeys(refused, 403).items()):
         status, body = raw(stack, path, token)
-        # A list that the PACS answers with nothing is no leak.
-        assert status in (400, 401, 403, 404) or (status, body) == (200, b"[]"), (path, status, body[:200])
+        assert status == wanted, (path, status, body[:200])
         assert other_exam.instance_uid.encode() not in body, path
-        statuses[status] += 1
-    assert statuses[403] >= 10, statuses
+    assert (len(nowhere), len(refused)) == (16, 15)
     for name in ("X-HTTP-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Prefix"):
         status, body = raw(stack, f"{root}/{own}/series", token, **{name: f"{root}/{other}/series"})
         assert (status, exam.series_uid.encode() in body) == (200, True), name
         assert other_exam.series_uid.encode() not in body
-    print(f"{len(tricks)} path tricks and 4 rewriting headers: no other study reached")
+    print(f"{len(nowhere) + len(refused)} path tricks and 4 rewriting headers: no other study reached")
 
 
 def test_control_the_other_study_is_there_to_be_reached(stack: Stack, other_exam: StoredExam) -> None:
