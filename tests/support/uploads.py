@@ -81,7 +81,7 @@ class World:
         return UploadsTable(self.upload_settings.table, clock=lambda: self.now, sleep=lambda _: None)
 
     def registry(self) -> ExamRegistry:
-        return ExamRegistry(self.exam_settings, sleep=lambda _: None)
+        return ExamRegistry(self.exam_settings)
 
     def ending(self) -> Ending:
         return Ending(self.table(), self.registry(), Outbox(OutboxSettings("ExamEvents")), Shelf(self.s3))

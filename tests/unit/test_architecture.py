@@ -22,6 +22,13 @@ SHIPPED = ("functions/", "layers/", "local/", "scripts/")
 SHARED = "tests.support."
 # Where one message of a batch must not stop the others.
 CATCHES_EVERYTHING = "layers/service/dicom_service/attempts.py"
+# Where the errors of botocore become this service's, and the rooms that have not followed yet.
+EDGE_TO_AWS = "layers/service/dicom_service/aws/"
+BEFORE_THE_EDGE = {
+    f"layers/service/dicom_service/{name}.py"
+    for name in ("erasure/stores", "exams/claims", "exams/retrieve", "uploads/queue", "uploads/ranges", "uploads/table")
+}
+AWS_ERROR = re.compile(r"^boto(core|3)\.exceptions\b|^(?!urllib3|requests|aws_lambda_powertools).+\.exceptions\.\w+$")
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 LONGEST_HANDLER_MODULE = 60
@@ -163,6 +170,42 @@ def test_nothing_is_caught_wholesale_and_no_import_has_a_fallback() -> None:
     assert {name for name in shipped if list(caught_too_widely(TREES[name]))} == {CATCHES_EVERYTHING}
     assert len(list(caught_too_widely(TREES[CATCHES_EVERYTHING]))) == 1
     assert not {name: lines for name in shipped if (lines := list(import_fallbacks(TREES[name])))}
+
+
+def aws_errors(tree: ast.AST) -> Iterator[str]:
+    """Yield what names the exceptions of botocore or boto3: an import, or `client.exceptions`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Attribute):
+            names = [ast.unparse(node)]
+        else:
+            continue
+        yield from (name for name in names if AWS_ERROR.search(name))
+
+
+def test_errors_of_aws_are_named_at_the_edge_to_it_only() -> None:
+    shipped = [name for name in SOURCES if name.startswith(("functions/", "layers/service/"))]
+    naming = {name for name in shipped if list(aws_errors(TREES[name]))}
+    assert any(name.startswith(EDGE_TO_AWS) for name in naming)
+    assert {name for name in naming if not name.startswith(EDGE_TO_AWS)} == BEFORE_THE_EDGE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from botocore.exceptions import ClientError",
+        "from botocore import exceptions",
+        "import botocore.exceptions as theirs",
+        "from boto3.exceptions import S3UploadFailedError",
+        "try:\n    call()\nexcept client.exceptions.NoSuchKey:\n    pass",
+    ],
+)
+def test_a_name_of_an_aws_error_is_seen(line: str) -> None:
+    assert list(aws_errors(ast.parse(line)))
+    assert not list(aws_errors(ast.parse("from botocore.auth import SigV4Auth\nfrom dicom_service.aws import errors")))
 
 
 def test_no_source_edits_the_import_path() -> None:

@@ -23,7 +23,7 @@ def arrived(*numbers: int, study: str = STUDY, modality: str = "CT") -> list[Arr
 
 
 def registry(settings: ExamSettings) -> ExamRegistry:
-    return ExamRegistry(settings, sleep=lambda _: None)
+    return ExamRegistry(settings)
 
 
 def checks(settings: ExamSettings) -> list[Check]:

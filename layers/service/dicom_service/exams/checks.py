@@ -10,16 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws
-from dicom_service.errors import Unavailable
 from dicom_service.settings import setting
 
 Reason = Literal["arrival", "session", "callback", "poll"]
 
 LONGEST_DELAY = 900
-_BATCH = 10
 
 
 @dataclass(frozen=True)
@@ -72,23 +68,8 @@ class CheckQueue:
     def __init__(self, settings: CheckSettings) -> None:
         self._url = settings.queue_url
 
+    @aws.errors("The arrival cannot be noted at the moment; try again.")
     def leave(self, checks: Sequence[Check], *, delay: float = 0) -> None:
-        """Put checks into the queue, to be looked at after `delay` seconds (900 at most).
-
-        Raises
-        ------
-        Unavailable
-            The queue does not take all of them; leaving them again is harmless.
-        """
+        """Put checks into the queue, to be looked at after `delay` seconds (900 at most); harmless when repeated."""
         seconds = min(LONGEST_DELAY, math.ceil(delay))
-        for start in range(0, len(checks), _BATCH):
-            entries: Any = [
-                {"Id": str(number), "MessageBody": check.to_json(), "DelaySeconds": seconds}
-                for number, check in enumerate(checks[start : start + _BATCH])
-            ]
-            try:
-                result = aws.sqs().send_message_batch(QueueUrl=self._url, Entries=entries)
-            except (BotoCoreError, ClientError) as error:
-                raise Unavailable("The arrival cannot be noted at the moment; try again.") from error
-            if result.get("Failed"):
-                raise Unavailable("The arrival cannot be noted at the moment; try again.")
+        aws.send_all(self._url, [check.to_json() for check in checks], delay=seconds)

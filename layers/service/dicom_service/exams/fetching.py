@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws, log
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry, backoff
 from dicom_service.errors import NotFound, PacsTrouble, ServiceError, Unavailable
@@ -49,6 +47,7 @@ _FRESH_FOR = 23 * 3600.0
 _ATTEMPTS = 6
 # What the attempt in the request may take; the rest is for asking whether the PACS has the instance at all.
 _SHARE = 0.75
+_NOT_AVAILABLE = "The file cannot be handed over at the moment; try again."
 _LOST_THE_RACE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
 
 
@@ -93,18 +92,10 @@ class Shelf:
     def __init__(self, settings: CacheSettings) -> None:
         self._bucket = settings.bucket
 
+    @aws.errors(_NOT_AVAILABLE)
     def look(self, name: InstanceName) -> Kept:
-        """Say what there is of an instance.
-
-        Raises
-        ------
-        Unavailable
-            The bucket refuses.
-        """
-        try:
-            listed = aws.s3().list_objects_v2(Bucket=self._bucket, Prefix=name.folder)
-        except (ClientError, BotoCoreError) as error:
-            raise _bucket_refuses() from error
+        """Return what there is of an instance."""
+        listed = aws.s3().list_objects_v2(Bucket=self._bucket, Prefix=name.folder)
         now = datetime.now(UTC)
         whole, mark = False, None
         for found in listed.get("Contents", []):
@@ -116,70 +107,39 @@ class Shelf:
         return Kept(whole, mark)
 
     def owner(self, name: InstanceName) -> str:
-        """Give the text of the mark, empty where there is none.
-
-        Raises
-        ------
-        Unavailable
-            The bucket refuses.
-        """
+        """Return the text of the mark, empty where there is none."""
         try:
-            return aws.s3().get_object(Bucket=self._bucket, Key=_mark_key(name))["Body"].read().decode()
-        except (ClientError, BotoCoreError) as error:
-            if isinstance(error, ClientError) and error.response["Error"]["Code"] == "NoSuchKey":
-                return ""
-            raise _bucket_refuses() from error
+            with aws.errors(_NOT_AVAILABLE):
+                return aws.s3().get_object(Bucket=self._bucket, Key=_mark_key(name))["Body"].read().decode()
+        except aws.Missing:
+            return ""
 
+    @aws.errors(_NOT_AVAILABLE)
     def label(self, name: InstanceName) -> str:
-        """Return whose the file is, as it was kept with it; empty where nothing says so.
+        """Return whose the file is, as it was kept with it; empty where nothing says so."""
+        return aws.s3().head_object(Bucket=self._bucket, Key=name.key)["Metadata"].get("patient", "")
 
-        Raises
-        ------
-        Unavailable
-            The bucket refuses.
-        """
-        try:
-            head = aws.s3().head_object(Bucket=self._bucket, Key=name.key)
-        except (ClientError, BotoCoreError) as error:
-            raise _bucket_refuses() from error
-        return head["Metadata"].get("patient", "")
-
+    @aws.errors(_NOT_AVAILABLE)
     def drop(self, name: InstanceName) -> None:
-        """Remove the file: it is another patient's, who had it under these UIDs before.
-
-        Raises
-        ------
-        Unavailable
-            The bucket refuses.
-        """
-        try:
-            aws.s3().delete_object(Bucket=self._bucket, Key=name.key)
-        except (ClientError, BotoCoreError) as error:
-            raise _bucket_refuses() from error
+        """Remove the file: it is another patient's, who had it under these UIDs before."""
+        aws.s3().delete_object(Bucket=self._bucket, Key=name.key)
 
     def mark(self, name: InstanceName, text: str, seen: Mark | None) -> bool:
-        """Put a mark where there is still what was seen; False when somebody else was quicker.
-
-        Raises
-        ------
-        Unavailable
-            The bucket refuses.
-        """
+        """Put a mark where there is still what was seen; False when somebody else was quicker."""
         still: dict[str, Any] = {"IfMatch": seen.etag} if seen else {"IfNoneMatch": "*"}
         try:
-            aws.s3().put_object(Bucket=self._bucket, Key=_mark_key(name), Body=text.encode(), **still)
-        except (ClientError, BotoCoreError) as error:
-            if isinstance(error, ClientError) and error.response["Error"]["Code"] in _LOST_THE_RACE:
+            with aws.errors(_NOT_AVAILABLE):
+                aws.s3().put_object(Bucket=self._bucket, Key=_mark_key(name), Body=text.encode(), **still)
+        except aws.AwsError as error:
+            if error.aws_code in _LOST_THE_RACE:
                 return False
-            raise _bucket_refuses() from error
+            raise
         return True
 
     def unmark(self, name: InstanceName) -> None:
         """Take the mark away; one that stays is forsaken in a while."""
-        try:
+        with aws.tolerated("mark stays"):
             aws.s3().delete_object(Bucket=self._bucket, Key=_mark_key(name))
-        except (ClientError, BotoCoreError) as error:
-            logger.warning("mark stays", extra=log.describe(error))
 
 
 def give_file(
@@ -240,10 +200,11 @@ def _hand_over(shelf: Shelf, name: InstanceName, seen: Mark | None, queue_url: s
     if not shelf.mark(name, f"queued {token}", seen):
         return
     try:
-        aws.sqs().send_message(QueueUrl=queue_url, MessageBody=json.dumps(_message(name, token)))
-    except (ClientError, BotoCoreError) as error:
+        with aws.errors("The file cannot be fetched at the moment; try again."):
+            aws.sqs().send_message(QueueUrl=queue_url, MessageBody=json.dumps(_message(name, token)))
+    except aws.AwsError:
         shelf.unmark(name)
-        raise Unavailable("The file cannot be fetched at the moment; try again.") from error
+        raise
 
 
 def _message(name: InstanceName, token: str) -> dict[str, str]:
@@ -326,7 +287,3 @@ def _mark_key(name: InstanceName) -> str:
 def _being_fetched() -> Unavailable:
     detail = "The file is being fetched from the PACS; ask for it again after the time given."
     return Unavailable(detail, code="BEING_FETCHED", headers={"Retry-After": str(RETRY_AFTER)})
-
-
-def _bucket_refuses() -> Unavailable:
-    return Unavailable("The file cannot be handed over at the moment; try again.")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws, log
 from dicom_service.edge import answer, empty
@@ -70,23 +69,26 @@ class PictureCache:
         self._hasher = hasher
 
     def find(self, name: InstanceName, wanted: Wanted, patient: Patient) -> Thumbnail | None:
-        """Give the picture made before of this patient's instance, or None."""
+        """Return the picture made before of this patient's instance, or None."""
         try:
-            found = aws.s3().get_object(Bucket=self._bucket, Key=_key(name, wanted))
-            # Another patient may have had an instance under these UIDs before.
-            if not any(self._hasher().matches(one, patient) for one in found["Metadata"].get("patient", "").split()):
-                return None
-            return Thumbnail(found["Body"].read(), found["ContentType"], found["Metadata"].get("source", "frame"))
-        except (ClientError, BotoCoreError) as error:
-            if not (isinstance(error, ClientError) and error.response["Error"]["Code"] == "NoSuchKey"):
-                logger.warning("picture cache not readable", extra=log.describe(error))
+            with aws.errors("The picture cache cannot be read."):
+                found = aws.s3().get_object(Bucket=self._bucket, Key=_key(name, wanted))
+                data = found["Body"].read()
+        except aws.Missing:
             return None
+        except aws.AwsError as error:
+            logger.warning("picture cache not readable", extra=log.describe(error))
+            return None
+        # Another patient may have had an instance under these UIDs before.
+        if not any(self._hasher().matches(one, patient) for one in found["Metadata"].get("patient", "").split()):
+            return None
+        return Thumbnail(data, found["ContentType"], found["Metadata"].get("source", "frame"))
 
     def keep(self, name: InstanceName, wanted: Wanted, made: Thumbnail, patient: Patient) -> None:
         """Keep a picture; placeholders are made anew each time, since tomorrow there may be a decoder."""
         if made.is_placeholder:
             return
-        try:
+        with aws.tolerated("picture cache not writable"):
             aws.s3().put_object(
                 Bucket=self._bucket,
                 Key=_key(name, wanted),
@@ -94,8 +96,6 @@ class PictureCache:
                 ContentType=made.media_type,
                 Metadata={"source": made.source, "patient": label_of(patient, self._hasher())},
             )
-        except (ClientError, BotoCoreError) as error:
-            logger.warning("picture cache not writable", extra=log.describe(error))
 
 
 def _key(name: InstanceName, wanted: Wanted) -> str:

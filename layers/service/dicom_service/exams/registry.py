@@ -14,16 +14,13 @@ count an instance twice nor lose one. Each item expires `KEPT_DAYS` after it was
 (docs/decisions/0021-the-register-of-exams-expires.md).
 """
 
-import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws
-from dicom_service.errors import Unavailable
 from dicom_service.exams.checks import LONGEST_DELAY, Check, CheckQueue, CheckSettings
 from dicom_service.settings import setting
 
@@ -33,7 +30,7 @@ STUDY = "#study"
 KEPT_DAYS = 400
 # A transaction takes 100 items; one of them is the study's.
 _CHUNK = 99
-_ATTEMPTS = 12
+_NOT_WRITABLE = "The arrival cannot be registered at the moment; try again."
 # A code string has 16 characters (PS3.5 Table 6.2-1); files that break the rule must not fill an item.
 _LONGEST_CODE = 64
 
@@ -69,21 +66,12 @@ class ExamRegistry:
         Tables, queue, quiet period.
     clock
         Seconds since the epoch.
-    sleep
-        Waits between attempts when two writers meet.
     """
 
-    def __init__(
-        self,
-        settings: ExamSettings,
-        *,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, settings: ExamSettings, *, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._checks = CheckQueue(CheckSettings(settings.checks_queue_url))
         self._clock = clock
-        self._sleep = sleep
 
     def record(self, arrived: Sequence[Arrived], *, source: Source, session: str | None) -> int:
         """Register instances that the PACS has stored, and leave a check of each exam for later.
@@ -142,40 +130,24 @@ class ExamRegistry:
             self._close(study, session)
         self._checks.leave([Check(study, "session") for study in ended])
 
+    @aws.errors("The register of exams cannot be read at the moment; try again.")
     def study(self, study_instance_uid: str) -> dict[str, Any] | None:
-        """Give the study's item as it is now, or None when nothing is known of it.
-
-        Raises
-        ------
-        Unavailable
-            The table cannot be read.
-        """
-        try:
-            found = aws.dynamodb().get_item(
-                TableName=self._settings.table, Key=self._key(study_instance_uid, STUDY), ConsistentRead=True
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable("The register of exams cannot be read at the moment; try again.") from error
-        return aws.from_item(found["Item"]) if "Item" in found else None
+        """Return the study's item as it is now, or None when nothing is known of it."""
+        return aws.get(self._settings.table, {"StudyInstanceUID": study_instance_uid, "SOPInstanceUID": STUDY})
 
     def _record_chunk(self, instances: list[Arrived], source: Source, session: str | None, now: int) -> int:
-        for attempt in range(_ATTEMPTS):
-            if not instances:
-                return 0
+        while instances:
             puts = [self._put(entry, source, now) for entry in instances]
             update = self._arrival(instances, source, session, now)
             try:
-                aws.dynamodb().transact_write_items(TransactItems=[*puts, update])
-            except ClientError as error:
-                known = _known(error, len(instances))
-                instances = [entry for entry, is_known in zip(instances, known, strict=True) if not is_known]
-                if not any(known):
-                    self._sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311
+                with aws.errors(_NOT_WRITABLE):
+                    aws.transact([*puts, update])
+            except aws.ConditionFailed as failed:
+                # They are registered already. Only they have conditions, so at least one of them goes each time.
+                instances = [entry for position, entry in enumerate(instances) if position not in failed.positions]
                 continue
-            except BotoCoreError as error:
-                raise Unavailable("The arrival cannot be registered at the moment; try again.") from error
             return len(instances)
-        raise Unavailable("The arrival cannot be registered at the moment; try again.")
+        return 0
 
     def _put(self, entry: Arrived, source: Source, now: int) -> Any:
         item = {
@@ -216,7 +188,10 @@ class ExamRegistry:
         }
 
     def _close(self, study: str, session: str) -> None:
-        try:
+        with (
+            suppress(aws.ConditionFailed),
+            aws.errors("The end of the upload cannot be noted at the moment; try again."),
+        ):
             aws.dynamodb().update_item(
                 TableName=self._settings.table,
                 Key=self._key(study, STUDY),
@@ -224,11 +199,6 @@ class ExamRegistry:
                 ConditionExpression="contains(openSessions, :one)",
                 ExpressionAttributeValues=aws.to_item({":session": {session}, ":one": session}),
             )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise Unavailable("The end of the upload cannot be noted at the moment; try again.") from error
-        except BotoCoreError as error:
-            raise Unavailable("The end of the upload cannot be noted at the moment; try again.") from error
 
     def _key(self, study: str, instance: str) -> dict[str, Any]:
         return aws.to_item({"StudyInstanceUID": study, "SOPInstanceUID": instance})
@@ -244,25 +214,3 @@ def _by_study(arrived: Iterable[Arrived]) -> dict[str, list[Arrived]]:
     for entry in arrived:
         studies.setdefault(entry.study_instance_uid, []).append(entry)
     return studies
-
-
-def _known(error: ClientError, count: int) -> list[bool]:
-    """Tell which of the first `count` entries of a cancelled transaction exist already.
-
-    Raises
-    ------
-    Unavailable
-        It was cancelled for a reason that waiting does not cure.
-    """
-    response: Mapping[str, Any] = error.response
-    code = response["Error"]["Code"]
-    if code in {"TransactionInProgressException", "TransactionConflictException"}:
-        return [False] * count
-    if code != "TransactionCanceledException":
-        raise Unavailable("The arrival cannot be registered at the moment; try again.") from error
-    codes = [reason.get("Code", "None") for reason in response.get("CancellationReasons", [])]
-    transient = {"None", "ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"}
-    transient |= {"ProvisionedThroughputExceeded"}
-    if len(codes) <= count or not set(codes) <= transient:
-        raise Unavailable("The arrival cannot be registered at the moment; try again.") from error
-    return [code == "ConditionalCheckFailed" for code in codes[:count]]

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
-from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws
-from dicom_service.errors import PacsTrouble, Unavailable
+from dicom_service.errors import PacsTrouble
 from dicom_service.otp import factory
 from dicom_service.otp.exam import Search
 from dicom_service.otp.guard import ExamGuard
@@ -181,19 +180,16 @@ class Scope:
             condition, unused = "attribute_not_exists(comparedAt) OR comparedAt = :none", ":before"
         values.pop(unused)
         try:
-            aws.dynamodb().update_item(
-                TableName=self._table,
-                Key=aws.to_item({"tokenHash": bearer.token_hash}),
-                UpdateExpression=setting,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=aws.to_item(values),
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return False
-            raise Unavailable("Access tokens cannot be looked up at the moment; try again.") from error
-        except BotoCoreError as error:
-            raise Unavailable("Access tokens cannot be looked up at the moment; try again.") from error
+            with aws.errors("Access tokens cannot be looked up at the moment; try again."):
+                aws.dynamodb().update_item(
+                    TableName=self._table,
+                    Key=aws.to_item({"tokenHash": bearer.token_hash}),
+                    UpdateExpression=setting,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=aws.to_item(values),
+                )
+        except aws.ConditionFailed:
+            return False
         return True
 
 

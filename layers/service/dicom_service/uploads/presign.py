@@ -2,11 +2,11 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from dicom_service.errors import Conflict, Unavailable
+from dicom_service import aws
+from dicom_service.errors import Conflict
 from dicom_service.uploads.settings import PART_SIZE
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _WRONG_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "
 
 
 class Stage:
-    """The staging bucket, as far as clients are let in.
+    """Presigned access to the staging bucket; methods raise Unavailable where S3 does not answer.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Stage:
         self._bucket = bucket
 
     def post(self, key: str, size: int, sha256: str | None, expires_in: int) -> dict[str, Any]:
-        """Give a form that takes exactly one object: this key, this length, this content.
+        """Return a form that takes exactly one object: this key, this length, this content.
 
         Parameters
         ----------
@@ -58,22 +58,14 @@ class Stage:
         )
         return {"method": "POST", "url": form["url"], "fields": form["fields"]}
 
+    @aws.errors(_BUSY)
     def begin_parts(self, key: str) -> str:
-        """Open a multipart upload and give its id.
-
-        Raises
-        ------
-        Unavailable
-            S3 refuses.
-        """
-        try:
-            answer = self._client.create_multipart_upload(Bucket=self._bucket, Key=key, ContentType=CONTENT_TYPE)
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable(_BUSY) from error
+        """Open a multipart upload and return its id."""
+        answer = self._client.create_multipart_upload(Bucket=self._bucket, Key=key, ContentType=CONTENT_TYPE)
         return answer["UploadId"]
 
     def parts(self, key: str, s3_upload_id: str, size: int, expires_in: int) -> list[dict[str, Any]]:
-        """Give one URL for each part; each takes exactly its part's length."""
+        """Return one URL for each part; each takes exactly its part's length."""
         parts = []
         for number, start in enumerate(range(0, size, PART_SIZE), start=1):
             length = min(PART_SIZE, size - start)
@@ -95,84 +87,47 @@ class Stage:
         ------
         Conflict
             Parts are missing or are not what was sent, or the upload was given up.
-        Unavailable
-            S3 refuses.
         """
+        joined: Any = {"Parts": [{"PartNumber": part["partNumber"], "ETag": part["etag"]} for part in parts]}
+        where: Any = {"Bucket": self._bucket, "Key": key, "UploadId": s3_upload_id}
         try:
-            listed = self._client.list_parts(Bucket=self._bucket, Key=key, UploadId=s3_upload_id)
-            sent = sum(part["Size"] for part in listed.get("Parts", []))
-            if sent != size:
-                raise Conflict(f"The parts hold {sent} bytes of {size}.", code="PARTS_INCOMPLETE")
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket,
-                Key=key,
-                UploadId=s3_upload_id,
-                MultipartUpload={"Parts": [{"PartNumber": part["partNumber"], "ETag": part["etag"]} for part in parts]},
-                IfNoneMatch="*",
-            )
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in _WRONG_PARTS:
-                raise Conflict("S3 does not know parts with these numbers and ETags.", code="WRONG_PARTS") from error
-            if code in {"PreconditionFailed", "NoSuchUpload"}:
-                # The answer to an earlier, successful call was lost, or the parts were given up.
-                if self.has(key):
-                    return
+            with aws.errors(_BUSY):
+                listed = self._client.list_parts(**where)
+                sent = sum(part["Size"] for part in listed.get("Parts", []))
+                if sent != size:
+                    raise Conflict(f"The parts hold {sent} bytes of {size}.", code="PARTS_INCOMPLETE")
+                self._client.complete_multipart_upload(**where, MultipartUpload=joined, IfNoneMatch="*")
+        except (aws.ConditionFailed, aws.Missing) as error:
+            # The answer to an earlier, successful call was lost, or the parts were given up.
+            if not self.has(key):
                 raise Conflict("This multipart upload was given up; open a new upload.", code="GIVEN_UP") from error
-            raise Unavailable(_BUSY) from error
-        except BotoCoreError as error:
-            raise Unavailable(_BUSY) from error
+        except aws.AwsError as error:
+            if error.aws_code in _WRONG_PARTS:
+                raise Conflict("S3 does not know parts with these numbers and ETags.", code="WRONG_PARTS") from error
+            raise
 
     def has(self, key: str) -> bool:
-        """Tell whether an object is staged under this key.
-
-        Raises
-        ------
-        Unavailable
-            S3 refuses.
-        """
+        """Return whether an object is staged under this key."""
         try:
-            self._client.head_object(Bucket=self._bucket, Key=key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NotFound"}:
-                return False
-            raise Unavailable(_BUSY) from error
-        except BotoCoreError as error:
-            raise Unavailable(_BUSY) from error
+            with aws.errors(_BUSY):
+                self._client.head_object(Bucket=self._bucket, Key=key)
+        except aws.Missing:
+            return False
         return True
 
+    @aws.errors(_BUSY)
     def staged(self, prefix: str) -> set[str]:
-        """Return the keys under a prefix, up to a thousand.
-
-        Raises
-        ------
-        Unavailable
-            S3 refuses.
-        """
-        try:
-            listed = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable(_BUSY) from error
+        """Return the keys under a prefix, up to a thousand."""
+        listed = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
         return {entry["Key"] for entry in listed.get("Contents", [])}
 
     def report_url(self, key: str) -> str:
-        """Give a URL from which the report can be read for ten minutes."""
+        """Return a URL from which the report can be read for ten minutes."""
         return self._client.generate_presigned_url(
             "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=600
         )
 
     def give_up_parts(self, key: str, s3_upload_id: str) -> None:
-        """Remove the parts of a multipart upload that nobody will finish.
-
-        Raises
-        ------
-        Unavailable
-            S3 refuses.
-        """
-        try:
+        """Remove the parts of a multipart upload that nobody will finish."""
+        with suppress(aws.Missing), aws.errors(_BUSY):
             self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=s3_upload_id)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchUpload":
-                raise Unavailable(_BUSY) from error
-        except BotoCoreError as error:
-            raise Unavailable(_BUSY) from error

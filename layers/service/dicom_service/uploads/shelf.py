@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from dicom_service import aws
 from dicom_service.errors import Unavailable
 from dicom_service.uploads.ranges import find_version
 from dicom_service.uploads.settings import MIB, QUARANTINE_PREFIX, REPORTS_PREFIX
@@ -32,34 +32,20 @@ class Shelf:
     def __init__(self, client: "S3Client") -> None:
         self._client = client
 
+    @aws.errors(_BUSY)
     def report(self, staged: Staged, report: Mapping[str, Any]) -> None:
-        """Write the report of an object to ``reports/<where it is filed>.json``.
-
-        Raises
-        ------
-        Unavailable
-            S3 refuses.
-        """
+        """Write the report of an object to ``reports/<where it is filed>.json``."""
         named = {"key": staged.key, "etag": staged.etag, "versionId": staged.version_id, "size": staged.size}
         body = json.dumps({**named, **report}, indent=1, ensure_ascii=False).encode()
-        try:
-            self._client.put_object(
-                Bucket=staged.bucket,
-                Key=f"{REPORTS_PREFIX}{staged.filed}.json",
-                Body=body,
-                ContentType="application/json",
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable(_BUSY) from error
+        self._client.put_object(
+            Bucket=staged.bucket,
+            Key=f"{REPORTS_PREFIX}{staged.filed}.json",
+            Body=body,
+            ContentType="application/json",
+        )
 
     def quarantine(self, staged: Staged, version_id: str | None, reason: str, detail: str) -> None:
-        """Copy an object to ``quarantine/`` with the reason in its metadata; one that is gone is passed over.
-
-        Raises
-        ------
-        Unavailable
-            S3 refuses.
-        """
+        """Copy an object to ``quarantine/`` with the reason in its metadata; one that is gone is passed over."""
         source: Any = {"Bucket": staged.bucket, "Key": staged.key}
         if version_id:
             source["VersionId"] = version_id
@@ -70,17 +56,11 @@ class Shelf:
             "Metadata": {"reason": reason, "detail": detail},
             "ContentType": "application/octet-stream",
         }
-        try:
+        with suppress(aws.Missing, aws.ConditionFailed), aws.errors(_BUSY):
             if staged.size > _COPIED_AT_ONCE:
                 self._client.copy(**where, ExtraArgs=how)
             else:
                 self._client.copy_object(**where, **how)
-        except ClientError as error:
-            gone = {"NoSuchKey", "NoSuchVersion", "404", "PreconditionFailed", "412"}
-            if error.response["Error"]["Code"] not in gone:
-                raise Unavailable(_BUSY) from error
-        except BotoCoreError as error:
-            raise Unavailable(_BUSY) from error
 
     def remove(self, objects: Iterable[tuple[Staged, str | None]]) -> list[str]:
         """Delete exactly these versions, and return them: what was put under a key since then stays.
@@ -107,17 +87,13 @@ class Shelf:
                 self._delete(bucket, keys[start : start + _AT_ONCE])
         return removed
 
+    @aws.errors(_BUSY)
     def _delete_one(self, staged: Staged, version_id: str) -> None:
-        try:
-            self._client.delete_object(Bucket=staged.bucket, Key=staged.key, VersionId=version_id)
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable(_BUSY) from error
+        self._client.delete_object(Bucket=staged.bucket, Key=staged.key, VersionId=version_id)
 
+    @aws.errors(_BUSY)
     def _delete(self, bucket: str, keys: list[Any]) -> None:
-        try:
-            answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable(_BUSY) from error
+        answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
         gone = {"NoSuchKey", "NoSuchVersion", "PreconditionFailed"}
         if any(error.get("Code") not in gone for error in answer.get("Errors", [])):
             raise Unavailable(_BUSY)
