@@ -36,7 +36,7 @@ def enable(names: dict[str, str], url: str) -> bool:
     """Switch a URL on again that answered 410 Gone; False when it was not off."""
     key = {"shard": {"S": "ENDPOINT"}, "sequence": {"S": hashlib.sha256(url.encode()).hexdigest()}}
     answer = boto3.client("dynamodb").delete_item(TableName=names["ExamEventsTable"], Key=key, ReturnValues="ALL_OLD")
-    return "Attributes" in answer
+    return "offSince" in answer.get("Attributes", {})
 
 
 def main() -> int:

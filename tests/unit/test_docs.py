@@ -190,7 +190,7 @@ def test_code_and_documents_name_nothing_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     ("reference", "missing"),
     [
-        ("`dicom_service.notifications." + "endpoints`", True),
+        ("`dicom_service.notifications." + "receivers`", True),
         ("`dicom_service.otp.keyring.Keyring`", False),
         ("`dicom_service.otp.keyring." + "Lock`", True),
         ("(security" + '.md, "OTP")', True),

@@ -82,7 +82,8 @@ def test_gone_is_left_alone_until_it_is_enabled(stack: Stack, receiver: Receiver
 
 def is_off(stack: Stack, url: str) -> bool:
     key = {"shard": {"S": "ENDPOINT"}, "sequence": {"S": hashlib.sha256(url.encode()).hexdigest()}}
-    return "Item" in stack.client("dynamodb").get_item(TableName=stack.outputs["ExamEventsTable"], Key=key)
+    found = stack.client("dynamodb").get_item(TableName=stack.outputs["ExamEventsTable"], Key=key)
+    return "offSince" in found.get("Item", {})
 
 
 def test_an_operators_own_rule_gets_the_events(stack: Stack, receiver: Receiver) -> None:

@@ -6,7 +6,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import urllib3
@@ -16,6 +15,7 @@ from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry
 from dicom_service.errors import SettingsError
 from dicom_service.notifications.addresses import Target, hosts, parse_target, resolve
 from dicom_service.notifications.callback import read_report
+from dicom_service.notifications.endpoints import Endpoint, Endpoints
 from dicom_service.notifications.errors import DeliveryFailed, WebhookError
 from dicom_service.notifications.payload import ENVELOPE, PACS_EVENT, callback_format, pacs_event
 from dicom_service.notifications.signing import endpoint_secrets, headers
@@ -25,9 +25,7 @@ logger = log.get_logger()
 
 # Seconds before the second, third … attempt: 23.7 h in all. SQS hides a message for 12 h at most.
 RETRY_DELAYS = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800)
-# A URL that has just kept a worker waiting until its timeout is spared for so many seconds, so that many messages to it
-# cannot take up all workers. The later, rarer attempts are always made.
-_SPARED = 60
+# A URL that is held (`endpoints`) is spared in the first attempts; the later, rarer ones are always made.
 _SPARED_ATTEMPTS = 4
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
 
@@ -115,7 +113,6 @@ class Deliverer:
         self._look_up = look_up
         self._clock = clock
         self._endpoints = Endpoints(settings.table, clock=clock)
-        self._slow_until: dict[str, float] = {}
 
     def look(self, message: Mapping[str, Any], attempt: int) -> Outcome:
         """Deliver one message, once.
@@ -128,15 +125,16 @@ class Deliverer:
             Our own table cannot be read or written.
         """
         url = message["url"]
-        if url not in self._settings.urls or self._endpoints.is_off(url):
+        if url not in self._settings.urls:
             return Done()
-        if attempt <= _SPARED_ATTEMPTS and self._clock() < self._slow_until.get(url, 0):
+        endpoint = self._endpoints.read(url)
+        if endpoint.is_off:
+            return Done()
+        if attempt <= _SPARED_ATTEMPTS and not self._endpoints.is_free(endpoint):
             return self._failed(url, "SPARED", attempt, 0)
         try:
-            answer = self._deliver(url, message["body"])
+            answer = self._deliver(endpoint, message["body"])
         except WebhookError as error:
-            if error.code == "TIMEOUT":
-                self._slow_until[url] = self._clock() + _SPARED
             return self._failed(url, error.code, attempt, 0)
         if 200 <= answer.status < 300:
             return Done()
@@ -145,16 +143,17 @@ class Deliverer:
             return Done()
         return self._failed(url, f"HTTP_{answer.status}", attempt, answer.retry_after)
 
-    def _deliver(self, url: str, body: Mapping[str, Any]) -> Answer:
-        target = parse_target(url, loopback=self._settings.local, private_hosts=self._settings.private_hosts)
+    def _deliver(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
+        target = parse_target(endpoint.url, loopback=self._settings.local, private_hosts=self._settings.private_hosts)
         address = self._look_up(target)
         payload = json.dumps(self._content(body), separators=(",", ":"), ensure_ascii=False).encode()
         try:
-            secrets = endpoint_secrets(self._keys(), url)
+            secrets = endpoint_secrets(self._keys(), endpoint.url)
         except KeyError as error:
             raise SettingsError("The secret of the webhook keys has no current key.") from error
         signed = headers(secrets, body["data"]["eventId"], int(self._clock()), payload)
-        return self._post(target, address, payload, {**signed, "Content-Type": "application/json"})
+        with self._endpoints.watch(endpoint):
+            return self._post(target, address, payload, {**signed, "Content-Type": "application/json"})
 
     def _content(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         if self._settings.format != PACS_EVENT:
@@ -169,26 +168,6 @@ class Deliverer:
             return DeadLetter(code)
         delay = self._settings.delays[attempt - 1] * random.uniform(0.8, 1.0)  # noqa: S311
         return Retry(max(delay, retry_after))
-
-
-class Endpoints:
-    """Remembers which URLs have said 410 Gone and are left alone until an operator switches them on again."""
-
-    def __init__(self, table: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._table = table
-        self._clock = clock
-
-    @aws.errors("The state of the webhooks cannot be read now.")
-    def is_off(self, url: str) -> bool:
-        """Return whether a URL is switched off."""
-        return aws.get(self._table, _endpoint_key(url), consistent=False) is not None
-
-    @aws.errors("The state of the webhooks cannot be written now.")
-    def switch_off(self, url: str) -> None:
-        """Leave a URL alone from now on."""
-        logger.error("webhook switched off: it answered 410 Gone", extra={"endpoint": log.hashed(url)})
-        item = {**_endpoint_key(url), "url": url, "offSince": int(self._clock())}
-        aws.dynamodb().put_item(TableName=self._table, Item=aws.to_item(item))
 
 
 def post_pinned(
@@ -241,7 +220,3 @@ def post_pinned(
             raise DeliveryFailed("UNREACHABLE") from error
     told = response.headers.get("Retry-After", "")
     return Answer(response.status, int(told) if told.isdecimal() and response.status in (429, 503) else 0)
-
-
-def _endpoint_key(url: str) -> dict[str, str]:
-    return {"shard": "ENDPOINT", "sequence": sha256(url.encode()).hexdigest()}
