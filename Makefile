@@ -35,7 +35,7 @@ test: bootstrap check ## all checks and all tests
 	@# test by test to whichever process is free; each of the two deploys a stack of its own
 	pytest -n 2 --dist loadgroup
 
-bench: bootstrap ## what the service costs, against what it stands in front of
+bench: bootstrap ## what the service costs, against what it stands in front of; BENCH="otp lists" for some parts
 	python -m benchmarks $(BENCH)
 
 soak: bootstrap ## the attacks and faults at their full counts; takes long

@@ -15,7 +15,7 @@ from local.artifacts import Artifacts, lambda_packages
 from local.build import ensure_build
 
 AIM = 1.3
-ROUNDS = 7
+ROUNDS = 5
 # What every function of this kind imports: the AWS SDK, a logger, a resolver of REST API events.
 ALONE = (
     "import boto3; from aws_lambda_powertools import Logger; "

@@ -68,11 +68,11 @@ class Servers:
         return found
 
     def orthanc(self, method: str, path: str, **options: Any) -> Any:
-        """Ask the PACS by its own API, past DICOMweb."""
+        """Ask the PACS by its own API, past DICOMweb; some of its answers are empty."""
         url = self.pacs.url.removesuffix("/dicom-web") + path
         response = self.http.request(method, url, timeout=60, **options)
         response.raise_for_status()
-        return response.json()
+        return response.json() if response.content else None
 
     def check_stored(self, files: Iterable[File]) -> None:
         """Compare what the PACS has with what was sent.
@@ -95,6 +95,13 @@ class Servers:
             if stored != uids:
                 unsent = len(stored - uids)
                 raise WorkNotDone(f"the PACS has {len(stored & uids)} of {len(uids)} instances, and {unsent} others")
+
+    def forget(self, files: Iterable[File]) -> None:
+        """Delete the studies of these files from the PACS, so that the next side finds as little there as this one."""
+        for study_uid in {file.study_uid for file in files}:
+            for entry in self.orthanc("POST", "/tools/lookup", data=study_uid):
+                if entry["Type"] == "Study":  # a series may have the same UID
+                    self.orthanc("DELETE", f"/studies/{entry['ID']}")
 
 
 def check_registered(files: Iterable[File]) -> None:

@@ -64,6 +64,11 @@ class Staged:
         """Read an object with nothing but the SDK."""
         return self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
 
+    def clear(self) -> None:
+        """Delete what is still staged: all of it, where another sender than the function was timed."""
+        for key in self.keys:
+            self.client.delete_object(Bucket=BUCKET, Key=key)
+
     def check_ended(self) -> None:
         """See that the upload is noted as completed, each file as stored, and the bucket emptied.
 

@@ -59,6 +59,26 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Result:
+    """One part that ran: what it measured, how long that took, and whether it came to its end."""
+
+    name: str
+    rows: tuple[Row, ...]
+    seconds: float
+    is_done: bool
+
+    @property
+    def good(self) -> bool:
+        """Whether all work was done and all aims are met; a part without a row has done nothing."""
+        return self.is_done and bool(self.rows) and all(row.met is not False for row in self.rows)
+
+    def cells(self) -> tuple[str, ...]:
+        verdicts = [row.met for row in self.rows]
+        end = "done" if self.is_done and self.rows else "NOT DONE, see the error above"
+        return self.name, f"{self.seconds:.0f} s", str(verdicts.count(True)), str(verdicts.count(False)), end
+
+
+@dataclass(frozen=True)
 class Pairs:
     """Seconds of both sides, round by round: `ours[i]` and `theirs[i]` ran right after each other."""
 
@@ -175,8 +195,16 @@ def in_child(target: str, *arguments: str, env: Mapping[str, str] | None = None,
 
 def show(rows: Iterable[Row]) -> str:
     """Lay the rows out as a Markdown table, columns aligned."""
-    lines = [COLUMNS, *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    return _table([COLUMNS, *(row.cells() for row in rows)])
+
+
+def summary(results: Iterable[Result]) -> str:
+    """Lay the parts out as a Markdown table: how long each took, how many aims it met, whether its work was done."""
+    return _table([("part", "took", "aims met", "missed", "work"), *(result.cells() for result in results)])
+
+
+def _table(lines: list[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     ]

@@ -1,0 +1,62 @@
+"""The runner of the benchmarks: a missed aim and work that was not done are in the table and in the exit code."""
+
+import dataclasses
+
+import pytest
+
+from benchmarks import __main__ as bench
+from benchmarks import part
+from benchmarks.table import Result, Row, show, summary
+
+ROW = Row("a", "b", 1.1, "ms", 1.0, ratio=1.1, aim=1.15)
+MISSED = dataclasses.replace(ROW, ratio=1.2)
+
+
+def test_an_aim_is_met_up_to_its_bound() -> None:
+    assert dataclasses.replace(ROW, ratio=1.15).met is True
+    assert MISSED.met is False
+    assert dataclasses.replace(ROW, aim=None).met is None
+    assert Row("memory", "", 65, "MiB", aim=64).met is False
+    assert Row("rate", "", 65, "a second", aim=64, at_least=True).met is True
+    assert "MISSED" in show([ROW, MISSED])
+    assert "MISSED" not in show([ROW])
+
+
+def test_a_part_is_good_when_its_work_was_done_and_its_aims_are_met() -> None:
+    assert Result("p", (ROW,), 1.0, is_done=True).good
+    assert not Result("p", (ROW, MISSED), 1.0, is_done=True).good
+    assert not Result("p", (ROW,), 1.0, is_done=False).good
+    assert not Result("p", (), 1.0, is_done=True).good
+
+
+def test_a_part_that_breaks_keeps_its_rows_and_its_error(capfd: pytest.CaptureFixture[str]) -> None:
+    result = part.run("broken", "tests.support.broken_benchmark")
+    assert result.rows == (ROW,)
+    assert not result.is_done
+    assert "WorkNotDone: nothing came" in capfd.readouterr().err
+    assert "| broken | " in summary([result])
+    assert "NOT DONE" in summary([result])
+
+
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [
+        (Result("lists", (ROW,), 1.0, is_done=True), 0),
+        (Result("lists", (MISSED,), 1.0, is_done=True), 1),
+        (Result("lists", (ROW,), 1.0, is_done=False), 1),
+    ],
+)
+def test_the_exit_code_is_of_all_parts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], second: Result, code: int
+) -> None:
+    results = {"otp": Result("otp", (ROW,), 1.0, is_done=True), "lists": second}
+    monkeypatch.setattr(bench, "run", lambda name, module: results[name])
+    # The part after one that failed runs all the same.
+    assert bench.main(["lists", "otp"]) == code
+    assert capsys.readouterr().out.count("| otp ") == 1
+
+
+def test_a_name_that_is_no_part_is_answered_with_the_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["nonsense"]) == 2
+    assert {"exams", "imports", "notifications", "uploads", "worklist"} <= set(bench.parts())
+    assert "worklist" in capsys.readouterr().err
