@@ -4,7 +4,7 @@
 bootstrap and the tests call it; at run time nothing reads YAML.
 
 The files are plain YAML 1.1. A key ``x-shared`` holds what anchors of the same file name, and is left out. What every
-route answers alike is added here, so that no file repeats it: 401, 403, and the errors of the PACS to
+route answers alike is added here, so that no file repeats it: 401, 403 and 503, and the errors of the PACS to
 operations with ``x-pacs: true``.
 """
 
@@ -20,8 +20,8 @@ HERE = Path(__file__).parent
 SOURCES = HERE / "openapi"
 TARGET = HERE / "dicom_service" / "openapi.json"
 
-_SECURED = {"401": "Unauthorized", "403": "Forbidden"}
-_PACS = {"502": "PacsTrouble", "503": "PacsBusy", "504": "PacsTimeout"}
+_SECURED = {"401": "Unauthorized", "403": "Forbidden", "503": "PacsBusy"}
+_PACS = {"502": "PacsTrouble", "504": "PacsTimeout"}
 
 
 class _Loader(yaml.SafeLoader):

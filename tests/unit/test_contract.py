@@ -10,6 +10,7 @@ from openapi_spec_validator import validate
 
 import build_contract
 from dicom_service.contract import contract, page
+from dicom_service.day import read_day
 from dicom_service.errors import TITLES, ServiceError, Unauthorized
 from tests.support.template import RESOURCES
 
@@ -50,6 +51,21 @@ def test_only_the_routes_of_the_design_are_open() -> None:
     opened = {route for route, is_open in template_routes().items() if is_open}
     designed = {("get", "/health"), ("get", "/openapi.json"), ("get", "/docs"), ("post", "/otps/redeem")}
     assert opened == designed
+
+
+def test_a_day_of_the_document_is_a_day_of_the_service() -> None:
+    day = re.compile(contract()["components"]["schemas"]["Day"]["pattern"])
+    accepted = 0
+    for year in (1900, 1904, 2000, 2023, 2024, 2100, 9999, 999):
+        for month in range(14):
+            for number in range(33):
+                for text in (f"{year:04}{month:02}{number:02}", f"{year:04}-{month:02}-{number:02}"):
+                    assert bool(day.search(text)) == (read_day(text) is not None), text
+                    accepted += read_day(text) is not None
+    assert accepted == 2 * (4 * 365 + 3 * 366)
+    for text in ("", "2024-0101", "202401-01", "2024-1-1", "2024011", "20240101 "):
+        assert not day.search(text)
+        assert read_day(text) is None
 
 
 def test_the_document_is_valid_openapi() -> None:

@@ -1,16 +1,14 @@
 """Query parameters, read by case-insensitive name; all errors are reported together."""
 
-import datetime
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
+from dicom_service.day import read_day
 from dicom_service.errors import BadRequest
 from dicom_service.uid import is_uid
-
-_NO_DATE = "not a date, YYYYMMDD or YYYY-MM-DD"
 
 
 class Query:
@@ -102,13 +100,7 @@ class Query:
         value = self.text(name)
         if value is None:
             return None
-        digits = value.replace("-", "") if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else value
-        try:
-            # strptime accepts fewer digits, and strftime omits leading zeros of a year.
-            datetime.datetime.strptime(digits, "%Y%m%d")
-            return digits if re.fullmatch("[0-9]{8}", digits) else self._fail(name, _NO_DATE)
-        except ValueError:
-            return self._fail(name, _NO_DATE)
+        return read_day(value) or self._fail(name, "not a date, YYYYMMDD or YYYY-MM-DD")
 
     def date_range(self, first: str, last: str) -> tuple[Any, Any]:
         """Read two days; the first must not be after the last."""

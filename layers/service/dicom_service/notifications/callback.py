@@ -117,7 +117,7 @@ def _fits(name: str, value: Any) -> bool:
     if name in _COUNTS:
         # Some senders write IS values as text, as DICOM does.
         return (isinstance(value, int) and not isinstance(value, bool)) or (
-            isinstance(value, str) and value.isdecimal()
+            isinstance(value, str) and value.isascii() and value.isdecimal()
         )
     if name in _LISTS:
         return isinstance(value, str) or (isinstance(value, list) and all(isinstance(entry, str) for entry in value))

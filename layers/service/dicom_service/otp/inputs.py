@@ -1,6 +1,5 @@
 """What callers send, read and checked: everything that is wrong is told at once."""
 
-import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
+from dicom_service.day import read_day
 from dicom_service.edge import json_body
 from dicom_service.errors import BadRequest
 from dicom_service.otp.audit import Actor
@@ -42,7 +42,7 @@ class Body:
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         """Read one of a few words; the first of them when absent."""
-        value = self.text(name) or choices[0]
+        value = self.text(name) if name in self._values else choices[0]
         return value if value in choices else self.fail(name, "not one of " + ", ".join(choices))
 
     def integer(self, name: str, *, default: int, minimum: int, maximum: int) -> int:
@@ -68,12 +68,7 @@ class Body:
     def date(self, name: str) -> str | None:
         """Read a day, ``YYYYMMDD`` or ``YYYY-MM-DD``, as DA (PS3.5 §6.2)."""
         value = self.text(name)
-        digits = value.replace("-", "") if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else value
-        try:
-            return datetime.datetime.strptime(digits, "%Y%m%d").strftime("%Y%m%d") if digits else None
-        except ValueError:
-            self.fail(name, "not a date, YYYYMMDD or YYYY-MM-DD")
-            return None
+        return (read_day(value) or self.fail(name, "not a date, YYYYMMDD or YYYY-MM-DD")) if value else None
 
     def fail(self, name: str, problem: str) -> str:
         """Note that a field is wrong."""

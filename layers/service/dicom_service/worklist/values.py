@@ -14,7 +14,7 @@ MAX_LENGTH = {"AE": 16, "CS": 16, "LO": 64, "SH": 16, "UI": 64}
 _NAME_GROUP_LENGTH = 64
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _CODE = re.compile(r"[A-Z0-9_ ]+")
-_DATE = re.compile(r"(\d{4})(-?)(\d{2})\2(\d{2})", re.ASCII)
+_DATE = re.compile(r"([1-9]\d{3})(-?)(\d{2})\2(\d{2})", re.ASCII)
 _TIME = re.compile(r"(\d{2})(?:(:?)(\d{2})(?:\2(\d{2})(?:\.(\d{1,6}))?)?)?", re.ASCII)
 
 
@@ -33,7 +33,7 @@ def checked(attribute: Attribute, value: str) -> str:
     _refuse_controls(value)
     parts = value.split("\\") if attribute.multiple else [value]
     result = "\\".join(_CHECKS[attribute.vr](part.strip(" ")) for part in parts)
-    if attribute.values and result not in attribute.values:
+    if result and attribute.values and result not in attribute.values:
         raise BadValue(f"must be one of {', '.join(attribute.values)}")
     return result
 
