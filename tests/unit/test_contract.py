@@ -9,7 +9,7 @@ import pytest
 from openapi_spec_validator import validate
 
 import build_contract
-from dicom_service.contract import contract, page
+from dicom_service.contract import contract, methods_of, page
 from dicom_service.day import read_day
 from dicom_service.errors import TITLES, ServiceError, Unauthorized
 from tests.support.template import RESOURCES
@@ -24,12 +24,16 @@ FUNCTIONS = {
 }
 
 
+# What no other resource takes; it answers 405 and 404 alone.
+REST = "/{proxy+}"
+
+
 def template_routes() -> dict[tuple[str, str], bool]:
     """Each route of the template, and whether it is open to all."""
     routes = {}
     for properties in FUNCTIONS.values():
         for event in properties.get("Events", {}).values():
-            if event["Type"] == "Api":
+            if event["Type"] == "Api" and event["Properties"]["Path"] != REST:
                 api = event["Properties"]
                 routes[api["Method"].lower(), api["Path"]] = api.get("Auth", {}).get("Authorizer") == "NONE"
     return routes
@@ -51,6 +55,35 @@ def test_only_the_routes_of_the_design_are_open() -> None:
     opened = {route for route, is_open in template_routes().items() if is_open}
     designed = {("get", "/health"), ("get", "/openapi.json"), ("get", "/docs"), ("post", "/otps/redeem")}
     assert opened == designed
+
+
+def _is_rest(event: dict[str, Any]) -> bool:
+    return bool(event["Type"] == "Api" and event["Properties"]["Path"] == REST)
+
+
+def test_one_function_answers_what_no_route_takes() -> None:
+    rest = {name for name, each in FUNCTIONS.items() for event in each.get("Events", {}).values() if _is_rest(event)}
+    events = [event["Properties"] for event in FUNCTIONS["RejectRequestFunction"]["Events"].values()]
+    assert rest == {"RejectRequestFunction"}
+    assert {event["Method"] for event in events} == {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+    assert all(event["Auth"] == {"Authorizer": "NONE"} for event in events)
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/exams", ["post"]),
+        ("/otps/redeem", ["post"]),
+        ("/otps/7N42SGRQE0K3W9XH", ["get", "delete"]),
+        ("/exams/studies/1.2/series", ["get"]),
+        ("/exams/studies/1.2/", []),
+        ("/exams/studies//series", []),
+        ("/openapiXjson", []),
+        ("/nothing", []),
+    ],
+)
+def test_the_methods_of_a_path(path: str, methods: list[str]) -> None:
+    assert methods_of(path) == methods
 
 
 def test_a_day_of_the_document_is_a_day_of_the_service() -> None:

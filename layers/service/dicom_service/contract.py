@@ -7,6 +7,7 @@ the one JSON of it that lies beside this module.
 import base64
 import hashlib
 import json
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -23,6 +24,18 @@ def contract(server: str = "/") -> dict[str, Any]:
         Base URL of the stage it is served from.
     """
     return {**_document(), "servers": [{"url": server}]}
+
+
+def methods_of(path: str) -> list[str]:
+    """Return the methods of the route that `path` is of, as the document writes them; none where there is no route.
+
+    A literal segment counts more than a parameter, as at the gateway: ``/otps/redeem`` is not an otpId.
+    """
+    paths = _document()["paths"]
+    for template in sorted(paths, key=lambda template: template.count("{")):
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path):
+            return list(paths[template])
+    return []
 
 
 @cache

@@ -156,7 +156,7 @@ def json_body(app: APIGatewayRestResolver, limit: int = 1_000_000) -> dict[str, 
     content = body_bytes(app, limit)
     try:
         # json.loads of bytes would accept encoded surrogates.
-        body = json.loads(content.decode("utf-8-sig"), parse_constant=_finite, parse_float=_finite)
+        body = json.loads(content.decode("utf-8-sig"), parse_constant=_finite, parse_float=_number)
         _check_values(body)
     except (ValueError, RecursionError) as error:
         raise BadRequest("The body is not valid JSON in UTF-8.", code="NOT_JSON") from error
@@ -170,6 +170,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError("not a number of JSON")
     return number
+
+
+def _number(text: str) -> float:
+    """Read a number with a point or an exponent: 194.0 is an integer to JSON Schema, and so to the contract."""
+    number = _finite(text)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _check_values(body: Any) -> None:

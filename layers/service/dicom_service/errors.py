@@ -7,6 +7,7 @@
     ├── Unauthorized             401
     ├── Forbidden                403
     ├── NotFound                 404
+    ├── MethodNotAllowed         405
     ├── Conflict                 409
     ├── PayloadTooLarge          413
     ├── UnprocessableContent     422
@@ -18,7 +19,7 @@ One handler, registered on the base class (`dicom_service.edge`), turns each int
 never contain a value of a dataset.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 TITLES = {
@@ -111,6 +112,23 @@ class NotFound(ServiceError):
 
     status = 404
     default_code = "NOT_FOUND"
+
+
+class MethodNotAllowed(ServiceError):
+    """The path is there, for other methods; ``Allow`` names them (RFC 9110 §15.5.6).
+
+    Parameters
+    ----------
+    allowed
+        The methods that the path takes.
+    """
+
+    status = 405
+    default_code = "METHOD_NOT_ALLOWED"
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        listed = ", ".join(sorted(method.upper() for method in allowed))
+        super().__init__(f"This path takes {listed}.", headers={"Allow": listed})
 
 
 class Conflict(ServiceError):
