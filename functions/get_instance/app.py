@@ -45,7 +45,7 @@ def get_instance(studyUID: str, seriesUID: str, instanceUID: str) -> Response[An
     if file_type != DICOM:
         wanted = read_wanted(query)
         query.check()
-        with client().one_call():
+        with client().shared_deadline():
             return show(app, thumbnailer(), PictureCache(cache_settings), name, wanted, scope)
     check_download(app.current_event.raw_event, client(), name)
     retrieved = give_file(client(), name, cache_settings, load(FetchSettings), scope)

@@ -40,7 +40,7 @@ def read() -> Wanted:
 @app.get("/exams/studies/<studyUID>/thumbnail")
 def study_thumbnail(studyUID: str) -> Response[Any]:
     wanted, scope = read(), scope_of(app)
-    with client().one_call():
+    with client().shared_deadline():
         name = represent_study(client(), check_uid("studyUID", studyUID), scope)
         return show(app, thumbnailer(), PictureCache(load(CacheSettings)), name, wanted, scope)
 
@@ -48,7 +48,7 @@ def study_thumbnail(studyUID: str) -> Response[Any]:
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/thumbnail")
 def series_thumbnail(studyUID: str, seriesUID: str) -> Response[Any]:
     wanted, scope = read(), scope_of(app)
-    with client().one_call():
+    with client().shared_deadline():
         name = represent_series(client(), check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), scope)
         return show(app, thumbnailer(), PictureCache(load(CacheSettings)), name, wanted, scope)
 

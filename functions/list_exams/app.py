@@ -37,7 +37,7 @@ def list_series(studyUID: str) -> Response[Any]:
     page, patient_id = search.read_page(query), query.exact("patientID")
     query.check()
     study_uid, scope = check_uid("studyUID", studyUID), scope_of(app)
-    with client().one_call():
+    with client().shared_deadline():
         scope.ask(client())
         search.check_patient(client(), study_uid, patient_id)
         return search.listed(app, search.search_series(client(), study_uid, page, scope), page)
@@ -50,7 +50,7 @@ def list_instances(studyUID: str, seriesUID: str) -> Response[Any]:
     query.check()
     study_uid, series_uid = check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID)
     scope = scope_of(app)
-    with client().one_call():
+    with client().shared_deadline():
         scope.ask(client())
         search.check_patient(client(), study_uid, patient_id)
         return search.listed(app, search.search_instances(client(), study_uid, series_uid, page, scope), page)

@@ -46,7 +46,7 @@ class FakePacs:
         self.ignores_filters = ignores_filters
         self.asked = 0
 
-    def one_call(self, share: float = 1.0) -> AbstractContextManager[None]:
+    def shared_deadline(self, share: float = 1.0) -> AbstractContextManager[None]:
         return nullcontext()
 
     def search_for_studies(self, filters: Mapping[str, str], *, includefields: Sequence[str]) -> Any:

@@ -16,10 +16,10 @@ from dicomweb.errors import (
     NotSupported,
     PacsBusy,
     PacsFault,
-    PacsRefusedCredentials,
+    PacsRejectedCredentials,
     PacsTimeout,
     PacsUnreachable,
-    RequestRefused,
+    RequestRejected,
 )
 
 _UNUSABLE_URL = (
@@ -101,7 +101,7 @@ def error_for_status(status: int, headers: Mapping[str, str]) -> DicomwebError |
     if 200 <= status < 300:
         return None
     if status in (401, 403, 407):
-        return PacsRefusedCredentials(f"the PACS rejected our credentials (HTTP {status})")
+        return PacsRejectedCredentials(f"the PACS rejected our credentials (HTTP {status})")
     if status in (404, 410):
         return NotFound(f"the PACS has nothing there (HTTP {status})", status=status)
     if status in (405, 406, 415, 501):
@@ -111,7 +111,7 @@ def error_for_status(status: int, headers: Mapping[str, str]) -> DicomwebError |
     if status in (408, 504):
         return PacsTimeout(f"the PACS, or a gateway before it, gave up waiting (HTTP {status})")
     if 400 <= status < 500:
-        return RequestRefused(f"the PACS rejected the request (HTTP {status})", status=status)
+        return RequestRejected(f"the PACS rejected the request (HTTP {status})", status=status)
     return PacsFault(f"the PACS failed (HTTP {status})", status=status)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from dicomweb.errors import NotFound, NotSupported, PacsFault, PacsRefusedCredentials, RequestRefused
+from dicomweb.errors import NotFound, NotSupported, PacsFault, PacsRejectedCredentials, RequestRejected
 from dicomweb.transport import Body, Timeouts, Transport
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -119,8 +119,8 @@ class ClientCredentialsAuth(AuthBase):
         )
         try:
             response.raise_for_status()
-        except (RequestRefused, NotFound, NotSupported) as error:
-            raise PacsRefusedCredentials(f"the token endpoint refused (HTTP {response.status})") from error
+        except (RequestRejected, NotFound, NotSupported) as error:
+            raise PacsRejectedCredentials(f"the token endpoint rejected us (HTTP {response.status})") from error
         answer = response.json()
         token = answer.get("access_token") if isinstance(answer, dict) else None
         if not isinstance(token, str) or not token:

@@ -11,7 +11,7 @@ import requests
 from requests.auth import AuthBase
 
 from dicomweb.dataset import Dataset
-from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRefused
+from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 from dicomweb.qido import Qido, Query, SearchResult
 from dicomweb.quirks import Quirks
 from dicomweb.stow import InstanceResult, StorePart, StoreResult, Stow
@@ -53,7 +53,7 @@ class Endpoints:
 class DicomwebClient:
     """Speaks DICOMweb to one PACS, over connections that are kept open. Construction does no I/O.
 
-    Every method raises the errors of :mod:`dicomweb.errors`: PacsUnreachable, PacsTimeout, PacsRefusedCredentials,
+    Every method raises the errors of :mod:`dicomweb.errors`: PacsUnreachable, PacsTimeout, PacsRejectedCredentials,
     PacsBusy and PacsFault where the PACS fails, within ``timeouts.total`` seconds; InvalidUid for a malformed UID;
     and those named with the method. May be used by several threads.
 
@@ -100,7 +100,7 @@ class DicomwebClient:
         self._wado = Wado(self._transport, elsewhere.wado or url)
         self._stow = Stow(self._transport, elsewhere.stow or url, self._qido)
 
-    def one_call(self, share: float = 1.0) -> contextlib.AbstractContextManager[None]:
+    def shared_deadline(self, share: float = 1.0) -> contextlib.AbstractContextManager[None]:
         """Make all requests inside share ``timeouts.total``, as if they were one call; may be nested.
 
         Parameters
@@ -108,7 +108,7 @@ class DicomwebClient:
         share
             The part of the time, or of what is left of it around, that may be used, 0 to 1.
         """
-        return self._transport.one_call(share)
+        return self._transport.shared_deadline(share)
 
     def search_for_studies(
         self,
@@ -138,7 +138,7 @@ class DicomwebClient:
         ------
         NotSupported
             There is no search service at this address.
-        RequestRefused
+        RequestRejected
             The PACS cannot search by one of these attributes.
         """
         return self._qido.studies(Query(filters, limit, offset, fuzzy, includefields))
@@ -163,7 +163,7 @@ class DicomwebClient:
 
         Raises
         ------
-        RequestRefused
+        RequestRejected
             The PACS cannot search by one of these attributes.
         """
         return self._qido.series(study_uid, Query(filters, limit, offset, includefields=includefields))
@@ -191,7 +191,7 @@ class DicomwebClient:
         ------
         NotSupported
             The PACS does not search all studies for instances.
-        RequestRefused
+        RequestRejected
             The PACS cannot search by one of these attributes.
         """
         query = Query(filters, limit, offset, includefields=includefields)
@@ -230,7 +230,7 @@ class DicomwebClient:
                 found = self.search_for_instances(study_uid, series_uid, {"SOPInstanceUID": instance_uid}, limit=1)
                 if found.datasets:
                     return self._wado.instance_of_series(study_uid, series_uid, instance_uid)
-            except (NotFound, NotSupported, PacsFault, RequestRefused):
+            except (NotFound, NotSupported, PacsFault, RequestRejected):
                 pass  # the first error is the one to report
             raise error
 

@@ -5,12 +5,12 @@
     DicomwebError
     ├── PacsUnreachable         connection refused, reset, name not found, TLS, dropped in mid-answer
     ├── PacsTimeout             connecting, waiting or the whole call took too long
-    ├── PacsRefusedCredentials  401, 403, or no token from the token endpoint
+    ├── PacsRejectedCredentials 401, 403, or no token from the token endpoint
     ├── PacsBusy                429 or 503
     ├── PacsFault               another 5xx, or an invalid answer
     ├── NotFound                404, 410, or nothing under that UID
     ├── NotSupported            this PACS does not offer the service
-    ├── RequestRefused          another 4xx: the PACS understood the request and rejected it
+    ├── RequestRejected         another 4xx: the PACS understood the request and rejected it
     ├── BodyUnreadable          the request body could not be read: our side, not the PACS
     └── InvalidUid              not a DICOM UID (also a ValueError)
 
@@ -32,7 +32,7 @@ class PacsTimeout(DicomwebError):
     """The PACS did not connect, answer or finish in the time allowed."""
 
 
-class PacsRefusedCredentials(DicomwebError):
+class PacsRejectedCredentials(DicomwebError):
     """The PACS, or the token endpoint in front of it, rejected our credentials."""
 
 
@@ -100,7 +100,7 @@ class NotSupported(DicomwebError):
         self.status = status
 
 
-class RequestRefused(DicomwebError):
+class RequestRejected(DicomwebError):
     """The PACS understood the request and rejected it.
 
     Parameters

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from dicomweb.dataset import Dataset, matches, tag_of
-from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRefused
+from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 from dicomweb.quirks import Quirks
 from dicomweb.transport import DICOM_JSON, Transport
 from dicomweb.uid import check_uid
@@ -162,7 +162,7 @@ class Qido:
         position = 0 if exact else query.offset
         wanted = None if query.limit is None else query.limit + 1 + skip
         kept: list[Dataset] = []
-        with self._transport.one_call():
+        with self._transport.shared_deadline():
             while True:
                 size = self._page_size(wanted, len(kept), bool(exact))
                 page = self._page(path, query, size, position)
@@ -220,7 +220,7 @@ class Qido:
 
         Raises
         ------
-        RequestRefused
+        RequestRejected
             A filter cannot be compared here, since its attribute is not known.
         """
         if not self._quirks.raw_query:
@@ -230,7 +230,7 @@ class Qido:
         for name, text in loose.items():
             tag = tag_of(name)
             if tag is None:
-                raise RequestRefused("this PACS cannot search by that attribute and value", status=400)
+                raise RequestRejected("this PACS cannot search by that attribute and value", status=400)
             exact[tag] = text
         return exact
 

@@ -89,7 +89,7 @@ class Response:
 
         Raises
         ------
-        PacsRefusedCredentials, NotFound, NotSupported, PacsBusy, PacsTimeout, RequestRefused, PacsFault
+        PacsRejectedCredentials, NotFound, NotSupported, PacsBusy, PacsTimeout, RequestRejected, PacsFault
             For statuses that are no success.
         """
         error = error_for_status(self.status, self.headers)

@@ -20,10 +20,10 @@ from dicomweb.errors import (
     NotSupported,
     PacsBusy,
     PacsFault,
-    PacsRefusedCredentials,
+    PacsRejectedCredentials,
     PacsTimeout,
     PacsUnreachable,
-    RequestRefused,
+    RequestRejected,
 )
 from dicomweb.multipart import related_body
 from dicomweb.qido import Qido, Query
@@ -38,7 +38,7 @@ _DUPLICATE = 0x0111
 _STORED_ALREADY = frozenset((_DUPLICATE, 45070, 45071))  # the latter two are Azure's: there already, being stored
 _UIDS_IN_A_QUERY = 20
 
-_TRANSIENT = (PacsUnreachable, PacsTimeout, PacsBusy, PacsFault, PacsRefusedCredentials)
+_TRANSIENT = (PacsUnreachable, PacsTimeout, PacsBusy, PacsFault, PacsRejectedCredentials)
 
 _REFERENCED = "00081199"
 _FAILED = "00081198"
@@ -250,7 +250,7 @@ class Stow:
         url = f"{self._url}/studies" + (f"/{check_uid(study_uid)}" if study_uid else "")
         outcomes = _StoreOutcomes()
         if parts:
-            with self._transport.one_call():
+            with self._transport.shared_deadline():
                 self._store_all(url, parts, outcomes)
         return StoreResult(
             tuple(_own(outcomes.known[part.sop_instance_uid], part) for part in parts), outcomes.study_url
@@ -279,7 +279,7 @@ class Stow:
             raise NotSupported("there is no STOW-RS service at this address") from failure
         missing = outcomes.missing(parts)
         self._look_up(missing, outcomes)
-        if len(parts) == 1 and isinstance(failure, RequestRefused | NotSupported):
+        if len(parts) == 1 and isinstance(failure, RequestRejected | NotSupported):
             for part in outcomes.missing(missing):
                 # Rejected when sent alone: the result is final, though without a reason.
                 outcomes.failed(part, OUT_OF_RESOURCES if failure.status == 413 else CANNOT_UNDERSTAND)
@@ -309,7 +309,7 @@ class Stow:
                 some = ",".join(uids[start : start + _UIDS_IN_A_QUERY])
                 try:
                     found = self._qido.instances(study_uid, series_uid, Query({"SOPInstanceUID": some}))
-                except (RequestRefused, NotSupported, PacsRefusedCredentials):
+                except (RequestRejected, NotSupported, PacsRejectedCredentials):
                     return  # may store but not search: the others stay unknown
                 for row in found.datasets:
                     part_found = wanted.get(_text(row, "00080018") or "")

@@ -165,7 +165,7 @@ class Transport:
             The PACS was too slow.
         PacsFault
             The answer cannot be decoded or is too long, or the PACS redirects in circles or to nowhere.
-        PacsRefusedCredentials, PacsBusy
+        PacsRejectedCredentials, PacsBusy
             From the token endpoint.
         BodyUnreadable
             The body could not be read, or its length is wrong.
@@ -213,7 +213,7 @@ class Transport:
         return response.json() if response.content.strip() else None
 
     @contextlib.contextmanager
-    def one_call(self, share: float = 1.0) -> Iterator[None]:
+    def shared_deadline(self, share: float = 1.0) -> Iterator[None]:
         """Make all requests inside share the time of one call, or the rest of the enclosing one's.
 
         Parameters

@@ -9,7 +9,7 @@ from typing import Self
 from urllib.parse import quote
 
 from dicomweb.dataset import Dataset
-from dicomweb.errors import DicomwebError, NotFound, NotSupported, PacsFault, RequestRefused
+from dicomweb.errors import DicomwebError, NotFound, NotSupported, PacsFault, RequestRejected
 from dicomweb.multipart import MultipartReader, media_type, media_type_parameter
 from dicomweb.transport import Response, Transport
 from dicomweb.uid import check_uid
@@ -272,7 +272,7 @@ class Wado:
         response = self._transport.request("GET", url, headers={"Accept": kind})
         try:
             response.raise_for_status()
-        except RequestRefused as error:
+        except RequestRejected as error:
             raise NotSupported(
                 f"the PACS does not make this image (HTTP {error.status})", status=error.status
             ) from error

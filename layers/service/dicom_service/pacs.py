@@ -21,10 +21,10 @@ from dicomweb.errors import (
     NotFound,
     NotSupported,
     PacsBusy,
-    PacsRefusedCredentials,
+    PacsRejectedCredentials,
     PacsTimeout,
     PacsUnreachable,
-    RequestRefused,
+    RequestRejected,
 )
 
 if TYPE_CHECKING:
@@ -135,13 +135,13 @@ _MAPPING: tuple[tuple[type[DicomwebError], int, str, str], ...] = (
     (PacsUnreachable, 502, "PACS_UNREACHABLE", "The PACS cannot be reached; try again later."),
     (PacsTimeout, 504, "PACS_TIMEOUT", "The PACS takes too long; try again later or request less."),
     (
-        PacsRefusedCredentials,
+        PacsRejectedCredentials,
         502,
         "PACS_REFUSED_CREDENTIALS",
         "The PACS rejects this service's credentials; contact the operator.",
     ),
     (NotSupported, 502, "PACS_NOT_SUPPORTED", "This PACS does not support that; contact the operator."),
-    (RequestRefused, 502, "PACS_ERROR", "The PACS rejects the request; contact the operator."),
+    (RequestRejected, 502, "PACS_ERROR", "The PACS rejects the request; contact the operator."),
     (DicomwebError, 502, "PACS_ERROR", "The PACS failed or sent an invalid answer; try again or contact the operator."),
 )
 

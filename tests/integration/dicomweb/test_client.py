@@ -18,7 +18,7 @@ from pydicom.uid import UID
 from dicomweb.auth import make_auth
 from dicomweb.client import DicomwebClient, Quirks, StorePart, Timeouts
 from dicomweb.dataset import person_name, value
-from dicomweb.errors import NotFound, NotSupported, PacsRefusedCredentials, PacsUnreachable
+from dicomweb.errors import NotFound, NotSupported, PacsRejectedCredentials, PacsUnreachable
 from local.orthanc import Orthanc
 from tests.support.stack import temporary_settings
 
@@ -215,9 +215,9 @@ def test_idle_connection_that_orthanc_has_closed(client: DicomwebClient) -> None
 
 def test_wrong_password(orthanc: Orthanc) -> None:
     client = connect(orthanc, "wrong")
-    with pytest.raises(PacsRefusedCredentials):
+    with pytest.raises(PacsRejectedCredentials):
         client.ping()
-    with pytest.raises(PacsRefusedCredentials):
+    with pytest.raises(PacsRejectedCredentials):
         client.store_instances([part(file(1))])
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from dicomweb.auth import make_auth
-from dicomweb.errors import DicomwebError, PacsBusy, PacsFault, PacsRefusedCredentials
+from dicomweb.errors import DicomwebError, PacsBusy, PacsFault, PacsRejectedCredentials
 from dicomweb.transport import Body, Timeouts, Transport
 from tests.support.pacs import FakePacs, answer, dicom_json, hang_up, html
 
@@ -66,7 +66,7 @@ def test_what_is_missing_is_named(kind: str, secret: Mapping[str, str], named: s
 
 
 def test_refused_credentials_are_not_tried_again() -> None:
-    with FakePacs(answer(401)) as pacs, pytest.raises(PacsRefusedCredentials):
+    with FakePacs(answer(401)) as pacs, pytest.raises(PacsRejectedCredentials):
         Transport(auth=make_auth("bearer", {"token": "t"}), timeouts=QUICK).get_json(pacs.url)
     assert len(pacs.received) == 1
 
@@ -128,7 +128,7 @@ def test_oauth2_renews_a_refused_token_once_and_sends_the_body_again() -> None:
 
 
 def test_oauth2_gives_up_when_the_new_token_is_refused_too() -> None:
-    with FakePacs(token("any")) as issuer, FakePacs(answer(401)) as pacs, pytest.raises(PacsRefusedCredentials):
+    with FakePacs(token("any")) as issuer, FakePacs(answer(401)) as pacs, pytest.raises(PacsRejectedCredentials):
         oauth2(issuer.url).get_json(pacs.url)
     assert (len(issuer.received), len(pacs.received)) == (2, 2)
 
@@ -136,9 +136,9 @@ def test_oauth2_gives_up_when_the_new_token_is_refused_too() -> None:
 @pytest.mark.parametrize(
     ("trouble", "error"),
     [
-        (dicom_json({"error": "invalid_client"}, 401), PacsRefusedCredentials),
-        (dicom_json({"error": "invalid_client"}, 400), PacsRefusedCredentials),
-        (answer(404), PacsRefusedCredentials),
+        (dicom_json({"error": "invalid_client"}, 401), PacsRejectedCredentials),
+        (dicom_json({"error": "invalid_client"}, 400), PacsRejectedCredentials),
+        (answer(404), PacsRejectedCredentials),
         (answer(503, Retry_After="60"), PacsBusy),
         (answer(500), PacsFault),
         (html(), PacsFault),

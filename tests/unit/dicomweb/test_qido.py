@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dicomweb.client import DicomwebClient, Endpoints, Quirks, Timeouts
-from dicomweb.errors import InvalidUid, NotSupported, PacsFault, RequestRefused
+from dicomweb.errors import InvalidUid, NotSupported, PacsFault, RequestRejected
 from tests.support.pacs import Answer, FakePacs, Handler, Received, answer, dicom_json, html
 
 QUICK = Timeouts(connect=0.5, read=0.5, total=3.0)
@@ -157,7 +157,7 @@ def test_quirk_raw_query_pages_over_the_rows_that_match() -> None:
 
 
 def test_quirk_raw_query_refuses_what_it_cannot_compare() -> None:
-    with FakePacs(dicom_json([])) as pacs, pytest.raises(RequestRefused):
+    with FakePacs(dicom_json([])) as pacs, pytest.raises(RequestRejected):
         client(pacs, "raw-query").search_for_studies({"SomethingElse": "A B"})
     assert pacs.received == []
 

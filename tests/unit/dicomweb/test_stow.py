@@ -17,7 +17,7 @@ from dicomweb.errors import (
     NotSupported,
     PacsBusy,
     PacsFault,
-    PacsRefusedCredentials,
+    PacsRejectedCredentials,
     PacsTimeout,
     PacsUnreachable,
 )
@@ -249,8 +249,8 @@ def test_stored_but_every_answer_lost_is_found_out_by_asking() -> None:
     [
         (reset, PacsUnreachable),
         (stall, PacsTimeout),
-        (answer(401), PacsRefusedCredentials),
-        (answer(403), PacsRefusedCredentials),
+        (answer(401), PacsRejectedCredentials),
+        (answer(403), PacsRejectedCredentials),
         (answer(404), NotSupported),
         (answer(405), NotSupported),
         (answer(501), NotSupported),

@@ -17,10 +17,10 @@ from dicomweb.errors import (
     NotSupported,
     PacsBusy,
     PacsFault,
-    PacsRefusedCredentials,
+    PacsRejectedCredentials,
     PacsTimeout,
     PacsUnreachable,
-    RequestRefused,
+    RequestRejected,
 )
 from dicomweb.transport import Body, Timeouts, Transport
 from tests.support.pacs import (
@@ -95,13 +95,13 @@ def test_answer_cut_off_every_time_is_unreachable(transport: Transport) -> None:
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (400, RequestRefused),
-        (401, PacsRefusedCredentials),
-        (403, PacsRefusedCredentials),
+        (400, RequestRejected),
+        (401, PacsRejectedCredentials),
+        (403, PacsRejectedCredentials),
         (404, NotFound),
         (405, NotSupported),
         (406, NotSupported),
-        (409, RequestRefused),
+        (409, RequestRejected),
         (410, NotFound),
         (415, NotSupported),
         (429, PacsBusy),
@@ -295,7 +295,7 @@ def test_answer_too_long_to_be_one_is_a_fault(transport: Transport, monkeypatch:
 
 def test_requests_of_one_call_share_its_time() -> None:
     transport = Transport(timeouts=Timeouts(connect=0.3, read=0.6, total=1.0))
-    with FakePacs(drip([b" "] * 6, 0.1)) as pacs, transport.one_call(), pytest.raises(PacsTimeout):
+    with FakePacs(drip([b" "] * 6, 0.1)) as pacs, transport.shared_deadline(), pytest.raises(PacsTimeout):
         for _ in range(5):
             transport.request("GET", pacs.url)
     assert len(pacs.received) < 4

@@ -11,7 +11,7 @@ from dicomweb.errors import (
     NotFound,
     NotSupported,
     PacsFault,
-    PacsRefusedCredentials,
+    PacsRejectedCredentials,
     PacsTimeout,
     PacsUnreachable,
 )
@@ -148,7 +148,7 @@ def test_other_media_type_is_asked_for_when_multipart_is_refused() -> None:
         (answer(200, wrapped(FILE), "multipart/related"), PacsFault),
         (html(), PacsFault),
         (answer(406), NotSupported),
-        (answer(401), PacsRefusedCredentials),
+        (answer(401), PacsRejectedCredentials),
         (answer(500), PacsFault),
         (stall, PacsTimeout),
         (reset, PacsUnreachable),

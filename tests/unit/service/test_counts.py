@@ -50,7 +50,7 @@ class Archive:
             raise PacsTimeout("too slow")
 
     @contextlib.contextmanager
-    def one_call(self, share: float) -> Iterator[None]:
+    def shared_deadline(self, share: float) -> Iterator[None]:
         assert 0 < share < 1
         yield
 

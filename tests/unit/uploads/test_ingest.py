@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from dicomweb.client import StorePart
-from dicomweb.errors import PacsBusy, PacsFault, PacsUnreachable, RequestRefused
+from dicomweb.errors import PacsBusy, PacsFault, PacsUnreachable, RequestRejected
 from tests.support.upload_files import BAD, ROOT, deflated, dicom, dicomdir, uid, zipped
 from tests.support.uploads import World, filed
 
@@ -191,7 +191,7 @@ def test_a_file_that_breaks_its_batch_is_found_and_the_others_go_on(world: World
 def test_a_batch_that_is_refused_is_sent_one_by_one(world: World) -> None:
     def refuse_batches(parts: Sequence[StorePart]) -> None:
         if len(parts) > 1:
-            raise RequestRefused("too long", status=413)
+            raise RequestRejected("too long", status=413)
 
     world.pacs.before = refuse_batches
     upload_id = world.open([dicom(number) for number in range(1, 6)])

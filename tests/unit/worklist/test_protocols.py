@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from dicomweb.errors import NotFound, PacsFault, PacsUnreachable, RequestRefused
+from dicomweb.errors import NotFound, PacsFault, PacsUnreachable, RequestRejected
 from dicomweb.transport import Transport
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Query, Workitem, Worklist
 from dicomweb.worklist.rest import Rest
@@ -189,7 +189,7 @@ class TestUps:
 
     def test_a_uid_that_is_taken_is_a_duplicate(self, worklist: Worklist) -> None:
         worklist.create(workitem())
-        with pytest.raises(RequestRefused) as refused:
+        with pytest.raises(RequestRejected) as refused:
             worklist.create(workitem())
         assert (refused.value.status, refused.value.reason) == (409, "DUPLICATE")
 
@@ -199,16 +199,16 @@ class TestUps:
         worklist.change_state(made, IN_PROGRESS)
         thief = replace(made, state=IN_PROGRESS, transaction_uid="1.2.9.9")
         # WHEN someone else tries to end it THEN it is refused
-        with pytest.raises(RequestRefused):
+        with pytest.raises(RequestRejected):
             worklist.change_state(thief, COMPLETED)
-        with pytest.raises(RequestRefused):
+        with pytest.raises(RequestRejected):
             worklist.change_state(replace(thief, transaction_uid=None), COMPLETED)
         assert worklist.retrieve(made).state == IN_PROGRESS
 
     def test_a_step_in_progress_is_not_deleted(self, worklist: Worklist) -> None:
         made = worklist.create(workitem())
         worklist.change_state(made, IN_PROGRESS)
-        with pytest.raises(RequestRefused) as refused:
+        with pytest.raises(RequestRejected) as refused:
             worklist.delete(replace(made, state=IN_PROGRESS))
         assert refused.value.reason == "IN_PROGRESS"
 

@@ -145,7 +145,7 @@ class Worklist(Protocol):
         """Add a workitem and return it with the backend's own handle.
 
         The caller checks first whether its study has one already: of the protocols, only UPS-RS rejects a UID that
-        is taken, with `RequestRefused` and the reason ``DUPLICATE``.
+        is taken, with `RequestRejected` and the reason ``DUPLICATE``.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class Worklist(Protocol):
         ------
         NotFound
             It is not there.
-        RequestRefused
+        RequestRejected
             The PACS does not allow the move.
         DicomwebError
             The PACS failed.

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from dicomweb.errors import NotFound, PacsFault, RequestRefused
+from dicomweb.errors import NotFound, PacsFault, RequestRejected
 from dicomweb.uid import check_uid
 from dicomweb.worklist import ups
 from dicomweb.worklist.attributes import STATE_TAG
@@ -77,7 +77,7 @@ class UpsRs:
 
         Raises
         ------
-        RequestRefused
+        RequestRejected
             With reason ``DUPLICATE`` where the UID is taken.
         DicomwebError
             The PACS failed.
@@ -88,7 +88,7 @@ class UpsRs:
             "POST", "/workitems", query=query, payload=self._body(ups.for_create(item)), also=(409,)
         )
         if answer.status == _DUPLICATE:
-            raise RequestRefused("the PACS has this workitem already", status=409, reason="DUPLICATE")
+            raise RequestRejected("the PACS has this workitem already", status=409, reason="DUPLICATE")
         return item
 
     def search(self, query: Query, *, limit: int, cursor: str | None = None) -> Page:
@@ -145,7 +145,7 @@ class UpsRs:
 
         Raises
         ------
-        RequestRefused
+        RequestRejected
             It is in progress.
         DicomwebError
             The PACS failed.
@@ -157,7 +157,7 @@ class UpsRs:
         if there.state == SCHEDULED:
             self._request_cancellation(there)
         elif there.state == IN_PROGRESS:
-            raise RequestRefused("the workitem is in progress", status=409, reason="IN_PROGRESS")
+            raise RequestRejected("the workitem is in progress", status=409, reason="IN_PROGRESS")
 
     def _of_study(self, study_instance_uid: str) -> Workitem:
         if self._dialect == AZURE:
@@ -198,7 +198,7 @@ class UpsRs:
 
     def _put_state(self, item: Workitem, state: str) -> None:
         if not item.transaction_uid:
-            raise RequestRefused("the workitem belongs to another client", status=409, reason="NOT_OWNER")
+            raise RequestRejected("the workitem belongs to another client", status=409, reason="NOT_OWNER")
         changes = {
             ups.TRANSACTION_UID: element("UI", item.transaction_uid),
             STATE_TAG: element("CS", state),

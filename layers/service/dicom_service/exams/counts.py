@@ -44,7 +44,7 @@ class Searches(Protocol):
     def search_for_instances(self, study_uid: str, series_uid: str, *, limit: int | None, offset: int) -> Result:
         """Search the instances of a series."""
 
-    def one_call(self, share: float) -> Any:
+    def shared_deadline(self, share: float) -> Any:
         """Bound the time of all that is asked inside."""
 
 
@@ -109,7 +109,7 @@ def _complete(
 ) -> None:
     counter = _Counter(pacs)
     try:
-        with pacs.one_call(_SHARE):
+        with pacs.shared_deadline(_SHARE):
             for row in rows:
                 complete(counter, row)
     except _Enough:

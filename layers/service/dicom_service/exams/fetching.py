@@ -159,7 +159,7 @@ def give_file(
         ``BEING_FETCHED``: it takes longer than a request may. Or one of our stores refuses.
     """
     shelf = Shelf(cache)
-    with client.one_call():
+    with client.shared_deadline():
         scope.ask(client)
         kept = _looked(shelf, name)
         if kept.whole:
@@ -170,7 +170,7 @@ def give_file(
         if kept.mark is not None and kept.mark.holds:
             raise _being_fetched()
         try:
-            with client.one_call(_SHARE):
+            with client.shared_deadline(_SHARE):
                 return retrieve_file(client, name, cache, scope, label)
         except PacsTrouble as error:
             if error.status != 504:

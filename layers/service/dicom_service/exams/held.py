@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from dicom_service.element_walk import NotDicom
 from dicom_service.part10 import DEFLATED, BytesSource, Header, read_header
 from dicom_service.patient import PATIENT_FIELDS, Patient
-from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRefused
+from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 _UIDS_IN_A_QUERY = 20
@@ -76,7 +76,7 @@ def _rows(pacs: Pacs, uids: Sequence[str], wanted: Mapping[str, str]) -> Iterato
     listed = {"SOPInstanceUID": ",".join(uids)}
     try:
         yield from pacs.search_for_instances(None, None, listed, includefields=_PLACE).datasets
-    except (NotSupported, RequestRefused, NotFound, PacsFault):
+    except (NotSupported, RequestRejected, NotFound, PacsFault):
         # A search across studies is optional (PS3.18 Table 10.6.1-2): the study at hand is searched then.
         for study in {wanted[uid] for uid in uids}:
             here = ",".join(uid for uid in uids if wanted[uid] == study)
@@ -144,7 +144,7 @@ def holds_same(
                 held += chunk
                 if len(held) > size + size // 2 + (1 << 20):
                     return False
-    except (NotFound, NotSupported, RequestRefused):
+    except (NotFound, NotSupported, RequestRejected):
         return False
     try:
         theirs = read_header(BytesSource(bytes(held)), max_depth=1000)

@@ -21,7 +21,7 @@ from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.retrieve import InstanceName
 from dicom_service.pacs import pacs_errors
 from dicomweb.client import DicomwebClient
-from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRefused
+from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 from imaging.header import number_of_frames, pixel_height_to_width, values
 from imaging.picture import target_size
 
@@ -35,7 +35,7 @@ _PIECE = 64 * 1024
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 # Lookup tables that metadata gives by link only: red, green and blue palettes, their segmented forms, LUT Data.
 _TABLES = ("00281201", "00281202", "00281203", "00281221", "00281222", "00281223", "00283000", "00283010")
-_MISSING = (NotFound, NotSupported, RequestRefused, PacsFault)
+_MISSING = (NotFound, NotSupported, RequestRejected, PacsFault)
 _NO_INSTANCE = "The PACS has no such instance in this series."
 
 
@@ -94,13 +94,13 @@ class Thumbnailer:
             The PACS cannot be asked, or gives a file whose header cannot be read.
         """
         lacking: NotSupported | None = None
-        with pacs_errors(_NO_INSTANCE), self.client.one_call():
+        with pacs_errors(_NO_INSTANCE), self.client.shared_deadline():
             if self._capabilities.may("metadata"):
                 try:
                     return self.client.retrieve_instance_metadata(name.study_uid, name.series_uid, name.instance_uid)
                 except NotSupported as error:
                     lacking = error
-                except (RequestRefused, PacsFault) as error:
+                except (RequestRejected, PacsFault) as error:
                     told = {"instance": log.hashed(name.instance_uid), **log.describe(error)}
                     logger.info("no metadata of this instance", extra=told)
             header = self._header_of_file(name)
@@ -152,7 +152,7 @@ class Thumbnailer:
         except NotSupported as error:
             self._capabilities.learn("thumbnail", error)
             return None
-        except (NotFound, RequestRefused, PacsFault):
+        except (NotFound, RequestRejected, PacsFault):
             return None
         return Thumbnail(picture.data, picture.media_type, "pacs") if picture.data else None
 
@@ -216,7 +216,7 @@ class Thumbnailer:
         except NotSupported as error:
             self._capabilities.learn("rendered", error)
             return None
-        except (NotFound, RequestRefused, PacsFault):
+        except (NotFound, RequestRejected, PacsFault):
             return None
         return Thumbnail(picture.data, picture.media_type, "rendered") if picture.data else None
 

@@ -23,7 +23,7 @@ class Search(Protocol):
 class TimedSearch(Search, Protocol):
     """A search whose time can be limited."""
 
-    def one_call(self, share: float) -> AbstractContextManager[None]:
+    def shared_deadline(self, share: float) -> AbstractContextManager[None]:
         """Let all that is asked inside take this share of the usual time."""
 
 

@@ -142,7 +142,7 @@ class Redeemer:
         """
         try:
             pacs = self._connect()
-            with pacs.one_call(_SHARE):
+            with pacs.shared_deadline(_SHARE):
                 patient = self._guard.ask(pacs, otp.otp_id, otp.study_uid, otp.patient)
         except (PacsTrouble, NotFound):
             return otp, 0

@@ -24,10 +24,10 @@ from dicomweb.errors import (
     NotSupported,
     PacsBusy,
     PacsFault,
-    PacsRefusedCredentials,
+    PacsRejectedCredentials,
     PacsTimeout,
     PacsUnreachable,
-    RequestRefused,
+    RequestRejected,
 )
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Sender:
 
     def _after(self, error: DicomwebError, batch: Sequence[Outgoing]) -> list[Verdict]:
         logger.warning("store failed", extra={"parts": len(batch), **describe(error)})
-        if isinstance(error, PacsUnreachable | PacsTimeout | PacsBusy | PacsRefusedCredentials):
+        if isinstance(error, PacsUnreachable | PacsTimeout | PacsBusy | PacsRejectedCredentials):
             retry_after = error.retry_after if isinstance(error, PacsBusy) else None
             with self._lock:
                 self._unanswered += _DOWN_AFTER if isinstance(error, PacsBusy) else 1
@@ -141,7 +141,7 @@ class Sender:
             return [self._store([outgoing])[0] for outgoing in batch]
         if isinstance(error, BodyUnreadable):
             return [Verdict(missing=_gone(error))]
-        if isinstance(error, RequestRefused | PacsFault):
+        if isinstance(error, RequestRejected | PacsFault):
             reason = PACS_ERROR if isinstance(error, PacsFault) else PACS_REFUSED
             return [Verdict(refusal=Refusal(reason, None, passing=True))]
         if isinstance(error, NotSupported | NotFound):
@@ -182,7 +182,7 @@ class Guarded:
                 return [self.send([outgoing])[0] for outgoing in batch]
             return [Verdict(missing=isinstance(error, ObjectMissing))]
         except DicomwebError as error:
-            if not isinstance(error, PacsUnreachable | PacsTimeout | PacsBusy | PacsRefusedCredentials):
+            if not isinstance(error, PacsUnreachable | PacsTimeout | PacsBusy | PacsRejectedCredentials):
                 return [Verdict(refusal=Refusal(PACS_ERROR, None, passing=True))] * len(batch)
             # It was down before anything was sent: no file's fault.
             return [replace(verdict, unanswered=False) for verdict in self._after(error, batch)]

@@ -20,7 +20,7 @@ from dicom_service.worklist.rules import busy, check_deletable, check_move, chec
 from dicom_service.worklist.search import search
 from dicom_service.worklist.settling import Settler
 from dicom_service.worklist.store import Outdated, Pending, Row, WorkitemStore
-from dicomweb.errors import DicomwebError, NotFound, NotSupported, PacsRefusedCredentials, RequestRefused
+from dicomweb.errors import DicomwebError, NotFound, NotSupported, PacsRejectedCredentials, RequestRejected
 from dicomweb.worklist.base import FINAL_STATES, IN_PROGRESS, SCHEDULED, Page, Query, Workitem, Worklist
 
 LONGEST_CALL = 60
@@ -29,7 +29,7 @@ LONGEST_CALL = 60
 _AT_PACS, _KEPT = "p", "k"
 
 # The PACS said no, so nothing happened there. After anything else it may have happened.
-_REFUSALS = (RequestRefused, NotFound, NotSupported, PacsRefusedCredentials)
+_REFUSALS = (RequestRejected, NotFound, NotSupported, PacsRejectedCredentials)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class PacsWorklist:
             settled = self._after_failure(claim, error)
             if settled is not None:
                 return settled
-            if isinstance(error, RequestRefused) and error.reason == "DUPLICATE":
+            if isinstance(error, RequestRejected) and error.reason == "DUPLICATE":
                 raise taken() from error
             raise
         return self._settler.created(claim, made)
@@ -208,7 +208,7 @@ class PacsWorklist:
             settled = self._after_failure(marked, error)
             if settled is not None:
                 return settled
-            if isinstance(error, RequestRefused):
+            if isinstance(error, RequestRejected):
                 raise Conflict("The PACS does not allow this change of state.", code="ILLEGAL_TRANSITION") from error
             raise
         return self._settler.moved(marked, state)

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from dicom_service.worklist import events
 from dicom_service.worklist.store import Outdated, Row, WorkitemStore
-from dicomweb.errors import NotFound, RequestRefused
+from dicomweb.errors import NotFound, RequestRejected
 from dicomweb.worklist.base import FINAL_STATES, IN_PROGRESS, Workitem, Worklist
 
 
@@ -162,7 +162,7 @@ class Settler:
     def _deleted(self, row: Row) -> Workitem | None:
         try:
             self._pacs.delete(row.item)
-        except RequestRefused:
+        except RequestRejected:
             # Someone has begun to work on it: it is not to be deleted any more.
             self.release(row)
             return None
