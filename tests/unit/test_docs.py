@@ -103,7 +103,7 @@ def test_every_error_code_is_explained() -> None:
 
 
 def test_a_code_given_by_a_constant_is_seen() -> None:
-    texts = ['BUSY = "A_BUSY"', 'raise Conflict("", code=rules.BUSY)', 'OTHER = "NO_CODE"', "PacsTrouble(code=code)"]
+    texts = ['BUSY = "A_BUSY"', 'raise Conflict("", code=rules.BUSY)', 'OTHER = "NO_CODE"', "PacsError(code=code)"]
     assert _codes_by_constant(map(ast.parse, texts)) == {"A_BUSY"}
 
 

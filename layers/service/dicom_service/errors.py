@@ -11,7 +11,7 @@
     ├── Conflict                 409
     ├── PayloadTooLarge          413
     ├── UnprocessableContent     422
-    ├── PacsTrouble              502, 503, 504: the PACS failed, not the caller
+    ├── PacsError              502, 503, 504: the PACS failed, not the caller
     ├── Unavailable              503: one of our own stores failed; try again
     └── SettingsError            500 MISCONFIGURED: for the operator to repair
 
@@ -152,7 +152,7 @@ class UnprocessableContent(ServiceError):
     default_code = "UNPROCESSABLE"
 
 
-class PacsTrouble(ServiceError):
+class PacsError(ServiceError):
     """The PACS failed; `status` is 502, 503 or 504."""
 
     def __init__(self, detail: str, *, status: int, code: str, headers: Mapping[str, str] | None = None) -> None:

@@ -159,7 +159,7 @@ def pacs_errors(missing: str = "The PACS does not hold it.") -> Iterator[None]:
     ------
     NotFound
         The PACS does not hold what the path names.
-    PacsTrouble
+    PacsError
         502, 503 or 504, by the kind of error.
     BadRequest
         A UID is malformed.
@@ -177,7 +177,7 @@ def pacs_errors(missing: str = "The PACS does not hold it.") -> Iterator[None]:
     except PacsBusy as error:
         headers = {"Retry-After": str(error.retry_after or 5)}
         detail = "The PACS is busy; try again after the time in Retry-After."
-        raise errors.PacsTrouble(detail, status=503, code="PACS_BUSY", headers=headers) from error
+        raise errors.PacsError(detail, status=503, code="PACS_BUSY", headers=headers) from error
     except DicomwebError as error:
         _, status, code, detail = next(row for row in _MAPPING if isinstance(error, row[0]))
-        raise errors.PacsTrouble(detail, status=status, code=code) from error
+        raise errors.PacsError(detail, status=status, code=code) from error

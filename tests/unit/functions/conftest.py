@@ -19,7 +19,7 @@ SETTINGS = {
     "EXAMS_TABLE": "Exams",
     "PATIENT_KEYS_SECRET_ARN": "patients",
     "UIDS_TABLE": "Uids",
-    # Long enough for a machine that is busy; `test_pacs_trouble` shortens them where waiting is what it tests.
+    # Long enough for a machine that is busy; `test_pacs_errors` shortens them where waiting is what it tests.
     "PACS_READ_TIMEOUT": "8",
     "PACS_TOTAL_TIMEOUT": "12",
 }

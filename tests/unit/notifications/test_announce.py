@@ -8,7 +8,7 @@ import pytest
 
 from dicom_service import aws
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Retry
-from dicom_service.errors import PacsTrouble
+from dicom_service.errors import PacsError
 from dicom_service.exams.checks import Check
 from dicom_service.exams.registry import Arrived, ExamRegistry, ExamSettings
 from dicom_service.notifications.announce import Announcer, AnnounceSettings
@@ -175,7 +175,7 @@ def test_a_study_that_the_pacs_does_not_know_is_looked_for_and_then_set_aside(ho
 
 def test_a_pacs_that_is_down_puts_the_look_off(house: House) -> None:
     house.pacs.down = True
-    with pytest.raises(PacsTrouble):
+    with pytest.raises(PacsError):
         house.announcer.look(Check(STUDY, "callback"), 1)
 
 

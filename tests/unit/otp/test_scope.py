@@ -9,7 +9,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 
 from dicom_service import aws
-from dicom_service.errors import NotFound, PacsTrouble
+from dicom_service.errors import NotFound, PacsError
 from dicom_service.exams.scope import Bearer, Scope, patient_of_file
 from dicom_service.otp.codes import token_hash
 from dicom_service.otp.guard import ExamGuard, ExamSuspended
@@ -70,9 +70,9 @@ def test_a_pacs_that_is_down_is_asked_again_by_the_next_request(world: World, mo
     world.clock.now += 60
 
     def down(*_: Any, **__: Any) -> None:
-        raise PacsTrouble("down", status=502, code="PACS_UNREACHABLE")
+        raise PacsError("down", status=502, code="PACS_UNREACHABLE")
 
-    with monkeypatch.context() as patched, pytest.raises(PacsTrouble):
+    with monkeypatch.context() as patched, pytest.raises(PacsError):
         patched.setattr(world.pacs, "search_for_studies", down)
         one.ask(world.pacs)
     world.pacs.studies.append(study(patient="SOMEBODY-ELSE"))
@@ -98,7 +98,7 @@ def test_rows_headers_and_files_of_another_patient_are_not_shown(world: World) -
             scope(world).see_header(header)
     with pytest.raises(ExamSuspended):
         scope(world).see_file(file_of("SOMEBODY-ELSE"))
-    with pytest.raises(PacsTrouble):
+    with pytest.raises(PacsError):
         scope(world).see_file(b"no DICOM file")
     scope(world).see_file(file_of(PATIENT))
 

@@ -8,7 +8,7 @@ import pytest
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, base_url, body_bytes, check_uid, create_app, json_body, serve
-from dicom_service.errors import BadRequest, PacsTrouble, PayloadTooLarge
+from dicom_service.errors import BadRequest, PacsError, PayloadTooLarge
 from dicom_service.query import Query
 
 
@@ -115,7 +115,7 @@ def test_an_unexpected_error_says_nothing_of_a_patient(caplog: pytest.LogCapture
 
 def test_pacs_trouble_keeps_its_status_and_headers() -> None:
     def handle(app: Any) -> Response[Any]:
-        raise PacsTrouble("busy", status=503, code="PACS_BUSY", headers={"Retry-After": "7"})
+        raise PacsError("busy", status=503, code="PACS_BUSY", headers={"Retry-After": "7"})
 
     response = run(handle, event())
     assert (response["statusCode"], response["multiValueHeaders"]["Retry-After"]) == (503, ["7"])

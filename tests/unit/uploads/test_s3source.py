@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dicom_service.part10 import read_header
-from dicom_service.uploads.s3source import ObjectMissing, S3Source, StagingTrouble
+from dicom_service.uploads.s3source import ObjectMissing, S3Source, StorageError
 from dicom_service.uploads.staged import Staged, read_staged
 from tests.support.s3 import FaultyS3
 from tests.support.upload_files import dicom, fragments, uid, zipped
@@ -53,7 +53,7 @@ def test_a_stream_that_always_breaks_is_given_up(world: World) -> None:
     s3: Any = FaultyS3(world.s3, breaks=1000, after=10)
     source = S3Source(s3, staged(world, dicom(1)))
 
-    with pytest.raises(StagingTrouble):
+    with pytest.raises(StorageError):
         list(source.stream())
 
 
@@ -158,9 +158,9 @@ def test_an_answer_for_another_range_is_an_error_that_is_tried_again(world: Worl
     s3: Any = FaultyS3(world.s3, lies=lie)
     source = S3Source(s3, staged(world, content))
 
-    with pytest.raises(StagingTrouble):
+    with pytest.raises(StorageError):
         source.read(3 * MIB, 100)
-    with pytest.raises(StagingTrouble):
+    with pytest.raises(StorageError):
         list(source.stream(3 * MIB))
     assert s3.open_bodies == 0
 

@@ -112,7 +112,7 @@ class Admission:
             The PACS cannot be asked.
         Unavailable
             The table of claims refuses.
-        ObjectMissing, StagingTrouble
+        ObjectMissing, StorageError
             A file cannot be read.
         """
         places = None if self._settings.pacs_decides_instances else self._pool.submit(self._places_of, files)

@@ -67,7 +67,7 @@ def read_content(pacs: Searches, study_uid: str) -> Content | None:
 
     Raises
     ------
-    PacsTrouble
+    PacsError
         The PACS does not answer as it should.
     """
     with pacs_errors():

@@ -34,7 +34,7 @@ def check_download(event: Mapping[str, Any], client: DicomwebClient, name: Insta
     ------
     Forbidden
         ``DOWNLOAD_NOT_ALLOWED``: the token opens pictures and reports alone. Also for an instance that does not exist.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked.
     """
     if may_download(event) or _is_report(client, name):

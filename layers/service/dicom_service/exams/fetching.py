@@ -23,7 +23,7 @@ from typing import Any
 
 from dicom_service import aws, log
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry, backoff
-from dicom_service.errors import NotFound, PacsTrouble, ServiceError, Unavailable
+from dicom_service.errors import NotFound, PacsError, ServiceError, Unavailable
 from dicom_service.exams.retrieve import (
     CacheSettings,
     InstanceName,
@@ -153,7 +153,7 @@ def give_file(
         The PACS does not have it; what was cached before is not given then.
     ExamSuspended
         It is not the patient's whom an access token was given for.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked, or its answer broke off.
     Unavailable
         ``BEING_FETCHED``: it takes longer than a request may. Or one of our stores refuses.
@@ -172,7 +172,7 @@ def give_file(
         try:
             with client.shared_deadline(_SHARE):
                 return retrieve_file(client, name, cache, scope, label)
-        except PacsTrouble as error:
+        except PacsError as error:
             if error.status != 504:
                 raise
             # Too slow with this file; a PACS that cannot even say that it has it is down, which a fetch cannot mend.

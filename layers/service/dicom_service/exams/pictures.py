@@ -120,7 +120,7 @@ def show(
         The PACS does not have the instance; a picture made before is not shown then.
     ExamSuspended
         It is not the patient's whom an access token was given for.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked.
     """
     scope.begin(thumbnailer.client)

@@ -24,7 +24,7 @@ def represent_study(client: DicomwebClient, study_uid: str, scope: Scope) -> Ins
     ------
     NotFound
         The PACS does not have the exam.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked.
     """
     series = search_series(client, study_uid, Page(_MOST_ROWS, 0, False), scope).datasets
@@ -39,7 +39,7 @@ def represent_series(client: DicomwebClient, study_uid: str, series_uid: str, sc
     ------
     NotFound
         The PACS does not have the series.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked.
     """
     first = search_instances(client, study_uid, series_uid, Page(_MOST_ROWS, 0, False), scope)

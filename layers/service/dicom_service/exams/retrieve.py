@@ -81,7 +81,7 @@ def retrieve_file(
     ------
     NotFound
         The PACS does not have it.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked, or its answer broke off; nothing half-fetched is left behind.
     Unavailable
         The cache bucket refuses.
@@ -106,7 +106,7 @@ def fetch_to_cache(client: DicomwebClient, name: InstanceName, cache: CacheSetti
     ------
     NotFound
         The PACS does not have it.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked, or its answer broke off; nothing half-fetched is left behind.
     Unavailable
         The cache bucket refuses.
@@ -126,7 +126,7 @@ def confirm(client: DicomwebClient, name: InstanceName, scope: Scope) -> None:
     ------
     NotFound
         It does not.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked.
     """
     study, series, instance = _uids(name)

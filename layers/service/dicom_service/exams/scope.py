@@ -15,7 +15,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
 from dicom_service import aws
-from dicom_service.errors import PacsTrouble
+from dicom_service.errors import PacsError
 from dicom_service.otp import factory
 from dicom_service.otp.exam import Search
 from dicom_service.otp.guard import ExamGuard
@@ -84,7 +84,7 @@ class Scope:
 
         Raises
         ------
-        ExamSuspended, NotFound, PacsTrouble, Unavailable
+        ExamSuspended, NotFound, PacsError, Unavailable
             As `ask`.
         """
         if self._bearer is not None and not (self._bearer.compared_at and self._bearer.patient):
@@ -99,7 +99,7 @@ class Scope:
             It is not, or not only, the patient's: its codes are suspended now.
         NotFound
             The PACS does not have the exam.
-        PacsTrouble
+        PacsError
             The PACS cannot be asked.
         Unavailable
             The tables do not answer.
@@ -113,7 +113,7 @@ class Scope:
             return
         try:
             patient = self._guard().ask(pacs, bearer.otp_id, bearer.study_uid, bearer.patient or None)
-        except PacsTrouble:
+        except PacsError:
             if known:
                 self._note(bearer, now, bearer.compared_at)
             raise
@@ -150,14 +150,14 @@ class Scope:
         ------
         ExamSuspended, Unavailable
             As `ask`.
-        PacsTrouble
+        PacsError
             It does not say whose it is.
         """
         if self._bearer is None:
             return
         patient = patient_of_file(beginning)
         if patient is None:
-            raise PacsTrouble("The PACS gives a file that cannot be read.", status=502, code="PACS_ERROR")
+            raise PacsError("The PACS gives a file that cannot be read.", status=502, code="PACS_ERROR")
         self._compare({patient})
 
     def accepts(self, label: str) -> bool:

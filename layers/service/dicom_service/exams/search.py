@@ -65,7 +65,7 @@ def search_studies(client: DicomwebClient, filters: Mapping[str, str], page: Pag
 
     Raises
     ------
-    PacsTrouble
+    PacsError
         The PACS cannot be asked.
     """
     with pacs_errors():
@@ -87,7 +87,7 @@ def check_patient(client: DicomwebClient, study_uid: str, patient_id: str | None
     ------
     NotFound
         The PACS does not have the exam, or has images of another patient in it.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked.
     """
     if patient_id is None:
@@ -111,7 +111,7 @@ def search_series(client: DicomwebClient, study_uid: str, page: Page, scope: Sco
     ------
     NotFound
         The PACS does not have the exam.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked.
     """
     with pacs_errors(_NO_STUDY):
@@ -131,7 +131,7 @@ def search_instances(client: DicomwebClient, study_uid: str, series_uid: str, pa
     ------
     NotFound
         The PACS does not have the series.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked.
     """
     with pacs_errors(_NO_SERIES):

@@ -85,7 +85,7 @@ def store_files(
     Conflict
         A file belongs to an instance or a study that is another's; each is named and nothing is stored. Or the PACS
         stored none; the dataset tells each reason.
-    PacsTrouble
+    PacsError
         The PACS cannot be asked; the request may be sent again whole.
     Unavailable
         Something else is on its way under the same UIDs, or one of our stores refuses; as before.

@@ -90,7 +90,7 @@ class Thumbnailer:
         ------
         NotFound
             The PACS does not have the instance.
-        PacsTrouble
+        PacsError
             The PACS cannot be asked, or gives a file whose header cannot be read.
         """
         lacking: NotSupported | None = None
@@ -114,7 +114,7 @@ class Thumbnailer:
 
         Raises
         ------
-        PacsTrouble
+        PacsError
             The PACS cannot be reached, is too slow or refuses our credentials: then a placeholder would be a lie.
         """
         try:

@@ -87,7 +87,7 @@ class Announcer:
 
         Raises
         ------
-        PacsTrouble
+        PacsError
             The PACS cannot be asked now.
         Unavailable
             A table cannot be read or written now.

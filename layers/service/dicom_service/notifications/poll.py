@@ -55,7 +55,7 @@ class Poller:
 
         Raises
         ------
-        PacsTrouble
+        PacsError
             The PACS does not answer as it should.
         Unavailable
             Our table or queue refuses.

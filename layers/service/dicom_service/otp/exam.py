@@ -50,7 +50,7 @@ def find_exam(pacs: Search, study_uid: str, patient_id: str | None) -> Exam:
         The PACS has no such exam.
     Conflict
         It is another patient's, or has images of several patients, whom one code must not show to each other.
-    PacsTrouble
+    PacsError
         The PACS did not answer.
     """
     studies = _rows(pacs, study_uid)
@@ -70,7 +70,7 @@ def patients_of(pacs: Search, study_uid: str) -> list[Patient]:
 
     Raises
     ------
-    PacsTrouble
+    PacsError
         The PACS did not answer.
     """
     return [Patient.from_dataset(study) for study in _rows(pacs, study_uid)]

@@ -64,7 +64,7 @@ class ExamGuard:
             The PACS has no such exam.
         ExamSuspended
             It is another patient's, or has a second patient. All codes that this concerns are suspended now.
-        PacsTrouble
+        PacsError
             The PACS does not answer.
         Unavailable
             The tables do not answer.
@@ -109,7 +109,7 @@ class ExamGuard:
             The PACS has no such exam, several patients in it, or another one.
         Conflict
             The code is not suspended.
-        PacsTrouble, Unavailable
+        PacsError, Unavailable
             The PACS or the tables do not answer.
         """
         exam = find_exam(pacs, otp.study_uid, None)

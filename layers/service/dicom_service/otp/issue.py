@@ -72,7 +72,7 @@ class Issuer:
             The PACS has no such exam.
         Conflict
             The exam is not this patient's, or the birth date is asked for and the PACS has none.
-        PacsTrouble
+        PacsError
             The PACS does not answer.
         Unavailable
             The table does not take it.
@@ -108,7 +108,7 @@ class Issuer:
 
         Raises
         ------
-        NotFound, Conflict, PacsTrouble, Unavailable
+        NotFound, Conflict, PacsError, Unavailable
             As `issue`.
         ViewerTrouble
             The viewer gave no token.

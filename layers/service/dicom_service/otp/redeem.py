@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dicom_service.errors import NotFound, PacsTrouble, Unauthorized
+from dicom_service.errors import NotFound, PacsError, Unauthorized
 from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit
 from dicom_service.otp.exam import TimedSearch
@@ -144,7 +144,7 @@ class Redeemer:
             pacs = self._connect()
             with pacs.shared_deadline(_SHARE):
                 patient = self._guard.ask(pacs, otp.otp_id, otp.study_uid, otp.patient)
-        except (PacsTrouble, NotFound):
+        except (PacsError, NotFound):
             return otp, 0
         return replace(otp, patient=patient), now
 

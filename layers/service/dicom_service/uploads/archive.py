@@ -121,7 +121,7 @@ class Entry:
         ------
         ArchiveRefused
             It is damaged, encrypted, packed in a way that is not known, or other than the ZIP says.
-        StagingTrouble
+        StorageError
             There is no room for it now.
         """
         if self._archive is None or self._info is None:

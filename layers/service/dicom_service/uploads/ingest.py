@@ -20,7 +20,7 @@ from dicom_service.uploads.outcome import Outcome, judged, not_dicom, rejected
 from dicom_service.uploads.outgoing import Outgoing, prepare
 from dicom_service.uploads.queue import IngestQueue
 from dicom_service.uploads.reasons import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
-from dicom_service.uploads.s3source import ObjectMissing, S3Source, StagingTrouble
+from dicom_service.uploads.s3source import ObjectMissing, S3Source, StorageError
 from dicom_service.uploads.sender import Sender
 from dicom_service.uploads.settings import IngestSettings
 from dicom_service.uploads.staged import Message, NotAnEvent, Staged, read_staged
@@ -179,7 +179,7 @@ class _Run:
             return False
         if not isinstance(error, Exception):
             raise error
-        foreseen = isinstance(error, Unavailable | StagingTrouble)
+        foreseen = isinstance(error, Unavailable | StorageError)
         (logger.warning if foreseen else logger.error)("ingest is put off", extra=describe(error))
         for job in jobs:
             job.failed = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dicom_service.element_walk import NotDicom
 from dicom_service.part10 import PREAMBLE_LENGTH, Header
-from dicom_service.uploads.s3source import ObjectMissing, StagingTrouble
+from dicom_service.uploads.s3source import ObjectMissing, StorageError
 
 if TYPE_CHECKING:
     from dicomweb.client import StorePart
@@ -56,7 +56,7 @@ class Outgoing:
 def _readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from chunks
-    except (ObjectMissing, StagingTrouble) as error:
+    except (ObjectMissing, StorageError) as error:
         # The client knows an OSError for trouble on our side, not the PACS's.
         raise OSError("the staged object cannot be read") from error
 

@@ -19,7 +19,7 @@ class ObjectMissing(Exception):
     """The staged object, or this version of it, is not there any more."""
 
 
-class StagingTrouble(Exception):
+class StorageError(Exception):
     """S3 does not answer as it should; later it may."""
 
 
@@ -114,7 +114,7 @@ class RangedObject:
         ------
         ObjectMissing
             The object is gone or was replaced.
-        StagingTrouble
+        StorageError
             S3 fails, or answers with other bytes than it was asked for.
         BrokenOff
             The connection ended on the way to `start`.
@@ -148,7 +148,7 @@ class RangedObject:
 
         Raises
         ------
-        StagingTrouble
+        StorageError
             It is neither the range nor the object.
         """
         size = self._staged.size
@@ -159,7 +159,7 @@ class RangedObject:
         if told is None and status == 200 and answer["ContentLength"] == size:
             return stop - start < size
         answer["Body"].close()
-        raise StagingTrouble("S3 answers with other bytes than it was asked for")
+        raise StorageError("S3 answers with other bytes than it was asked for")
 
     def _get(self, start: int, stop: int) -> Any:
         where: dict[str, Any] = {"Bucket": self._staged.bucket, "Key": self._staged.key}
@@ -173,13 +173,13 @@ class RangedObject:
         except ClientError as error:
             return self._after(error, start, stop)
         except BotoCoreError as error:
-            raise StagingTrouble("S3 cannot be reached") from error
+            raise StorageError("S3 cannot be reached") from error
         self.version_id = self.version_id or answer.get("VersionId")
         return answer
 
     def _after(self, error: ClientError, start: int, stop: int) -> Any:
         if error.response["Error"]["Code"] not in _CHANGED | _GONE:
-            raise StagingTrouble("S3 refuses") from error
+            raise StorageError("S3 refuses") from error
         if self._by_key:
             # The key was written again: only the version still has these bytes.
             self._by_key, self.whole = False, True
@@ -196,13 +196,13 @@ def find_version(client: "S3Client", staged: Staged) -> str | None:
 
     Raises
     ------
-    StagingTrouble
+    StorageError
         S3 fails.
     """
     try:
         listing = client.list_object_versions(Bucket=staged.bucket, Prefix=staged.key)
     except (BotoCoreError, ClientError) as error:
-        raise StagingTrouble("S3 cannot be asked") from error
+        raise StorageError("S3 cannot be asked") from error
     for version in listing.get("Versions", []):
         if version["Key"] == staged.key and version["ETag"].strip('"') == staged.etag:
             return version["VersionId"]

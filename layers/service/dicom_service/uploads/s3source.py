@@ -9,7 +9,7 @@ from dicom_service.uploads.ranges import (
     BrokenOff,
     ObjectMissing,
     RangedObject,
-    StagingTrouble,
+    StorageError,
     find_version,
 )
 from dicom_service.uploads.settings import MIB
@@ -18,7 +18,7 @@ from dicom_service.uploads.staged import Staged
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["ObjectMissing", "S3Source", "StagingTrouble", "find_version"]
+__all__ = ["ObjectMissing", "S3Source", "StorageError", "find_version"]
 
 # The first read brings a whole CT slice: a small file costs one request.
 FIRST_BLOCK = MIB
@@ -89,7 +89,7 @@ class S3Source:
         ------
         ObjectMissing
             The object is gone or was replaced.
-        StagingTrouble
+        StorageError
             S3 fails, or answers with other bytes than it was asked for.
         """
         end = min(offset + length, self.size)
@@ -161,7 +161,7 @@ class S3Source:
         ------
         ObjectMissing
             The object is gone or was replaced.
-        StagingTrouble
+        StorageError
             S3 fails again and again, or answers with other bytes than it was asked for.
         """
         stop = self.size if end is None else end
@@ -183,7 +183,7 @@ class S3Source:
 
 def _count(breaks: int, error: BrokenOff) -> int:
     if breaks >= _RESUMES:
-        raise StagingTrouble("S3 breaks off") from error
+        raise StorageError("S3 breaks off") from error
     return breaks + 1
 
 

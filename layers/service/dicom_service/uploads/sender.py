@@ -16,7 +16,7 @@ from dicom_service.uploads.reasons import (
     Refusal,
     refusal,
 )
-from dicom_service.uploads.s3source import ObjectMissing, StagingTrouble
+from dicom_service.uploads.s3source import ObjectMissing, StorageError
 from dicomweb.errors import (
     BodyUnreadable,
     DicomwebError,
@@ -177,7 +177,7 @@ class Guarded:
         """Store what may come in; one verdict for each."""
         try:
             decisions = self._admission.decide(batch)
-        except (ObjectMissing, StagingTrouble) as error:
+        except (ObjectMissing, StorageError) as error:
             if len(batch) > 1:
                 return [self.send([outgoing])[0] for outgoing in batch]
             return [Verdict(missing=isinstance(error, ObjectMissing))]

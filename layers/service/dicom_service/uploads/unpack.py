@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dicom_service.element_walk import Source
-from dicom_service.uploads.ranges import StagingTrouble
+from dicom_service.uploads.ranges import StorageError
 from dicom_service.uploads.settings import MIB
 
 CHUNK = MIB
@@ -293,7 +293,7 @@ class Spool:
     ------
     ArchiveRefused
         They cannot be unpacked, or need more than the whole room.
-    StagingTrouble
+    StorageError
         The disk is full.
     """
 
@@ -315,7 +315,7 @@ class Spool:
         try:
             self._file.write(piece)
         except OSError as error:
-            raise StagingTrouble("no room to unpack") from error
+            raise StorageError("no room to unpack") from error
 
     def read(self, offset: int, length: int) -> bytes:
         """Return up to `length` bytes from `offset`; fewer only at the end."""

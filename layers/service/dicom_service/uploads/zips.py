@@ -149,7 +149,7 @@ class ZipIngest:
             The PACS does not take an instance now; what is finished stays so.
         Postponed
             No time is left.
-        Unavailable, ObjectMissing, StagingTrouble
+        Unavailable, ObjectMissing, StorageError
             A table or the bucket fails.
         """
         before = self._table.entries(key)
