@@ -1,21 +1,23 @@
 """Staged objects to the PACS: a batch of queue messages in, the messages to be tried again out."""
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from dicom_service import attempts
 from dicom_service.element_walk import NotDicom
-from dicom_service.errors import Unavailable
+from dicom_service.errors import ServiceError, Unavailable
 from dicom_service.exams.registry import Arrived
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import read_header
 from dicom_service.uploads.archive import ArchiveRefused, looks_like_zip
 from dicom_service.uploads.ending import Ending
-from dicom_service.uploads.jobs import Group, Job
+from dicom_service.uploads.jobs import MOST_DEATHS, Group, Job
 from dicom_service.uploads.outcome import Outcome, judged, not_dicom, rejected
 from dicom_service.uploads.outgoing import Outgoing, prepare
 from dicom_service.uploads.queue import IngestQueue
@@ -95,6 +97,7 @@ class Ingest:
         ends_at = self._clock() + seconds_left
         jobs, unreadable = self._read(messages)
         with (
+            self._queue.taken(messages),
             ThreadPoolExecutor(_READERS) as readers,
             ThreadPoolExecutor(self._settings.connections) as senders,
             ThreadPoolExecutor(1) as settler,
@@ -157,16 +160,49 @@ class _Run:
     def go(self) -> None:
         """Work through the batch: new before often tried, small before ZIPs."""
         todo: list[Job] = []
-        self._finish({self._readers.submit(self._sort_out, todo): self._jobs})
+        self._finish({self._readers.submit(self._sort_out, self._jobs, todo): self._jobs})
+        if len(self._jobs) > 1 and all(job.failed for job in self._jobs):
+            # One of them may be what the table does not take: each for itself.
+            for job in self._jobs:
+                job.failed = False
+            self._finish({self._readers.submit(self._sort_out, [job], todo): [job] for job in self._jobs})
         todo.sort(key=lambda job: job.attempts)
-        zips = self._store_files(todo)
+        self._store([job for job in todo if not job.suspected])
+        # Those that have killed the fewest go first.
+        for job in sorted((job for job in todo if job.suspected), key=lambda job: job.deaths):
+            self._store_suspect(job)
+        self._finish({self._settler.submit(self._give_up, job): [job] for job in self._jobs if job.unforeseen})
+
+    def _store(self, jobs: Sequence[Job]) -> None:
+        """Bring files to the PACS and have noted what became of them, then one ZIP after the other."""
+        zips = self._store_files(jobs)
         self._finish(self._settling)
         for job in zips:
             self._settling.clear()
             self._finish({self._readers.submit(self._store_zip, job): [job]})
             self._finish(self._settling)
         self._settling.clear()
-        self._finish({self._settler.submit(self._give_up, job): [job] for job in self._jobs if job.unforeseen})
+
+    def _store_suspect(self, job: Job) -> None:
+        """Work on a file with nothing beside it, since its worker was killed before; after some times give it up.
+
+        That it is begun is counted before, and taken back when it comes to an end of whatever kind.
+        """
+        if job.deaths >= MOST_DEATHS:
+            self._settle([job], [rejected(INTERNAL_ERROR)])
+            self._finish(self._settling)
+            self._settling.clear()
+        elif self._ends_at - self._ingest._clock() <= ZIP_MARGIN:
+            # It would be cut off for no fault of its own.
+            job.failed = True
+        else:
+            self._finish({self._settler.submit(self._table.count, job.staged.tracked, "deaths"): [job]})
+            if not job.failed:
+                self._store([job])
+                self._finish({self._settler.submit(self._put_off, job): [job]})
+
+    def _put_off(self, job: Job) -> None:
+        self._table.put_off(job.staged.tracked, job.attempts)
 
     def _finish(self, running: dict[Future[None], list[Job]]) -> None:
         """Wait for steps; where one fails, its jobs are tried again and the others go on."""
@@ -195,11 +231,11 @@ class _Run:
             self._ending.settle([job.ended(rejected(INTERNAL_ERROR))])
             job.failed = False
 
-    def _sort_out(self, todo: list[Job]) -> None:
+    def _sort_out(self, jobs: Sequence[Job], todo: list[Job]) -> None:
         """Collect the jobs that are still to be done; those finished before only repeat their last steps."""
-        known = self._table.find(job.staged.tracked for job in self._jobs)
+        known = self._table.find(job.staged.tracked for job in jobs)
         steps: dict[Future[None], list[Job]] = {}
-        for job in self._jobs:
+        for job in jobs:
             item = known.get(job.staged.tracked)
             if item is not None and "finishedAt" in item:
                 steps[self._senders.submit(self._ending.repeat, job.staged, item)] = [job]
@@ -208,7 +244,8 @@ class _Run:
             else:
                 known_of_it = item or {}
                 job.sha256, job.refusals = known_of_it.get("sha256"), known_of_it.get("refusals", 0)
-                job.errors = known_of_it.get("errors", 0)
+                job.errors, job.deaths = known_of_it.get("errors", 0), known_of_it.get("deaths", 0)
+                job.last_try = known_of_it.get("lastTry", 0)
                 todo.append(job)
         self._finish(steps)
 
@@ -237,7 +274,7 @@ class _Run:
     def _load(self, job: Job) -> Outgoing | Outcome | None:
         """Read a file's header and make it ready; None for a ZIP."""
         try:
-            if job.sha256 and not _matches(job.source, job.sha256):
+            if job.sha256 and job.source.sha256() != job.sha256:
                 return rejected(CHECKSUM_MISMATCH)
             if looks_like_zip(job.source):
                 return None
@@ -293,13 +330,15 @@ class _Run:
         self._settling[self._settler.submit(self._settle_all)] = [job for job in jobs if not job.alone]
 
     def _settle_all(self) -> None:
-        """Note everything that has come together meanwhile, with few writes."""
+        """Note everything that has come together meanwhile, with few writes; no upload waits for another."""
         by_session: dict[str | None, list[tuple[Job, Outcome]]] = {}
         while not self._to_settle.empty():
             job, outcome = self._to_settle.get()
             by_session.setdefault(job.staged.session, []).append((job, outcome))
         for settled in by_session.values():
-            self._settle_these(settled)
+            # What is not noted comes again, each file alone.
+            with suppress(ServiceError):
+                attempts.attempt(partial(self._settle_these, settled))
 
     def _settle_these(self, settled: Sequence[tuple[Job, Outcome]]) -> None:
         self._ending.settle([job.ended(outcome) for job, outcome in settled if not self._ended_before(job, outcome)])
@@ -323,6 +362,7 @@ class _Run:
             self._table.count(job.staged.tracked, "refusals")
         if job.staged.session:
             self._table.received(job.staged.tracked)
+        self._put_off(job)
 
     def _store_zip(self, job: Job) -> None:
         zips = ZipIngest(self._settings, self._table, self._sender, self._senders)
@@ -355,13 +395,3 @@ class _Run:
         if session:
             self._table.received(job.staged.tracked)
         return self._ingest._register.record(arrived, source=source, session=session) if arrived else 0  # type: ignore[arg-type]
-
-
-def _matches(source: S3Source, sha256: str) -> bool:
-    digest = hashlib.sha256()
-    if source.size:
-        source.read(0, 1)
-    whole = source.whole()
-    for chunk in (whole,) if whole is not None else source.stream():
-        digest.update(chunk)
-    return digest.hexdigest() == sha256

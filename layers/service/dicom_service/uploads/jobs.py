@@ -10,6 +10,8 @@ from dicom_service.uploads.staged import Message, Staged
 
 # From this try on a file is sent and noted alone.
 ALONE_FROM = 2
+# A file that was worked on with nothing beside it when so many workers died is given up.
+MOST_DEATHS = 3
 
 
 @dataclass
@@ -28,6 +30,10 @@ class Job:
         How often the PACS refused it in a way that may pass.
     errors
         How often it met an error that nobody foresaw.
+    last_try
+        The latest try that came to an end in order.
+    deaths
+        Tries with nothing beside it that came to none: their workers were killed.
     failed, unforeseen, retry_after
         Whether it is to be delivered again, whether for such an error, and when the PACS wants that.
     """
@@ -38,6 +44,8 @@ class Job:
     sha256: str | None = None
     refusals: int = 0
     errors: int = 0
+    last_try: int = 0
+    deaths: int = 0
     failed: bool = False
     unforeseen: bool = False
     retry_after: int | None = None
@@ -51,6 +59,11 @@ class Job:
     def alone(self) -> bool:
         """Whether it goes alone from now on: what it breaks then, it breaks for itself."""
         return self.attempts >= ALONE_FROM
+
+    @property
+    def suspected(self) -> bool:
+        """Whether the try before this one came to no end: this file, or one beside it, killed the worker."""
+        return self.attempts >= ALONE_FROM and self.last_try != self.attempts - 1
 
     def ended(self, outcome: Outcome) -> Ended:
         """Give its end."""

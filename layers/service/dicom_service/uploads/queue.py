@@ -1,6 +1,9 @@
 """The ingest queue, as far as the function itself steers it: how long a message rests until it is tried again."""
 
 import random
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 _SHORTEST, _LONGEST = 5, 900
+# A message is taken for so many seconds, renewed while it is worked on: what a killed worker leaves is back soon.
+_TAKEN, _RENEWED = 120, 40
 _AT_ONCE = 10
 
 
@@ -32,23 +37,44 @@ class IngestQueue:
         self._client = client
         self._url = url
 
-    def rest(self, messages: dict[Message, int | None]) -> None:
-        """Let failed messages come back soon at first, then ever more rarely, at the latest after 15 minutes.
+    @contextmanager
+    def taken(self, messages: Sequence[Message]) -> Iterator[None]:
+        """Keep messages from other invocations while they are worked on, and hardly longer if this one is killed.
 
-        Without it each would be gone for the queue's visibility timeout, which must exceed the longest transfer.
+        The queue's own visibility timeout must exceed the longest transfer, which is far too long for that.
+        """
+        seconds = dict.fromkeys(messages, _TAKEN)
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(_RENEWED):
+                self._show_in(seconds)
+
+        self._show_in(seconds)
+        renewing = threading.Thread(target=renew, daemon=True)
+        renewing.start()
+        try:
+            yield
+        finally:
+            over.set()
+            renewing.join()
+
+    def rest(self, messages: Mapping[Message, int | None]) -> None:
+        """Let failed messages come back soon at first, then ever more rarely, at the latest after 15 minutes.
 
         Parameters
         ----------
         messages
             With the seconds that the PACS asked for, where it did.
         """
+        self._show_in(
+            {message: min(_LONGEST, max(_delay(message.attempts), asked or 0)) for message, asked in messages.items()}
+        )
+
+    def _show_in(self, seconds: Mapping[Message, int]) -> None:
         entries: list[Any] = [
-            {
-                "Id": str(number),
-                "ReceiptHandle": message.receipt_handle,
-                "VisibilityTimeout": min(_LONGEST, max(_delay(message.attempts), asked or 0)),
-            }
-            for number, (message, asked) in enumerate(messages.items())
+            {"Id": str(number), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": shown_in}
+            for number, (message, shown_in) in enumerate(seconds.items())
         ]
         for start in range(0, len(entries), _AT_ONCE):
             try:

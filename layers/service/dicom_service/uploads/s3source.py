@@ -1,5 +1,6 @@
 """A staged object as bytes: ranged reads for its header, one stream for its body, both bound to one version."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,21 @@ class S3Source:
             if start == 0 and len(block) == self.size:
                 return block
         return None
+
+    def sha256(self) -> str:
+        """Return the digest of the object, in hexadecimal digits.
+
+        Raises
+        ------
+        ObjectMissing, StagingTrouble
+            As `read`.
+        """
+        digest = hashlib.sha256()
+        self.read(0, min(1, self.size))
+        whole = self.whole()
+        for chunk in (whole,) if whole is not None else self.stream():
+            digest.update(chunk)
+        return digest.hexdigest()
 
     def forget(self) -> None:
         """Drop the blocks that are kept, and the body that is open."""

@@ -12,6 +12,10 @@ from dicom_service.uploads.settings import DROP_PREFIX, UPLOADS_PREFIX
 _ANNOUNCED = re.compile(rf"{UPLOADS_PREFIX}([0-9a-f]{{32}})/([0-9]{{4}})")
 
 
+# Bytes of a key; versions and entity tags are shorter.
+_LONGEST = 1024
+
+
 class NotAnEvent(Exception):
     """The message is no "Object Created" event of the staging bucket."""
 
@@ -121,7 +125,16 @@ def read_staged(body: str) -> Staged:
             size=int(detail["object"].get("size", 0)),
             version_id=detail["object"].get("version-id"),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        for name in (
+            staged.bucket,
+            staged.key,
+            staged.etag,
+            *([] if staged.version_id is None else [staged.version_id]),
+        ):
+            # It is part of the key of a table's item: an odd one would fail the batch that it comes with.
+            if not 0 < len(name.encode()) <= _LONGEST:
+                raise NotAnEvent("a name that no object has")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise NotAnEvent("not an event of S3") from error
     if not staged.key.startswith((UPLOADS_PREFIX, DROP_PREFIX)):
         raise NotAnEvent("an object outside the staging prefixes")

@@ -175,6 +175,19 @@ class UploadsTable:
                 return
             more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
+    def put_off(self, key: Key, attempt: int) -> None:
+        """Note that a try came to an end in order, unless the file is finished: it comes again.
+
+        Raises
+        ------
+        Unavailable
+            The table refuses.
+        """
+        names = {"#ttl": "ttl"}
+        expression = "SET lastTry = :attempt, #ttl = :ttl REMOVE deaths"
+        ttl = self.now() + self._keep
+        self._update(key, expression, "attribute_not_exists(finishedAt)", names, attempt=attempt, ttl=ttl)
+
     def received(self, key: Key) -> None:
         """Note that a file has arrived and waits for the PACS, or is worked on; what is finished stays as it is.
 
@@ -187,7 +200,7 @@ class UploadsTable:
         self._update(key, "SET #state = :received, seenAt = :now", condition, received="received", now=self.now())
 
     def count(self, key: Key, what: str) -> None:
-        """Count that the PACS refused a file that it may yet take (``refusals``), an error, or a copy that came later.
+        """Count ``refusals`` of the PACS that may pass, ``errors``, ``deaths`` of workers, or ``copies`` of a file.
 
         Raises
         ------
