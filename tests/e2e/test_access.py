@@ -5,6 +5,7 @@ import json
 import secrets
 from collections import Counter
 
+from tests.support.authorizer import renew_authorizer
 from tests.support.stack import Stack
 
 CALLBACK = "/new-exam-callback"
@@ -97,15 +98,6 @@ def test_a_key_that_is_withdrawn_is_refused_by_a_new_authorizer(stack: Stack) ->
     # THEN it is refused, and the key beside it is not
     assert stack.request("GET", "/uid", key=other).status_code == 401
     assert stack.request("GET", "/uid").status_code == 200
-
-
-def renew_authorizer(stack: Stack) -> None:
-    """Have the authorizer start anew, without the keys that it remembers for a minute."""
-    functions = stack.client("lambda")
-    pages = functions.get_paginator("list_functions").paginate()
-    [found] = [one for page in pages for one in page["Functions"] if "AuthorizeFunction" in one["FunctionName"]]
-    variables = found["Environment"]["Variables"] | {"RENEWED": secrets.token_hex(4)}
-    functions.update_function_configuration(FunctionName=found["FunctionName"], Environment={"Variables": variables})
 
 
 def test_the_docs_page_is_html_and_carries_its_policy(stack: Stack) -> None:

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from dicom_service.notifications.feed import write_cursor
-from tests.e2e.test_access import renew_authorizer
+from tests.support.authorizer import renew_authorizer
 from tests.support.dicom_files import EXPLICIT, dataset, element, part10
 from tests.support.exams import exam, feed, upload_to_pacs
 from tests.support.hostile import Case, HostileFile, cases
