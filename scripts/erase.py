@@ -24,7 +24,7 @@ from dicom_service.erasure.subject import Request
 from dicom_service.errors import ServiceError
 from dicom_service.otp.keyring import Keyring
 from dicom_service.patient import Patient, PatientHasher
-from dicom_service.uid import is_uid
+from dicomweb.uid import is_uid
 
 # A shorter word would be in the files of many.
 SHORTEST_WORD = 4

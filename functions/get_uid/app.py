@@ -1,21 +1,14 @@
-"""GET /uid: DICOM UIDs that nobody was given before."""
+"""GET /uid: DICOM UIDs that were never issued before."""
 
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, create_app, serve
 from dicom_service.query import Query
-from dicom_service.settings import load
-from dicom_service.uids import MAX_COUNT, UidRegistry, UidSettings
+from dicom_service.uid_registry import MAX_COUNT, uid_registry
 
 app = create_app()
-
-
-@cache
-def registry() -> UidRegistry:
-    return UidRegistry(load(UidSettings))
 
 
 @app.get("/uid")
@@ -23,7 +16,7 @@ def get_uid() -> Response[Any]:
     query = Query(app, "count")
     count = query.integer("count", default=0, minimum=1, maximum=MAX_COUNT)
     query.check()
-    uids = registry().take(count or 1)
+    uids = uid_registry().take(count or 1)
     return answer({"uid": uids[0], "uids": uids} if count else {"uid": uids[0]})
 
 

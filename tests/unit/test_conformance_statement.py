@@ -8,7 +8,7 @@ import pytest
 from dicom_service import part10
 from dicom_service.element_walk import MAX_DEPTH
 from dicom_service.exams import search
-from dicom_service.uids import MAX_COUNT
+from dicom_service.uid_registry import MAX_COUNT
 from dicom_service.uploads.settings import LARGEST_FILE, MOST_FILES
 from dicomweb.worklist.attributes import ATTRIBUTES
 from dicomweb.worklist.ups import UPS_PUSH

@@ -6,27 +6,27 @@ import re
 
 from dicomweb.errors import InvalidUid
 
-UID_PATTERN = r"^[0-9]+(\.[0-9]+)*$"
-UID_MAX_LENGTH = 64
+MAX_LENGTH = 64
 
-_matches = re.compile(UID_PATTERN).fullmatch
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+
+
+def is_uid(value: str) -> bool:
+    """Return whether a text is a UID (PS3.5 section 9.1), and so safe in a path, a key or a URL.
+
+    Leading zeros in a component are accepted: the standard forbids them, but archives hold them.
+    """
+    return len(value) <= MAX_LENGTH and _UID.fullmatch(value) is not None
 
 
 def check_uid(value: str) -> str:
-    """Return the UID unchanged when it is well formed (PS3.5 section 9.1).
-
-    Leading zeros in a component are let through: the standard forbids them, archives hold them.
-
-    Parameters
-    ----------
-    value
-        What a caller gave as UID.
+    """Return the UID unchanged when it is well formed.
 
     Raises
     ------
     InvalidUid
-        When it is anything but digits and single dots, or longer than 64 characters.
+        `is_uid` is false.
     """
-    if len(value) > UID_MAX_LENGTH or not _matches(value):
+    if not is_uid(value):
         raise InvalidUid("not a DICOM UID: digits and single dots, at most 64 characters")
     return value

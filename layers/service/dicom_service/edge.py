@@ -9,7 +9,7 @@ A function's module stays small::
         query = Query(app, "count")
         count = query.integer("count", default=1, minimum=1, maximum=10_000)
         query.check()
-        return answer({"uids": registry().take(count)})
+        return answer({"uids": uid_registry().take(count)})
 
     lambda_handler = serve(app)
 """
@@ -30,7 +30,7 @@ from dicom_service import log
 from dicom_service.auth.scope import enforce_exam_scope
 from dicom_service.errors import BadRequest, NotFound, PayloadTooLarge, ServiceError
 from dicom_service.settings import load, setting
-from dicom_service.uid import is_uid
+from dicomweb.uid import is_uid
 
 logger = log.get_logger()
 

@@ -9,7 +9,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from dicom_service.element_walk import MAX_DEPTH, ElementWalk, NotDicom, Source
-from dicom_service.uid import is_uid
+from dicomweb.uid import is_uid
 
 PREAMBLE_LENGTH = 128
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"

@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
 from dicom_service.day import read_day
 from dicom_service.errors import BadRequest
-from dicom_service.uid import is_uid
+from dicomweb.uid import is_uid
 
 
 class Query:

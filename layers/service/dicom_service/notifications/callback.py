@@ -11,7 +11,7 @@ from dicom_service.errors import BadRequest
 from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
 from dicom_service.notifications.message import timestamp
 from dicom_service.settings import setting
-from dicom_service.uid import is_uid
+from dicomweb.uid import is_uid
 
 CALLBACK = "#callback"
 LARGEST_BODY = 64_000

@@ -12,7 +12,7 @@ from dicom_service.exams.counts import Result, pages, text
 from dicom_service.exams.registry import STUDY
 from dicom_service.pacs import pacs_errors
 from dicom_service.settings import setting
-from dicom_service.uid import is_uid
+from dicomweb.uid import is_uid
 
 _PAGE = 100
 _STUDY_UID, _STUDY_INSTANCES = "0020000D", "00201208"

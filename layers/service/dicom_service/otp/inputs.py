@@ -15,7 +15,7 @@ from dicom_service.otp.issue import IssueRequest
 from dicom_service.otp.model import ROLES
 from dicom_service.otp.redeem import RedeemRequest
 from dicom_service.query import Query
-from dicom_service.uid import is_uid
+from dicomweb.uid import is_uid
 
 LONGEST_BODY = 16_000
 MOST_USES = 100

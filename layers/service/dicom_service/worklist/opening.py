@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dicom_service.errors import SettingsError
 from dicom_service.outbox import Outbox, OutboxSettings
 from dicom_service.settings import PacsSettings, load, setting
-from dicom_service.uids import UidRegistry, UidSettings
+from dicom_service.uid_registry import UidRegistry, UidSettings
 from dicom_service.worklist.dynamodb import DynamoWorklist
 from dicom_service.worklist.pacs_worklist import PacsWorklist
 from dicom_service.worklist.reconcile import Reconciler

@@ -1,4 +1,4 @@
-"""UIDs: valid, unique, registered before they are given, one write a call."""
+"""UIDs: valid, unique, registered before they are returned, one write per call."""
 
 from collections.abc import Iterator
 from unittest import mock
@@ -8,8 +8,8 @@ import pytest
 from dicom_service import aws
 from dicom_service.errors import SettingsError, Unavailable
 from dicom_service.settings import load
-from dicom_service.uid import is_uid
-from dicom_service.uids import LONGEST_ROOT, UidRegistry, UidSettings, uid_root
+from dicom_service.uid_registry import LONGEST_ROOT, UidRegistry, UidSettings, uid_root
+from dicomweb.uid import is_uid
 from tests.support.cloud import cloud
 
 ENVIRONMENT = {"UIDS_TABLE": "uids"}
@@ -34,27 +34,27 @@ def test_ten_thousand_uids_are_valid_and_cost_one_write(table: str, root: str | 
         assert uid.startswith(root or "2.25.")
 
 
-def test_a_block_that_was_taken_is_not_given_again(table: str) -> None:
+def test_a_registered_block_is_not_issued_again(table: str) -> None:
     # GIVEN randomness that draws the same number twice before another
     draws = iter([7, 7, 8])
     registry = UidRegistry(UidSettings(table, None), random_below=lambda _: next(draws))
     assert registry.take(1) != registry.take(1)
 
 
-def test_randomness_that_never_moves_gives_no_uid(table: str) -> None:
+def test_randomness_that_never_changes_issues_no_uid(table: str) -> None:
     registry = UidRegistry(UidSettings(table, None), random_below=lambda _: 7)
     registry.take(1)
     with pytest.raises(Unavailable):
         registry.take(1)
 
 
-def test_without_registration_no_uid_is_given(table: str) -> None:
+def test_no_uid_is_issued_without_registration(table: str) -> None:
     with pytest.raises(Unavailable):
         UidRegistry(UidSettings("no-such-table", None)).take(1)
 
 
 @pytest.mark.parametrize("root", ["3.1", "1", "1.40", "1.02.3", "1..2", "1.2.", "a.b", "1." + "9" * LONGEST_ROOT])
-def test_a_root_that_is_none_is_refused_at_the_start(root: str) -> None:
+def test_an_invalid_root_is_rejected_when_settings_load(root: str) -> None:
     with pytest.raises(SettingsError, match="DICOM_UID_ROOT"):
         load(UidSettings, {**ENVIRONMENT, "DICOM_UID_ROOT": root})
 

@@ -1,12 +1,13 @@
-"""Unique DICOM UIDs: registered before they are given, never given twice (PS3.5 §9, Annex B).
+"""Unique DICOM UIDs: registered before they are returned, never issued twice (PS3.5 §9, Annex B).
 
 A call registers one random block prefix with one conditional write and numbers its UIDs below it, so 10,000 UIDs cost
-the same write as one. Two callers can only collide on the prefix, and then the condition makes the later one draw anew.
+the same write as one. Two callers can only collide on the prefix, and then the condition makes the later one draw
+again.
 
 ===================  =================================================  ==========
 form                 shape                                              longest
 ===================  =================================================  ==========
-root given           ``<root>.<39 random digits at most>.<1..10000>``   root + 46
+root configured      ``<root>.<39 random digits at most>.<1..10000>``   root + 46
 no root              ``2.25.<UUID as integer>.<1..10000>``              50
 ===================  =================================================  ==========
 """
@@ -15,14 +16,14 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from dicom_service import aws
 from dicom_service.errors import Unavailable
-from dicom_service.settings import setting
-from dicom_service.uid import is_uid
+from dicom_service.settings import load, setting
+from dicomweb.uid import MAX_LENGTH, is_uid
 
 MAX_COUNT = 10_000
-MAX_LENGTH = 64
 _BUSY = "UIDs cannot be registered at the moment; try again."
 # One dot, the block prefix, one dot, the counter: at least 19 random digits (63 bits) must fit behind the root.
 _COUNTER_DIGITS = len(str(MAX_COUNT))
@@ -36,7 +37,7 @@ def uid_root(text: str) -> str:
     Raises
     ------
     ValueError
-        It is not the start of a valid UID, or too long.
+        The text is not the beginning of a valid UID, or is too long.
     """
     parts = text.split(".")
     well_formed = is_uid(text) and all(part == "0" or not part.startswith("0") for part in parts)
@@ -49,21 +50,21 @@ def uid_root(text: str) -> str:
 
 @dataclass(frozen=True)
 class UidSettings:
-    """Where UIDs are registered and under which root they are made."""
+    """The table that UIDs are registered in, and the root they are made under."""
 
     table: str = setting("UIDS_TABLE")
     root: str | None = setting("DICOM_UID_ROOT", cast=uid_root, default=None)
 
 
 class UidRegistry:
-    """Makes UIDs that nobody was given before.
+    """Issues UIDs that were never issued before.
 
     Parameters
     ----------
     settings
         Table and root.
     random_below
-        Source of randomness; tests make it collide.
+        Source of randomness; tests let it collide.
     """
 
     def __init__(self, settings: UidSettings, *, random_below: Callable[[int], int] = secrets.randbelow) -> None:
@@ -76,12 +77,12 @@ class UidRegistry:
         Parameters
         ----------
         count
-            1 to 10,000; costs one write whatever it is.
+            1 to 10,000; each call costs one write.
 
         Raises
         ------
         Unavailable
-            The table does not take the registration; no UID is given.
+            The registration cannot be written; no UID is issued.
         """
         prefix = self._register(count)
         return [f"{prefix}.{number}" for number in range(1, count + 1)]
@@ -114,3 +115,9 @@ class UidRegistry:
         digits = min(39, MAX_LENGTH - len(root) - 2 - _COUNTER_DIGITS)
         lowest = 10 ** (digits - 1)
         return f"{root}.{lowest + self._random_below(9 * lowest)}"
+
+
+@cache
+def uid_registry() -> UidRegistry:
+    """Return the registry of this deployment."""
+    return UidRegistry(load(UidSettings))
