@@ -6,7 +6,7 @@ from typing import Any
 from dicom_service.aws.sqs_worker import Outcome, Queues, process_batch
 from dicom_service.exams.checks import Check
 from dicom_service.notifications.announce import Announcer, AnnounceSettings
-from dicom_service.otp.factory import guard
+from dicom_service.otp.dependencies import guard
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings, load
 from dicom_service.worklist.opening import open_reconciler

@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, create_app, serve
 from dicom_service.otp import listing
-from dicom_service.otp.factory import manager
+from dicom_service.otp.dependencies import manager
 
 app = create_app()
 

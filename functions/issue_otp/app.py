@@ -1,13 +1,12 @@
-"""POST /otps: a one-time password for one exam; POST /otps/{otpId}/resume: a suspended one again."""
+"""Issue one-time passwords: POST /otps, its resume, and the reference's GET /token."""
 
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, base_url, create_app, empty, serve
-from dicom_service.otp.factory import guard, manager, pacs
-from dicom_service.otp.inputs import actor, issue_request
-from dicom_service.otp.issuing import issuer
+from dicom_service.otp.dependencies import guard, issuer, manager, pacs
+from dicom_service.otp.inputs import actor, issue_request, token_request
 
 app = create_app()
 
@@ -22,6 +21,11 @@ def issue_otp() -> Response[Any]:
 def resume_otp(otp_id: str) -> Response[str]:
     guard().resume(pacs(), manager().otp(otp_id), actor(app))
     return empty()
+
+
+@app.get("/token")
+def issue_token() -> Response[Any]:
+    return answer(issuer().token(token_request(app), actor(app)))
 
 
 lambda_handler = serve(app)

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, create_app, serve
-from dicom_service.otp.factory import redeemer
+from dicom_service.otp.dependencies import redeemer
 from dicom_service.otp.inputs import address, redeem_request
 
 app = create_app()

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, create_app, empty, serve
-from dicom_service.otp.factory import manager
+from dicom_service.otp.dependencies import manager
 from dicom_service.otp.inputs import actor, subject
 
 app = create_app()

@@ -248,7 +248,7 @@ class TokenFunction:
         self._functions = stack.client("lambda")
         pages = self._functions.get_paginator("list_functions").paginate()
         names = [function["FunctionName"] for page in pages for function in page["Functions"]]
-        [self._name] = [name for name in names if "IssueToken" in name]
+        [self._name] = [name for name in names if "IssueOtp" in name]
         known = self._functions.get_function_configuration(FunctionName=self._name)
         self.variables: dict[str, str] = known["Environment"]["Variables"]
 

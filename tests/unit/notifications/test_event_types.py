@@ -11,17 +11,17 @@ import pytest
 from dicom_service.erasure.tables import ERASED_EVENT
 from dicom_service.notifications.announce import DETAIL_TYPE
 from dicom_service.notifications.message import Notification
-from dicom_service.otp import happenings
+from dicom_service.otp import events
 from dicom_service.otp.model import Otp
 from dicom_service.outbox import Event
 from dicom_service.worklist import events as workitems
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Workitem
 
 ROOT = Path(__file__).parents[3]
-OTP_TYPES: tuple[Any, ...] = get_args(get_type_hints(happenings.event)["detail_type"])
+OTP_TYPES: tuple[Any, ...] = get_args(get_type_hints(events.event)["detail_type"])
 OTP = Otp("id", "k1", "digits", "1.2.3", "patient", "portal", 1_800_000_000, 1_800_003_600, 1_800_090_000)
 FIELDS = {"PatientName": "CANARY^NAME", "PatientID": "P1", "AccessionNumber": "A1"}
-EVENTS = [happenings.event(one, OTP) for one in OTP_TYPES]
+EVENTS = [events.event(one, OTP) for one in OTP_TYPES]
 for _type in (workitems.CREATED, workitems.DELETED):
     EVENTS.append(workitems.event(_type, Workitem("1.2.3", "1.2.4", FIELDS, SCHEDULED)))
 for _state in (IN_PROGRESS, COMPLETED, CANCELED):

@@ -1,25 +1,23 @@
-"""The five functions with the events that API Gateway sends them."""
+"""The four functions with the events that API Gateway sends them."""
 
 import base64
 import importlib
 import json
 import secrets
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dicom_service.otp import factory, issuing
-from tests.support.otp import STUDY, World
+from tests.support.otp import PATIENT, STUDY, World
 
 EVENTS = Path(__file__).parents[3] / "events"
 
 
 @pytest.fixture(autouse=True)
-def parts(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give the functions the world's tables and its PACS; everything else is as deployed."""
+def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wire the functions to the tables and the PACS of the fixture; everything else is as deployed."""
     values = {
         "OTPS_TABLE": world.tables.otps,
         "ACCESS_TOKENS_TABLE": world.tables.access_tokens,
@@ -31,14 +29,7 @@ def parts(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(issuing, "connect", lambda _: world.pacs)
     monkeypatch.setattr("dicom_service.pacs.connect", lambda _: world.pacs)
-    caches = (factory.redeemer, factory.manager, factory.pacs, factory.hasher, factory.guard, issuing.issuer)
-    for cached in caches:
-        cached.cache_clear()
-    yield
-    for cached in caches:
-        cached.cache_clear()
 
 
 def sample(name: str) -> dict[str, Any]:
@@ -53,6 +44,20 @@ def call(name: str, event: dict[str, Any] | None = None) -> tuple[int, dict[str,
 
 def with_body(name: str, **body: Any) -> dict[str, Any]:
     return sample(name) | {"body": base64.b64encode(json.dumps(body).encode()).decode()}
+
+
+def token_request(**query: list[str]) -> dict[str, Any]:
+    """The reference's ``GET /token``, which reaches the same function as ``POST /otps``."""
+    values = {"studyUID": [STUDY], "patientID": [PATIENT], "user": ["portal-user-7"], "role": ["diagnostic"], **query}
+    return sample("issue_otp") | {
+        "resource": "/token",
+        "path": "/token",
+        "httpMethod": "GET",
+        "queryStringParameters": {name: found[-1] for name, found in values.items()},
+        "multiValueQueryStringParameters": values,
+        "body": None,
+        "isBase64Encoded": False,
+    }
 
 
 def with_path(name: str, otp_id: str) -> dict[str, Any]:
@@ -85,7 +90,7 @@ def test_location_names_the_new_one() -> None:
 
 
 def test_token_is_the_references_form() -> None:
-    status, answer = call("issue_token")
+    status, answer = call("issue_otp", token_request())
 
     assert status == 200
     assert list(answer) == ["token"]
@@ -177,10 +182,7 @@ def test_a_truncated_token_is_refused_like_a_wrong_one(token: str) -> None:
 
 
 def test_an_unknown_query_parameter_is_named() -> None:
-    event = sample("issue_token")
-    event["multiValueQueryStringParameters"] = {"studyUID": ["1.2"], "study": ["x"]}
-
-    status, answer = call("issue_token", event)
+    status, answer = call("issue_otp", token_request(study=["x"]))
     assert (status, answer["errors"][0]["field"]) == (400, "study")
 
 

@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,23 +11,20 @@ import pytest
 
 from dicom_service import aws
 from dicom_service.errors import BadRequest
-from dicom_service.otp import factory
 from dicom_service.otp.model import Otp
 from dicom_service.otp.store import OtpStore
 from dicom_service.otp.subjects import study_subject
 from scripts.index_otps import index
 from tests.support.otp import PATIENT, PORTAL, STUDY, World
-from tests.support.template import RESOURCES
 
 EVENT = json.loads((Path(__file__).parents[3] / "events" / "get_otp.json").read_text())
 
 
 @pytest.fixture
-def function(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def function(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The function with the world's tables."""
     monkeypatch.setattr("functions.get_otp.app.manager", lambda: world.manager)
-    yield importlib.import_module("functions.get_otp.app").lambda_handler
-    factory.manager.cache_clear()
+    return importlib.import_module("functions.get_otp.app").lambda_handler
 
 
 def listed(function: Any, query: dict[str, str]) -> tuple[list[str], dict[str, str] | None]:
@@ -123,17 +120,3 @@ def test_codes_of_an_earlier_version_are_listed_and_revoked_once_they_are_indexe
     assert [code["otpId"] for code in found] == [otp_id]
     assert len(list(world.store.ids_about(study_subject(STUDY)))) == 1
     assert world.manager.revoke_all(PORTAL, study_uid=STUDY, patient_id=None) == 1
-
-
-def actions(function: str) -> set[str]:
-    """What a function may do, by the template."""
-    found: set[str] = set()
-    for policy in RESOURCES[function]["Properties"]["Policies"]:
-        for statement in policy["Statement"]:
-            action = statement["Action"]
-            found |= {action} if isinstance(action, str) else set(action)
-    return found
-
-
-def test_the_function_of_the_reference_issues_and_cannot_open_suspended_codes() -> None:
-    assert actions("IssueOtpFunction") - actions("IssueTokenFunction") == {"dynamodb:GetItem", "dynamodb:UpdateItem"}

@@ -11,7 +11,7 @@ from dicom_service.aws import Secret
 from dicom_service.errors import SettingsError
 from dicom_service.otp import viewer
 from dicom_service.otp.issue import IssueRequest
-from dicom_service.otp.viewer import ViewerSettings, ViewerTokens, ViewerTrouble, parameter_names
+from dicom_service.otp.viewer import ViewerError, ViewerSettings, ViewerTokens, parameter_names
 from tests.support.otp import PATIENT, PORTAL, STUDY, World, events_of, master_secret
 from tests.support.pacs import Answer, FakePacs, Handler, Received, answer, cut_off, drip, hang_up, html, stall
 from tests.support.tls import Identity, secured, self_signed
@@ -117,7 +117,7 @@ def test_without_the_key_or_the_name_the_viewer_gives_none(world: World, at_view
     asked = {"studyUID": STUDY, "user": "rossi", "role": "patient"}
     right = secret(name="Authorization", value=KEY)
     for tokens in (ViewerTokens(url, named), ViewerTokens(url, {}, right)):
-        with pytest.raises(ViewerTrouble) as caught:
+        with pytest.raises(ViewerError) as caught:
             tokens.ask(asked)
         assert (caught.value.status, caught.value.code) == (502, "VIEWER_ERROR")
     assert ViewerTokens(url, named, right).ask(asked) == TOKEN
@@ -129,7 +129,7 @@ def test_a_viewer_with_a_private_authority(world: World, identity: Identity) -> 
     header = {"name": "Authorization", "value": KEY}
     asked = {"studyUID": STUDY, "username": "rossi", "role": "patient"}
     with server:
-        with pytest.raises(ViewerTrouble) as caught:
+        with pytest.raises(ViewerError) as caught:
             ViewerTokens(url, {}, secret(**header)).ask(asked)
         assert (caught.value.code, server.received) == ("VIEWER_UNREACHABLE", [])
         assert ViewerTokens(url, {}, secret(**header, ca_bundle=identity.pem)).ask(asked) == TOKEN
@@ -139,7 +139,7 @@ def test_a_new_key_is_used_without_a_restart(world: World, at_viewer: FakePacs) 
     secret(name="Authorization", value="the old one")
     tokens = ViewerTokens(f"{base(at_viewer)}{PATH}", {}, Secret("viewer", max_age=0))
     asked = {"studyUID": STUDY, "username": "rossi", "role": "patient"}
-    with pytest.raises(ViewerTrouble):
+    with pytest.raises(ViewerError):
         tokens.ask(asked)
     secret(name="Authorization", value=KEY)
     assert tokens.ask(asked) == TOKEN
@@ -204,7 +204,7 @@ BAD: dict[str, Answer] = {
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=list(BAD))
 def test_an_answer_without_a_token_is_the_viewers_error(bad: Answer) -> None:
-    with FakePacs(bad) as server, pytest.raises(ViewerTrouble) as caught:
+    with FakePacs(bad) as server, pytest.raises(ViewerError) as caught:
         ViewerTokens(base(server)).ask({"studyUID": STUDY})
     assert (caught.value.status, caught.value.code) == (502, "VIEWER_ERROR")
     assert len(server.received) == 1
@@ -212,20 +212,20 @@ def test_an_answer_without_a_token_is_the_viewers_error(bad: Answer) -> None:
 
 @pytest.mark.parametrize("gone", [hang_up, cut_off(b"ab", 10, "text/plain")], ids=["hangs up", "half an answer"])
 def test_a_viewer_that_breaks_off(gone: Answer) -> None:
-    with FakePacs(gone) as server, pytest.raises(ViewerTrouble) as caught:
+    with FakePacs(gone) as server, pytest.raises(ViewerError) as caught:
         ViewerTokens(base(server)).ask({"studyUID": STUDY})
     assert (caught.value.status, caught.value.code) == (502, "VIEWER_UNREACHABLE")
 
 
 def test_a_viewer_that_is_not_there() -> None:
-    with pytest.raises(ViewerTrouble) as caught:
+    with pytest.raises(ViewerError) as caught:
         ViewerTokens("http://127.0.0.1:1/token").ask({})
     assert (caught.value.status, caught.value.code) == (502, "VIEWER_UNREACHABLE")
 
 
 @pytest.mark.parametrize("slow", [stall, drip([b"a"] * 100, 0.1, "text/plain")], ids=["stalls", "drips"])
 def test_a_viewer_that_takes_too_long(slow: Answer) -> None:
-    with FakePacs(slow) as server, pytest.raises(ViewerTrouble) as caught:
+    with FakePacs(slow) as server, pytest.raises(ViewerError) as caught:
         ViewerTokens(base(server), seconds=0.3).ask({"studyUID": STUDY})
     assert (caught.value.status, caught.value.code) == (504, "VIEWER_TIMEOUT")
 
@@ -234,7 +234,7 @@ def test_the_key_goes_to_no_other_place(world: World) -> None:
     # GIVEN a viewer that redirects to another host of the operator's
     with FakePacs(json_viewer) as other:
         elsewhere: Any = answer(302, b"", Location=f"{base(other)}/token")
-        with FakePacs(elsewhere) as server, pytest.raises(ViewerTrouble):
+        with FakePacs(elsewhere) as server, pytest.raises(ViewerError):
             ViewerTokens(base(server), {}, secret(name="X-Key", value=KEY)).ask({"studyUID": STUDY})
     assert len(server.received) == 1
     assert other.received == []

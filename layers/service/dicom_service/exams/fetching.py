@@ -34,7 +34,7 @@ from dicom_service.exams.retrieve import (
     retrieve_file,
 )
 from dicom_service.exams.scope import Scope, label_of, patient_of_file
-from dicom_service.otp import factory
+from dicom_service.otp import dependencies
 from dicom_service.settings import setting
 from dicomweb.client import DicomwebClient
 
@@ -183,7 +183,7 @@ def give_file(
 
 def label(beginning: bytes) -> str:
     """Return what is kept beside a file in the cache bucket: the hash of its patient."""
-    return label_of(patient_of_file(beginning), factory.hasher())
+    return label_of(patient_of_file(beginning), dependencies.hasher())
 
 
 def _looked(shelf: Shelf, name: InstanceName) -> Kept:

@@ -13,7 +13,7 @@ from dicom_service.errors import BadRequest
 from dicom_service.exams.retrieve import CacheSettings, InstanceName
 from dicom_service.exams.scope import Scope, label_of
 from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, Wanted
-from dicom_service.otp import factory
+from dicom_service.otp import dependencies
 from dicom_service.patient import Patient, PatientHasher
 from dicom_service.query import Query
 from dicom_service.settings import flag, setting
@@ -64,7 +64,7 @@ class PictureCache:
     A cache that is out of order costs time, never a picture: its errors are logged and passed over.
     """
 
-    def __init__(self, settings: CacheSettings, hasher: Callable[[], PatientHasher] = factory.hasher) -> None:
+    def __init__(self, settings: CacheSettings, hasher: Callable[[], PatientHasher] = dependencies.hasher) -> None:
         self._bucket = settings.bucket
         self._hasher = hasher
 

@@ -16,7 +16,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
 from dicom_service import aws
 from dicom_service.errors import PacsError
-from dicom_service.otp import factory
+from dicom_service.otp import dependencies
 from dicom_service.otp.exam import Search
 from dicom_service.otp.guard import ExamGuard
 from dicom_service.otp.store import OtpTables
@@ -64,7 +64,7 @@ class Scope:
     def __init__(
         self,
         bearer: Bearer | None = None,
-        guard: Callable[[], ExamGuard] = factory.guard,
+        guard: Callable[[], ExamGuard] = dependencies.guard,
         table: str = "",
         *,
         clock: Callable[[], float] = time.time,

@@ -11,8 +11,8 @@ from itertools import chain
 
 from dicom_service.errors import Conflict, Forbidden, NotFound
 from dicom_service.otp.audit import Actor, audit
+from dicom_service.otp.events import event
 from dicom_service.otp.exam import Search, find_exam, only_patient, patients_of
-from dicom_service.otp.happenings import event
 from dicom_service.otp.model import Otp
 from dicom_service.otp.store import OtpStore
 from dicom_service.otp.subjects import study_subject

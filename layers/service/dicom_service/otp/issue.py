@@ -9,8 +9,8 @@ from dicom_service.aws import Secret
 from dicom_service.errors import Conflict
 from dicom_service.otp import codes, viewer
 from dicom_service.otp.audit import Actor, audit
+from dicom_service.otp.events import event
 from dicom_service.otp.exam import Search, find_exam
-from dicom_service.otp.happenings import event
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, iso
 from dicom_service.otp.store import OtpStore
@@ -110,7 +110,7 @@ class Issuer:
         ------
         NotFound, Conflict, PacsError, Unavailable
             As `issue`.
-        ViewerTrouble
+        ViewerError
             The viewer gave no token.
         """
         if self._viewer is None:

@@ -10,9 +10,9 @@ from typing import Any
 from dicom_service.errors import NotFound, PacsError, Unauthorized
 from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit
+from dicom_service.otp.events import event
 from dicom_service.otp.exam import TimedSearch
 from dicom_service.otp.guard import ExamGuard, ExamSuspended
-from dicom_service.otp.happenings import event
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, Redemption
 from dicom_service.otp.store import OtpStore, Refusal
@@ -50,7 +50,7 @@ class Redeemer:
         Compares the patient of the code with the PACS's.
     connect
         Gives the PACS; called for the first code that is right.
-    token_life
+    token_lifetime
         Seconds that an access token lives.
     matches
         Compares in constant time; tests count the comparisons.
@@ -65,7 +65,7 @@ class Redeemer:
         guard: ExamGuard,
         connect: Callable[[], TimedSearch],
         *,
-        token_life: int = 3600,
+        token_lifetime: int = 3600,
         matches: codes.Matches = hmac.compare_digest,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -73,7 +73,7 @@ class Redeemer:
         self._keyring = keyring
         self._guard = guard
         self._connect = connect
-        self._token_life = token_life
+        self._token_lifetime = token_lifetime
         self._matches = matches
         self._clock = clock
 
@@ -153,7 +153,7 @@ class Redeemer:
         earlier = otp.redemptions.get(tag)
         if earlier is None:
             token_hash = codes.token_hash(self._token(otp, nonce))
-            redemption = Redemption(now, token_hash, now + self._token_life)
+            redemption = Redemption(now, token_hash, now + self._token_lifetime)
             redeemed = event("OTP Redeemed", otp, uses=otp.uses + 1)
             refusal = self._store.use(otp, tag, redemption, redeemed, compared_at)
             if refusal is None:

@@ -26,7 +26,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
-class ViewerTrouble(ServiceError):
+class ViewerError(ServiceError):
     """The viewer did not give its token; `status` is 502 or 504."""
 
     status = 502
@@ -150,7 +150,7 @@ class ViewerTokens:
 
         Raises
         ------
-        ViewerTrouble
+        ViewerError
             The viewer cannot be reached, takes too long, or answers without a token.
         SettingsError
             The secret of the viewer makes no sense.
@@ -166,10 +166,10 @@ class ViewerTokens:
             return _token(response, _beginning(response))
         except PacsTimeout as error:
             detail = "The viewer takes too long; try again later."
-            raise ViewerTrouble(detail, status=504, code="VIEWER_TIMEOUT") from error
+            raise ViewerError(detail, status=504, code="VIEWER_TIMEOUT") from error
         except PacsUnreachable as error:
             detail = "The viewer cannot be reached; try again later."
-            raise ViewerTrouble(detail, status=502, code="VIEWER_UNREACHABLE") from error
+            raise ViewerError(detail, status=502, code="VIEWER_UNREACHABLE") from error
         except DicomwebError as error:
             raise _no_token() from error
 
@@ -246,5 +246,5 @@ def _token(response: "Response", body: bytes) -> str:
     return token
 
 
-def _no_token() -> ViewerTrouble:
-    return ViewerTrouble("The viewer gave no token; tell the operator.", status=502, code="VIEWER_ERROR")
+def _no_token() -> ViewerError:
+    return ViewerError("The viewer gave no token; tell the operator.", status=502, code="VIEWER_ERROR")

@@ -1,0 +1,111 @@
+"""The objects of this room, wired from the settings once per process.
+
+Each function imports only what it uses: classes that one function needs are imported by their factory.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from dicom_service.otp.guard import ExamGuard
+from dicom_service.otp.keyring import Keyring
+from dicom_service.otp.store import OtpStore, OtpTables
+from dicom_service.patient import PatientHasher
+from dicom_service.settings import PacsSettings, load, setting
+
+if TYPE_CHECKING:
+    from dicom_service.otp.issue import Issuer
+    from dicom_service.otp.manage import Manager
+    from dicom_service.otp.redeem import Redeemer
+    from dicomweb.client import DicomwebClient
+
+
+def token_lifetime(text: str) -> int:
+    """Cast the lifetime of an access token: 60 s to 1 day.
+
+    Raises
+    ------
+    ValueError
+        The number is outside this range.
+    """
+    if not 60 <= int(text) <= 86_400:
+        raise ValueError("not from 60 to 86400")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class OtpSettings:
+    """The master secret, and the lifetime of access tokens in seconds."""
+
+    master_secret: str = setting("OTP_MASTER_SECRET_ARN")
+    token_lifetime: int = setting("ACCESS_TOKEN_SECONDS", cast=token_lifetime, default=3600)
+
+
+@dataclass(frozen=True)
+class PatientSettings:
+    """The secret with the keys that patients are hashed with."""
+
+    keys_secret: str = setting("PATIENT_KEYS_SECRET_ARN")
+
+
+@cache
+def settings() -> OtpSettings:
+    """Return the settings of issuing and redeeming."""
+    return load(OtpSettings)
+
+
+@cache
+def store() -> OtpStore:
+    """Return the store of codes and access tokens."""
+    return OtpStore(load(OtpTables))
+
+
+@cache
+def keyring() -> Keyring:
+    """Return the master secrets that codes are derived from."""
+    return Keyring.of(settings().master_secret)
+
+
+@cache
+def hasher() -> PatientHasher:
+    """Return the hasher of patients."""
+    return PatientHasher(Keyring.of(load(PatientSettings).keys_secret))
+
+
+@cache
+def guard() -> ExamGuard:
+    """Return the guard that compares patients and suspends codes."""
+    return ExamGuard(store(), hasher())
+
+
+@cache
+def pacs() -> "DicomwebClient":
+    """Return the client of the PACS; its modules are imported here, at the first search."""
+    from dicom_service.pacs import connect
+
+    return connect(load(PacsSettings))
+
+
+@cache
+def issuer() -> "Issuer":
+    """Return the issuer behind ``POST /otps`` and ``GET /token``."""
+    from dicom_service.otp.issue import Issuer
+    from dicom_service.otp.viewer import ViewerSettings
+
+    return Issuer(store(), keyring(), hasher(), pacs, load(ViewerSettings))
+
+
+@cache
+def redeemer() -> "Redeemer":
+    """Return the redeemer behind ``POST /otps/redeem``."""
+    from dicom_service.otp.redeem import Redeemer
+
+    return Redeemer(store(), keyring(), guard(), pacs, token_lifetime=settings().token_lifetime)
+
+
+@cache
+def manager() -> "Manager":
+    """Return the manager that shows and revokes codes."""
+    from dicom_service.otp.manage import Manager
+
+    return Manager(store(), hasher)
