@@ -1,23 +1,18 @@
 """Reading every item and every version of an object, and the writes of an erasure, counted by store."""
 
-import random
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from dicom_service import aws
 from dicom_service.errors import Unavailable
 
 REMOVED, BLANKED = "removed", "blanked"
-_ITEMS_AT_ONCE, _OBJECTS_AT_ONCE = 25, 1000
-_ATTEMPTS = 12
-_GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload", "404"})
+_OBJECTS_AT_ONCE = 1000
+_GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
 
 
 @dataclass(frozen=True)
@@ -30,42 +25,20 @@ class Version:
     marker: bool = False
 
 
-@contextmanager
-def available(store: str) -> Iterator[None]:
-    """Turn a refusal of a store into an error of the service.
-
-    Raises
-    ------
-    Unavailable
-        The store refuses; erasing again goes on.
-    """
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise Unavailable(f"The store {store} refuses; run the same erasure again.") from error
+def available(store: str) -> AbstractContextManager[None]:
+    """Turn the errors of a store into Unavailable, which asks to run the erasure again."""
+    return aws.errors(f"The store {store} refuses; run the same erasure again.")
 
 
 def scan(table: str) -> Iterator[dict[str, Any]]:
-    """Yield every item of a table, read consistently.
-
-    Raises
-    ------
-    Unavailable
-        The table cannot be read.
-    """
+    """Yield every item of a table, read consistently."""
     with available(table):
         for page in aws.dynamodb().get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
             yield from map(aws.from_item, page["Items"])
 
 
 def versions(bucket: str, prefix: str = "") -> Iterator[Version]:
-    """Yield every version and every delete marker of a bucket.
-
-    Raises
-    ------
-    Unavailable
-        The bucket cannot be listed.
-    """
+    """Yield every version and every delete marker of a bucket."""
     with available(bucket):
         for page in aws.s3().get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
             for found in page.get("Versions", []):
@@ -75,13 +48,7 @@ def versions(bucket: str, prefix: str = "") -> Iterator[Version]:
 
 
 def unfinished(bucket: str) -> Iterator[tuple[str, str]]:
-    """Yield key and id of every multipart upload that was not finished.
-
-    Raises
-    ------
-    Unavailable
-        The bucket cannot be listed.
-    """
+    """Yield key and id of every multipart upload that was not finished."""
     with available(bucket):
         for page in aws.s3().get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
             for found in page.get("Uploads", []):
@@ -89,24 +56,13 @@ def unfinished(bucket: str) -> Iterator[tuple[str, str]]:
 
 
 def fetch(version: Version, *, head: bool = False) -> Any:
-    """Return the answer of S3 for one version, or None where it is gone.
-
-    Raises
-    ------
-    Unavailable
-        The bucket refuses.
-    """
+    """Return the answer of S3 for one version, or None where it is gone."""
     named: Any = {"Bucket": version.bucket, "Key": version.key}
     if version.version_id != "null":  # the only one of a bucket without versions
         named["VersionId"] = version.version_id
-    try:
+    with suppress(aws.Missing), available(version.bucket):
         return aws.s3().head_object(**named) if head else aws.s3().get_object(**named)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in _GONE:
-            return None
-        raise Unavailable(f"The store {version.bucket} refuses; run the same erasure again.") from error
-    except BotoCoreError as error:
-        raise Unavailable(f"The store {version.bucket} refuses; run the same erasure again.") from error
+    return None
 
 
 class Writer:
@@ -116,14 +72,11 @@ class Writer:
     ----------
     rehearsal
         Change nothing.
-    sleep
-        Waits between attempts at a table that is busy.
     """
 
-    def __init__(self, *, rehearsal: bool = False, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, *, rehearsal: bool = False) -> None:
         self.rehearsal = rehearsal
         self.counts: dict[str, Counter[str]] = {}
-        self._sleep = sleep
         self._lock = threading.Lock()
 
     def count(self, store: str, what: str, number: int = 1) -> None:
@@ -132,52 +85,30 @@ class Writer:
             self.counts.setdefault(store, Counter())[what] += number
 
     def delete(self, store: str, table: str, keys: Iterable[Mapping[str, Any]]) -> None:
-        """Delete items by key.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses.
-        """
-        wanted = [aws.to_item(key) for key in keys]
-        self.count(store, REMOVED, len(wanted))
-        for start in range(0, 0 if self.rehearsal else len(wanted), _ITEMS_AT_ONCE):
-            left: Any = [{"DeleteRequest": {"Key": key}} for key in wanted[start : start + _ITEMS_AT_ONCE]]
-            for attempt in range(_ATTEMPTS):
-                with available(store):
-                    answer = aws.dynamodb().batch_write_item(RequestItems={table: left})
-                left = answer.get("UnprocessedItems", {}).get(table)
-                if not left:
-                    break
-                self._sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311
-            else:
-                raise Unavailable(f"The store {store} is busy; run the same erasure again.")
+        """Delete items by key."""
+        requests = [{"DeleteRequest": {"Key": aws.to_item(key)}} for key in keys]
+        self.count(store, REMOVED, len(requests))
+        if not self.rehearsal:
+            with available(store):
+                aws.batch_write(table, requests)
 
     def update(self, store: str, table: str, key: Mapping[str, Any], values: Mapping[str, Any], *drop: str) -> None:
-        """Set some attributes of an item that is there, and drop others.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses.
-        """
+        """Set some attributes of an item that is there, and drop others."""
         self.count(store, BLANKED)
         if self.rehearsal:
             return
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
         expression += (" REMOVE " + ", ".join(f"#{name}" for name in drop)) if drop else ""
-        with available(store):
-            try:
-                aws.dynamodb().update_item(
-                    TableName=table,
-                    Key=aws.to_item(key),
-                    UpdateExpression=expression,
-                    ConditionExpression=f"attribute_exists(#{next(iter(key))})",
-                    ExpressionAttributeNames={f"#{name}": name for name in (*values, *drop, next(iter(key)))},
-                    ExpressionAttributeValues=aws.to_item({f":{name}": value for name, value in values.items()}),
-                )
-            except aws.dynamodb().exceptions.ConditionalCheckFailedException:
-                return
+        change: Any = {
+            "TableName": table,
+            "Key": aws.to_item(key),
+            "UpdateExpression": expression,
+            "ConditionExpression": f"attribute_exists(#{next(iter(key))})",
+            "ExpressionAttributeNames": {f"#{name}": name for name in (*values, *drop, next(iter(key)))},
+            "ExpressionAttributeValues": aws.to_item({f":{name}": value for name, value in values.items()}),
+        }
+        with suppress(aws.ConditionFailed), available(store):
+            aws.patiently(lambda: aws.dynamodb().update_item(**change))
 
     def remove(self, store: str, found: Sequence[Version]) -> None:
         """Delete exactly these versions and delete markers.
@@ -204,13 +135,7 @@ class Writer:
                 aws.s3().delete_object(Bucket=version.bucket, Key=version.key, VersionId=version.version_id)
 
     def replace(self, store: str, version: Version, body: bytes, content_type: str) -> None:
-        """Put another content in the place of a version, which is deleted.
-
-        Raises
-        ------
-        Unavailable
-            The bucket refuses.
-        """
+        """Put another content in the place of a version, which is deleted."""
         self.count(store, BLANKED)
         if not self.rehearsal:
             with available(store):
@@ -218,13 +143,7 @@ class Writer:
                 aws.s3().delete_object(Bucket=version.bucket, Key=version.key, VersionId=version.version_id)
 
     def give_up(self, store: str, bucket: str, key: str, upload_id: str) -> None:
-        """Abort a multipart upload.
-
-        Raises
-        ------
-        Unavailable
-            The bucket refuses.
-        """
+        """Abort a multipart upload."""
         self.count(store, REMOVED)
         if not self.rehearsal:
             with available(store):

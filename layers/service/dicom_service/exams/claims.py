@@ -13,24 +13,19 @@ That an instance was *stored* is not written here: the register of exams says so
 an ordinary file costs one item. A claim whose writer was killed is in nobody's way once its lease has passed.
 """
 
-import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws
-from dicom_service.errors import Unavailable
 from dicom_service.patient import Patient
 from dicom_service.settings import setting
 
 # After this the PACS is asked what it holds, which is slower and says the same.
 _KEPT_DAYS = 400
 _AT_ONCE = 100
-_ATTEMPTS = 10
 _BUSY = "Instances cannot be claimed at the moment; try again."
 
 
@@ -70,22 +65,12 @@ class Claims:
         Seconds for which a claim holds: as long as its writer can live at most.
     clock
         Seconds since the epoch.
-    sleep
-        Waits between attempts when two writers meet.
     """
 
-    def __init__(
-        self,
-        settings: ClaimSettings,
-        *,
-        lease: float,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, settings: ClaimSettings, *, lease: float, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._lease = lease
         self._clock = clock
-        self._sleep = sleep
 
     @property
     def now(self) -> int:
@@ -104,11 +89,6 @@ class Claims:
         -------
         dict
             Those that stand already, by SOPInstanceUID; nothing of them was changed.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses; some may have been made.
         """
         standing: dict[str, Claim] = {}
         for start in range(0, len(claims), _AT_ONCE):
@@ -117,22 +97,18 @@ class Claims:
 
     def _make(self, claims: list[Claim]) -> dict[str, Claim]:
         standing: dict[str, Claim] = {}
-        for attempt in range(_ATTEMPTS):
-            if not claims:
-                return standing
+        for _ in aws.tries():
             taken = self._put(claims)
-            if taken is None:
+            # A claim may be released before it is read; its instance is then claimed again.
+            found = self._read(taken)
+            standing |= found
+            claims = [claim for claim in claims if claim.sop_instance_uid not in found]
+            if not taken or not claims:
                 return standing
-            if taken:
-                found = self._read(taken)
-                standing |= found
-                claims = [claim for claim in claims if claim.sop_instance_uid not in found]
-            else:
-                self._sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311
-        raise Unavailable(_BUSY)
+        raise aws.Busy(_BUSY)
 
-    def _put(self, claims: Sequence[Claim]) -> list[str] | None:
-        """Put all or none; None when they were put, else the UIDs that are taken (none: two writers met)."""
+    def _put(self, claims: Sequence[Claim]) -> list[str]:
+        """Put all claims, or none of them and return the SOPInstanceUIDs that are taken."""
         puts: list[Any] = [
             {
                 "TableName": self._settings.table,
@@ -142,28 +118,14 @@ class Claims:
             for claim in claims
         ]
         try:
-            if len(puts) == 1:
-                aws.dynamodb().put_item(**puts[0])
-            else:
-                aws.dynamodb().transact_write_items(TransactItems=[{"Put": put} for put in puts])
-        except ClientError as error:
-            response: Any = error.response
-            code = response["Error"]["Code"]
-            if code == "ConditionalCheckFailedException":
-                return [claims[0].sop_instance_uid]
-            if code in {"TransactionInProgressException", "TransactionConflictException"}:
-                return []
-            if code != "TransactionCanceledException":
-                raise Unavailable(_BUSY) from error
-            codes = [reason.get("Code") for reason in response.get("CancellationReasons", [])]
-            return [
-                claim.sop_instance_uid
-                for claim, code in zip(claims, codes, strict=False)
-                if code == "ConditionalCheckFailed"
-            ]
-        except BotoCoreError as error:
-            raise Unavailable(_BUSY) from error
-        return None
+            with aws.errors(_BUSY):
+                if len(puts) == 1:
+                    aws.patiently(lambda: aws.dynamodb().put_item(**puts[0]))
+                else:
+                    aws.transact([{"Put": put} for put in puts])
+        except aws.ConditionFailed as failed:
+            return [claims[position].sop_instance_uid for position in sorted(failed.positions)]
+        return []
 
     def _item(self, claim: Claim) -> dict[str, Any]:
         now = self.now
@@ -177,9 +139,9 @@ class Claims:
             "expiresAt": now // 1000 + _KEPT_DAYS * 86400,
         }
 
+    @aws.errors(_BUSY)
     def _read(self, uids: Iterable[str]) -> dict[str, Claim]:
         keys = [{"SOPInstanceUID": uid} for uid in uids]
-        items = self._batch_get(self._settings.table, keys)
         return {
             item["SOPInstanceUID"]: Claim(
                 item["SOPInstanceUID"],
@@ -190,50 +152,20 @@ class Claims:
                 item.get("stops", 0),
                 bool(item.get("suspected")),
             )
-            for item in items
+            for item in aws.batch_get(self._settings.table, keys, consistent=True)
         }
 
+    @aws.errors(_BUSY)
     def stored(self, claims: Sequence[Claim]) -> set[str]:
-        """Return the SOPInstanceUIDs of the claims that the register of exams has as stored, in their study.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses.
-        """
+        """Return the SOPInstanceUIDs of the claims that the register of exams has as stored, in their study."""
         keys = [
             {"StudyInstanceUID": claim.study_instance_uid, "SOPInstanceUID": claim.sop_instance_uid} for claim in claims
         ]
-        return {item["SOPInstanceUID"] for item in self._batch_get(self._settings.exams_table, keys)}
-
-    def _batch_get(self, table: str, keys: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        for start in range(0, len(keys), _AT_ONCE):
-            left: Any = {
-                table: {"Keys": [aws.to_item(key) for key in keys[start : start + _AT_ONCE]], "ConsistentRead": True}
-            }
-            for attempt in range(_ATTEMPTS):
-                try:
-                    answer = aws.dynamodb().batch_get_item(RequestItems=left)
-                except (BotoCoreError, ClientError) as error:
-                    raise Unavailable(_BUSY) from error
-                found += [aws.from_item(item) for item in answer["Responses"].get(table, [])]
-                left = answer.get("UnprocessedKeys")
-                if not left:
-                    break
-                self._sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311
-            else:
-                raise Unavailable(_BUSY)
-        return found
+        found = aws.batch_get(self._settings.exams_table, keys, consistent=True)
+        return {item["SOPInstanceUID"] for item in found}
 
     def replace(self, standing: Claim, claim: Claim) -> bool:
-        """Put a claim in the place of one, to renew it or to take it over; False when somebody else was quicker.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses.
-        """
+        """Put a claim in the place of one, to renew it or to take it over; False when somebody else was quicker."""
         item = self._item(claim)
         if standing.is_same(claim):
             item |= {"stops": standing.stops or None, "suspected": standing.suspected or None}
@@ -246,13 +178,7 @@ class Claims:
         )
 
     def release(self, claim: Claim) -> None:
-        """Take a claim away whose content the PACS will not get.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses; the claim then ends with its lease.
-        """
+        """Take a claim away whose content the PACS will not get; one that stays ends with its lease."""
         self._conditionally(
             aws.dynamodb().delete_item,
             Key=aws.to_item({"SOPInstanceUID": claim.sop_instance_uid}),
@@ -262,13 +188,7 @@ class Claims:
         )
 
     def note_stop(self, claim: Claim, *, alone: bool) -> int:
-        """Note that the PACS stopped answering when this content was sent; return how often it did so alone.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses.
-        """
+        """Note that the PACS stopped answering when this content was sent; return how often it did so alone."""
         self._conditionally(
             aws.dynamodb().update_item,
             Key=aws.to_item({"SOPInstanceUID": claim.sop_instance_uid}),
@@ -282,11 +202,6 @@ class Claims:
         """Claim a study that the PACS does not have yet for a patient; False while another patient's claim holds.
 
         The row holds the patient as the register of exams does, for the length of a lease.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses.
         """
         key = f"#study {study_instance_uid}"
         now = self.now
@@ -315,11 +230,6 @@ class Claims:
         -------
         Claim or None
             What `release` frees it by; None while somebody has it.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses.
         """
         place = Claim("#alone", "-", "-", secrets.token_hex(8), self.now + int(seconds * 1000))
         got = self._conditionally(
@@ -331,13 +241,7 @@ class Claims:
         return place if got else None
 
     def renewed(self, standing: Claim) -> Claim | None:
-        """Return the claim with a lease that lasts for this writer too; None when somebody took it over meanwhile.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses.
-        """
+        """Return the claim with a lease that lasts for this writer too; None when somebody took it over meanwhile."""
         fresh = self.wanted(standing.sop_instance_uid, standing.study_instance_uid, standing.digest)
         if standing.lease_until >= fresh.lease_until:
             return standing
@@ -347,11 +251,8 @@ class Claims:
 
     def _conditionally(self, call: Callable[..., Any], **how: Any) -> bool:
         try:
-            call(TableName=self._settings.table, **how)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return False
-            raise Unavailable(_BUSY) from error
-        except BotoCoreError as error:
-            raise Unavailable(_BUSY) from error
+            with aws.errors(_BUSY):
+                aws.patiently(lambda: call(TableName=self._settings.table, **how))
+        except aws.ConditionFailed:
+            return False
         return True

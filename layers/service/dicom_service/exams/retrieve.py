@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dicom_service import aws
-from dicom_service.errors import NotFound, Unavailable
+from dicom_service.errors import NotFound
 from dicom_service.exams.scope import Scope
 from dicom_service.pacs import pacs_errors
 from dicom_service.settings import setting
@@ -68,7 +66,8 @@ def retrieve_file(
 ) -> Retrieved:
     """Fetch an instance from the PACS, unchanged.
 
-    No more than one part of 8 MB is in memory, whatever the instance's size.
+    No more than one part of 8 MB is in memory, whatever the instance's size. Where the answer of the PACS breaks off,
+    nothing half-fetched is left behind.
 
     Parameters
     ----------
@@ -76,15 +75,6 @@ def retrieve_file(
         Compares whose the file is before any of it is given out.
     label
         Says what is kept beside the file in the cache bucket.
-
-    Raises
-    ------
-    NotFound
-        The PACS does not have it.
-    PacsError
-        The PACS cannot be asked, or its answer broke off; nothing half-fetched is left behind.
-    Unavailable
-        The cache bucket refuses.
     """
     with pacs_errors(_NO_INSTANCE), client.retrieve_instance(*_uids(name)) as stream:
         pieces = stream.iter_bytes(_PART)
@@ -100,17 +90,7 @@ def retrieve_file(
 
 
 def fetch_to_cache(client: DicomwebClient, name: InstanceName, cache: CacheSettings, label: Label) -> None:
-    """Fetch an instance from the PACS into the cache bucket, whatever its size; memory as in `retrieve_file`.
-
-    Raises
-    ------
-    NotFound
-        The PACS does not have it.
-    PacsError
-        The PACS cannot be asked, or its answer broke off; nothing half-fetched is left behind.
-    Unavailable
-        The cache bucket refuses.
-    """
+    """Fetch an instance from the PACS into the cache bucket, whatever its size; memory as in `retrieve_file`."""
     with pacs_errors(_NO_INSTANCE), client.retrieve_instance(*_uids(name)) as stream:
         pieces = stream.iter_bytes(_PART)
         head = next(pieces, b"")
@@ -153,25 +133,19 @@ def _uids(name: InstanceName) -> tuple[str, str, str]:
     return name.study_uid, name.series_uid, name.instance_uid
 
 
+@aws.errors("The file cannot be handed over at the moment; try again.")
 def _stream_to_cache(bucket: str, key: str, pieces: Iterator[bytes], label: str) -> None:
+    upload_id = aws.s3().create_multipart_upload(
+        Bucket=bucket, Key=key, ContentType="application/dicom", Metadata={"patient": label}
+    )["UploadId"]
+    done = False
     try:
-        upload = aws.s3().create_multipart_upload(
-            Bucket=bucket, Key=key, ContentType="application/dicom", Metadata={"patient": label}
-        )
-        done = False
-        try:
-            parts: list[Any] = [
-                _part(bucket, key, upload["UploadId"], number, piece) for number, piece in enumerate(pieces, 1)
-            ]
-            aws.s3().complete_multipart_upload(
-                Bucket=bucket, Key=key, UploadId=upload["UploadId"], MultipartUpload={"Parts": parts}
-            )
-            done = True
-        finally:
-            if not done:
-                aws.s3().abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
-    except (ClientError, BotoCoreError) as error:
-        raise Unavailable("The file cannot be handed over at the moment; try again.") from error
+        parts: list[Any] = [_part(bucket, key, upload_id, number, piece) for number, piece in enumerate(pieces, 1)]
+        aws.s3().complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts})
+        done = True
+    finally:
+        if not done:
+            aws.s3().abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
 
 
 def _part(bucket: str, key: str, upload_id: str, number: int, body: bytes) -> dict[str, Any]:
