@@ -12,13 +12,13 @@ import numpy as np
 
 from dicom_service.errors import NotFound, ServiceError
 from dicom_service.exams.capabilities import Capabilities
-from dicom_service.exams.content import read_content
 from dicom_service.exams.counts import text
 from dicom_service.exams.representative import represent_series, represent_study
 from dicom_service.exams.retrieve import InstanceName
 from dicom_service.exams.scope import Scope
 from dicom_service.exams.search import Page, search_instances, search_series, search_studies
 from dicom_service.exams.thumbnails import Thumbnailer, Wanted
+from dicom_service.notifications.study_snapshot import read_snapshot
 from dicom_service.otp.exam import find_exam
 from dicomweb.client import DicomwebClient, StorePart
 from dicomweb.errors import DicomwebError
@@ -309,8 +309,8 @@ def _otp(subject: Subject) -> str:
 
 @check("announcing an exam", "QIDO-RS series and their counts")
 def _announcement(subject: Subject) -> str:
-    content = read_content(subject.client, subject.study_uid)
-    if content is None:
+    snapshot = read_snapshot(subject.client, subject.study_uid)
+    if snapshot is None:
         raise Failed("no instances")
     return "yes"
 

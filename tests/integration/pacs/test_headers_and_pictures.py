@@ -12,12 +12,12 @@ from PIL import Image
 from dicom_service.element_walk import NotDicom
 from dicom_service.errors import NotFound
 from dicom_service.exams.capabilities import Capabilities
-from dicom_service.exams.content import read_content
 from dicom_service.exams.representative import represent_study
 from dicom_service.exams.retrieve import InstanceName
 from dicom_service.exams.scope import Scope
 from dicom_service.exams.search import Page, search_series, search_studies
 from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, Wanted
+from dicom_service.notifications.study_snapshot import read_snapshot
 from dicom_service.part10 import BytesSource, read_header
 from dicomweb.client import DicomwebClient, StorePart
 from dicomweb.errors import PacsFault
@@ -158,14 +158,14 @@ def test_counts_that_the_pacs_leaves_out_are_found(tiny: Pacs) -> None:
 
     found = search_studies(client, {"StudyInstanceUID": study}, page).datasets
     series_rows = search_series(client, study, page, Scope()).datasets
-    content = read_content(client, study)
+    snapshot = read_snapshot(client, study)
 
     assert [found[0][tag]["Value"] for tag in ("00201206", "00201208", "00080061")] == [[2], [3], ["CT"]]
     assert {row["0020000E"]["Value"][0]: row["00201209"]["Value"][0] for row in series_rows} == {
         f"{study}.0": 2,
         f"{study}.1": 1,
     }
-    assert content is not None and (content.series, content.instances, content.modalities) == (2, 3, ("CT",))
+    assert snapshot is not None and (snapshot.series, snapshot.instances, snapshot.modalities) == (2, 3, ("CT",))
     assert represent_study(client, study, Scope()).series_uid == f"{study}.0"
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from dicom_service import aws, log
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry, backoff
 from dicom_service.exams.checks import LONGEST_DELAY, Check
-from dicom_service.exams.content import Content, Searches, read_content
 from dicom_service.exams.registry import STUDY, ExamRegistry, ExamSettings, expiry
+from dicom_service.notifications.study_snapshot import Searches, StudySnapshot, read_snapshot
 from dicom_service.outbox import Event, Outbox, OutboxSettings
 from dicom_service.patient import Patient
 from dicom_service.settings import setting
@@ -48,7 +48,7 @@ class Announcer:
     settings
         Tables and the quiet period.
     pacs
-        Where the content is read.
+        Searched for what it holds of an exam.
     reconcile
         Called with StudyInstanceUID, AccessionNumber and PatientID of every complete exam, to complete its workitem.
     watch
@@ -97,20 +97,20 @@ class Announcer:
         waiting = self._incomplete(check, study, attempt)
         if waiting is not None:
             return waiting
-        content = read_content(self._pacs, uid)
-        if content is None:
+        snapshot = read_snapshot(self._pacs, uid)
+        if snapshot is None:
             return self._unknown(check, study, attempt)
         # Before anything else: a second patient closes the exam for those whom it was shared with.
-        self._watch(uid, content.patients)
-        if check.reason == "poll" and check.instances not in (None, content.instances):
+        self._watch(uid, snapshot.patients)
+        if check.reason == "poll" and check.instances not in (None, snapshot.instances):
             return Done()
-        if content.instances < study.get("instances", 0) and attempt <= _PARTIAL_LOOKS:
+        if snapshot.instances < study.get("instances", 0) and attempt <= _PARTIAL_LOOKS:
             # An index that lags behind the store. A PACS where instances were deleted is believed after a while.
             return Retry(backoff(attempt))
-        if study.get("announcedDigest") != content.digest and not self._announce(uid, study, content):
+        if study.get("announcedDigest") != snapshot.digest and not self._announce(uid, study, snapshot):
             return Retry(1)
         # Also when there was nothing to announce: the function may have been killed right here before.
-        self._reconcile(uid, content.accession_number, content.patient_id)
+        self._reconcile(uid, snapshot.accession_number, snapshot.patient_id)
         return Done()
 
     def _incomplete(self, check: Check, study: dict[str, Any], attempt: int) -> Outcome | None:
@@ -138,7 +138,7 @@ class Announcer:
         logger.error("the PACS does not know the exam", extra={"exam": log.hashed(check.study_instance_uid)})
         return DeadLetter("UNKNOWN_STUDY")
 
-    def _announce(self, uid: str, study: dict[str, Any], content: Content) -> bool:
+    def _announce(self, uid: str, study: dict[str, Any], snapshot: StudySnapshot) -> bool:
         """Write the event and what it told; False when another announcement came first."""
         before = study.get("announcedVersion", 0)
         version = before + 1
@@ -154,8 +154,8 @@ class Announcer:
             "ExpressionAttributeValues": aws.to_item(
                 {
                     ":version": version,
-                    ":digest": content.digest,
-                    ":instances": content.instances,
+                    ":digest": snapshot.digest,
+                    ":instances": snapshot.instances,
                     ":arrivals": study.get("instances", 0),
                     ":now": now,
                     ":expiry": expiry(now),
@@ -165,24 +165,24 @@ class Announcer:
         }
         try:
             with aws.errors("The announcement cannot be written now."):
-                self._outbox.write([_event(uid, study, content, version)], [{"Update": update}])
+                self._outbox.write([_event(uid, study, snapshot, version)], [{"Update": update}])
         except (aws.ConditionFailed, aws.Busy):
             return False
-        logger.info("announced", extra={"exam": log.hashed(uid), "version": version, "instances": content.instances})
+        logger.info("announced", extra={"exam": log.hashed(uid), "version": version, "instances": snapshot.instances})
         return True
 
 
-def _event(uid: str, study: dict[str, Any], content: Content, version: int) -> Event:
+def _event(uid: str, study: dict[str, Any], snapshot: StudySnapshot, version: int) -> Event:
     own = study.get("instances", 0) > study.get("announcedArrivals", 0)
     detail = {
         "eventType": "CREATED" if version == 1 else "UPDATED",
         "revision": version,
         "source": study["lastSource"] if own else "pacs",
         "StudyInstanceUID": uid,
-        "PatientID": content.patient_id,
-        "AccessionNumber": content.accession_number,
-        "ModalitiesInStudy": list(content.modalities),
-        "NumberOfStudyRelatedSeries": content.series,
-        "NumberOfStudyRelatedInstances": content.instances,
+        "PatientID": snapshot.patient_id,
+        "AccessionNumber": snapshot.accession_number,
+        "ModalitiesInStudy": list(snapshot.modalities),
+        "NumberOfStudyRelatedSeries": snapshot.series,
+        "NumberOfStudyRelatedInstances": snapshot.instances,
     }
     return Event(DETAIL_TYPE, detail)

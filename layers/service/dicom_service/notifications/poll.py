@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from dicom_service import aws
 from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
-from dicom_service.exams.content import Searches
 from dicom_service.exams.counts import Result, pages, text
 from dicom_service.exams.registry import STUDY
+from dicom_service.notifications.study_snapshot import Searches
 from dicom_service.pacs import pacs_errors
 from dicom_service.settings import setting
 from dicomweb.uid import is_uid

@@ -1,4 +1,4 @@
-"""What the PACS holds of an exam, as far as an announcement tells: ids, modalities, counts, and a digest of them."""
+"""What the PACS holds of an exam when it is announced: ids, modalities, counts, and a digest of them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -32,21 +32,21 @@ class Searches(Protocol):
 
 
 @dataclass(frozen=True)
-class Content:
-    """An exam in the PACS.
+class StudySnapshot:
+    """An exam as the PACS holds it at one moment.
 
     Parameters
     ----------
     patients
-        Whose it is: more than one where the PACS has several under the StudyInstanceUID.
+        More than one where the PACS has several under the StudyInstanceUID.
     accession_number
         Empty where the PACS has none.
     modalities
-        Each once, sorted.
+        Sorted, without repetitions.
     series, instances
         How many there are.
     digest
-        The same for the same instances in the same series, as far as series and their counts tell.
+        Over the series and their numbers of instances.
     """
 
     patients: tuple[Patient, ...]
@@ -62,14 +62,8 @@ class Content:
         return self.patients[0].patient_id
 
 
-def read_content(pacs: Searches, study_uid: str) -> Content | None:
-    """Ask the PACS what it has of an exam; None when it knows no such study or no instance of it.
-
-    Raises
-    ------
-    PacsError
-        The PACS does not answer as it should.
-    """
+def read_snapshot(pacs: Searches, study_uid: str) -> StudySnapshot | None:
+    """Read an exam from the PACS; None when it knows no such study, or no instance of it."""
     with pacs_errors():
         found = pacs.search_for_studies(
             {"StudyInstanceUID": study_uid}, limit=_PAGE, offset=0, includefields=PATIENT_FIELDS
@@ -86,7 +80,7 @@ def read_content(pacs: Searches, study_uid: str) -> Content | None:
             modalities |= {modality} if (modality := text(row, _MODALITY)) else set()
     if not sum(counts.values()):
         return None
-    return Content(
+    return StudySnapshot(
         patients=tuple(Patient.from_dataset(row) for row in found),
         accession_number=text(found[0], _ACCESSION_NUMBER),
         modalities=tuple(sorted(modalities)),
@@ -102,9 +96,9 @@ def _series(pacs: Searches, study_uid: str, offset: int) -> Result:
 
 
 def _count(pacs: Searches, study_uid: str, series_uid: str, row: Mapping[str, Any]) -> int:
-    told = text(row, _SERIES_INSTANCES)
-    if told.isdecimal():
-        return int(told)
+    count = text(row, _SERIES_INSTANCES)
+    if count.isdecimal():
+        return int(count)
     # The attribute is one that a PACS need not return (PS3.18 Table 10.6.3-4).
     return sum(1 for _ in pages(lambda offset: _instances(pacs, study_uid, series_uid, offset)))
 
