@@ -1,9 +1,9 @@
-"""Stream of ExamEvents: puts new events into the feed and on the bus."""
+"""Stream of ExamEvents, and every few minutes: puts new events, and those that the stream gave up, on feed and bus."""
 
 from functools import cache
 from typing import Any
 
-from dicom_service.notifications.publish import Publisher, PublishSettings, publish_stream
+from dicom_service.notifications.publish import Publisher, PublishSettings, publish_stream, sweep
 from dicom_service.settings import load
 
 
@@ -13,4 +13,4 @@ def publisher() -> Publisher:
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    return publish_stream(publisher(), event)
+    return publish_stream(publisher(), event) if "Records" in event else sweep(publisher())

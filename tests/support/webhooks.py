@@ -99,7 +99,7 @@ def point_webhooks(stack: Stack, urls: list[str], delays: str, wanted: str = "en
     for page in functions.get_paginator("list_functions").paginate():
         for function in page["Functions"]:
             name = function["FunctionName"]
-            if "QueueWebhooks" in name or "DeliverWebhook" in name:
+            if "FanOutWebhooks" in name or "DeliverWebhook" in name:
                 variables = {**function["Environment"]["Variables"], "CALLBACK_URLS": ",".join(urls)}
                 variables |= {"WEBHOOK_RETRY_DELAYS": delays, "CALLBACK_FORMAT": wanted}
                 functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})

@@ -72,7 +72,7 @@ def test_from_the_outbox_to_the_signed_webhook(functions: Any, monkeypatch: pyte
     Outbox(OutboxSettings(EVENTS)).write([Event("Exam Uploaded", detail, event_id)])
     # WHEN the stream brings it, a rule hands it on, and it is delivered
     assert functions("publish_event").lambda_handler(sample("publish_event"), None) == {"batchItemFailures": []}
-    assert functions("queue_webhooks").lambda_handler(sample("queue_webhooks"), None) == {"batchItemFailures": []}
+    assert functions("fan_out_webhooks").lambda_handler(sample("fan_out_webhooks"), None) == {"batchItemFailures": []}
     messages = [json.loads(message["Body"]) for message in drain(queue("WEBHOOKS"))]
     assert sorted(message["url"] for message in messages) == ["https://other.example/", URL]
     deliver = functions("deliver_webhook")
@@ -111,11 +111,11 @@ def test_announce_exam(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     # WHEN its check comes up THEN one event waits in the outbox
     assert function.lambda_handler(sample("announce_exam"), None) == {"batchItemFailures": []}
-    # AND the sweep leaves it to the stream while it is fresh, and publishes it when it is not
-    sweeper = functions("sweep_outbox")
-    assert sweeper.lambda_handler(sample("sweep_outbox"), None) == {"found": 0, "failed": 0}
-    monkeypatch.setattr(sweeper.publisher(), "_clock", lambda: time.time() + 121)
-    assert sweeper.lambda_handler(sample("sweep_outbox"), None) == {"found": 1, "failed": 0}
+    # AND the schedule leaves it to the stream while it is fresh, and publishes it when it is not
+    publishing, schedule = functions("publish_event"), {"source": "aws.scheduler", "detail": "{}"}
+    assert publishing.lambda_handler(schedule, None) == {"found": 0, "failed": 0}
+    monkeypatch.setattr(publishing.publisher(), "_clock", lambda: time.time() + 121)
+    assert publishing.lambda_handler(schedule, None) == {"found": 1, "failed": 0}
 
 
 def test_a_check_that_has_to_wait_and_one_that_is_hopeless(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
