@@ -43,7 +43,7 @@ TAGS = {
 """Tags of the attributes that searches are made by (PS3.18 table 10.6.1-5) and a few that they return."""
 
 _RANGED = frozenset(("DA", "TM", "DT"))
-_NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 def tag_of(attribute: str) -> str | None:
@@ -70,14 +70,18 @@ def items(dataset: Mapping[str, Any], tag: str) -> list[Dataset]:
     return [item for item in values(dataset, tag) if isinstance(item, dict)]
 
 
-def person_name(dataset: Mapping[str, Any], tag: str) -> str | None:
-    """Return a person name as one string, component groups joined by ``=`` (PS3.5 section 6.2.1)."""
-    name = value(dataset, tag)
-    if isinstance(name, str):
-        return name
-    if not isinstance(name, dict):
-        return None
-    return "=".join(str(name.get(group, "")) for group in _NAME_GROUPS).rstrip("=") or None
+def first_item(dataset: Mapping[str, Any], tag: str) -> Dataset:
+    """Return the first item of a sequence, empty when there is none."""
+    return next(iter(items(dataset, tag)), {})
+
+
+def text(dataset: Mapping[str, Any], tag: str) -> str:
+    """Return an attribute as one string, several values joined by a backslash; empty when it has no value.
+
+    The component groups of a person name are joined by ``=`` (PS3.5 section 6.2.1). Values that are not in the form of
+    PS3.18 section F.2 read as empty: a PACS may send anything.
+    """
+    return "\\".join(_plain(each) for each in values(dataset, tag) if each is not None)
 
 
 def matches(dataset: Mapping[str, Any], tag: str, wanted: str) -> bool:
@@ -109,6 +113,12 @@ def matches(dataset: Mapping[str, Any], tag: str, wanted: str) -> bool:
         return any(same(_trimmed(text.casefold())) for name in found for text in _groups(name))
     same = _like(wanted.strip())
     return any(same(str(text).strip()) for text in found)
+
+
+def _plain(found: Any) -> str:
+    if isinstance(found, dict):
+        return "=".join(str(found.get(group, "")) for group in NAME_GROUPS).rstrip("=")
+    return str(found)
 
 
 def _within(moment: str, wanted: str) -> bool:

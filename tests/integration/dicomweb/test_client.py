@@ -17,7 +17,7 @@ from pydicom.uid import UID
 
 from dicomweb.auth import make_auth
 from dicomweb.client import DicomwebClient, Quirks, StorePart, Timeouts
-from dicomweb.dataset import person_name, value
+from dicomweb.dataset import text, value
 from dicomweb.errors import NotFound, NotSupported, PacsRejectedCredentials, PacsUnreachable
 from local.orthanc import Orthanc
 from tests.support.stack import temporary_settings
@@ -47,8 +47,8 @@ def file(number: int, study: int = 1, **attributes: str) -> bytes:
     dataset.PatientID = f"P{study}"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"1.2.{study}", f"1.2.{study}.1"
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.{study}.1.{number}")
-    for keyword, text in attributes.items():
-        setattr(dataset, keyword, text)
+    for keyword, content in attributes.items():
+        setattr(dataset, keyword, content)
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
@@ -92,12 +92,12 @@ def test_stored_file_comes_back_byte_for_byte(client: DicomwebClient) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_name_is_found_and_only_it(named: DicomwebClient, name: str) -> None:
     found = named.search_for_studies({"PatientName": name}, limit=100)
-    assert [person_name(row, PATIENT_NAME) for row in found.datasets] == [name]
+    assert [text(row, PATIENT_NAME) for row in found.datasets] == [name]
     assert not found.more
 
 
 @pytest.mark.parametrize(
-    ("keyword", "text", "patients"),
+    ("keyword", "wanted", "patients"),
     [
         ("PatientName", "rossi*", {"P3", "P4"}),
         ("PatientName", "M?LLER^*", {"P2"}),
@@ -112,8 +112,8 @@ def test_each_name_is_found_and_only_it(named: DicomwebClient, name: str) -> Non
         ("StudyDate", "-20031231", set()),
     ],
 )
-def test_search_values(named: DicomwebClient, keyword: str, text: str, patients: set[str]) -> None:
-    found = named.search_for_studies({keyword: text}, limit=100)
+def test_search_values(named: DicomwebClient, keyword: str, wanted: str, patients: set[str]) -> None:
+    found = named.search_for_studies({keyword: wanted}, limit=100)
     assert {value(row, PATIENT_ID) for row in found.datasets} == patients
 
 

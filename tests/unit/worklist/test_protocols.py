@@ -52,7 +52,7 @@ def worklist(kind: str, server: Server) -> Iterator[Worklist]:
 
 
 def carried(worklist: Worklist, item: Workitem) -> dict[str, str]:
-    return {name: text for name, text in item.fields.items() if name in worklist.carries}
+    return {name: text for name, text in item.fields.items() if name in worklist.supported_fields}
 
 
 def test_what_is_created_comes_back_unchanged(worklist: Worklist) -> None:
@@ -60,7 +60,7 @@ def test_what_is_created_comes_back_unchanged(worklist: Worklist) -> None:
     made = worklist.create(workitem())
     # WHEN it is read back
     found = worklist.retrieve(made)
-    # THEN every field that the protocol carries is what was given
+    # THEN every field that the protocol supports is what was given
     assert carried(worklist, found) == carried(worklist, made)
     assert (found.study_instance_uid, found.state) == ("1.2.3.1", SCHEDULED)
 

@@ -12,7 +12,7 @@ from dicom_service.errors import BadRequest
 from dicom_service.worklist.validation import check_changes, check_new
 from dicomweb.worklist.attributes import ATTRIBUTES
 from dicomweb.worklist.base import Workitem
-from dicomweb.worklist.shape import from_mwl, to_mwl, to_simple
+from dicomweb.worklist.dicom_json import from_mwl, to_mwl, to_simple
 
 COMPLETE: dict[str, Any] = {
     "PatientID": "PID1",

@@ -132,7 +132,7 @@ class Page:
 class Worklist(Protocol):
     """A worklist, wherever it is kept and whatever protocol it speaks."""
 
-    carries: frozenset[str]
+    supported_fields: frozenset[str]
     """The fields that the protocol can hold. The others are lost there."""
 
     keeps_finished: bool

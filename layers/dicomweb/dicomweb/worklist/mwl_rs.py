@@ -10,9 +10,9 @@ from dicomweb.errors import NotFound
 from dicomweb.uid import check_uid
 from dicomweb.worklist.attributes import ALL_FIELDS, BY_KEYWORD, STATE_TAG
 from dicomweb.worklist.base import Page, Query, Workitem
+from dicomweb.worklist.dicom_json import STATUS_OF_STATE, element, from_mwl, to_mwl
 from dicomweb.worklist.paging import collect
 from dicomweb.worklist.rest import Rest, datasets
-from dicomweb.worklist.shape import STATUS_OF_STATE, element, from_mwl, to_mwl
 
 _PATIENT = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
 _NOT_FOUND = 404
@@ -31,7 +31,7 @@ class MwlRs:
     """
 
     # Who the patient is stands in the archive's own patient record, which a workitem does not overwrite.
-    carries = ALL_FIELDS - {"StudyInstanceUID", "PatientName", "PatientBirthDate", "PatientSex"}
+    supported_fields = ALL_FIELDS - {"StudyInstanceUID", "PatientName", "PatientBirthDate", "PatientSex"}
     keeps_finished = True
     can_delete = True
 

@@ -10,8 +10,8 @@ from urllib.parse import quote
 from dicomweb.errors import NotFound, PacsFault
 from dicomweb.worklist.attributes import ALL_FIELDS, ATTRIBUTES, STATE_TAG, STEP_SEQUENCE, STEP_STATUS_TAG
 from dicomweb.worklist.base import FINAL_STATES, SCHEDULED, STATES, Page, Query, Workitem
+from dicomweb.worklist.dicom_json import STATUS_OF_STATE
 from dicomweb.worklist.rest import Rest
-from dicomweb.worklist.shape import STATUS_OF_STATE
 
 Tags = dict[str, Any]
 
@@ -32,7 +32,7 @@ class Orthanc:
         Where Orthanc is; paths start at its `worklists` resource.
     """
 
-    carries = ALL_FIELDS - {"StudyInstanceUID"}
+    supported_fields = ALL_FIELDS - {"StudyInstanceUID"}
     keeps_finished = False
     can_delete = True
 

@@ -1,13 +1,14 @@
-"""A workitem in the shape of a Unified Procedure Step (PS3.4 Table CC.2.5-3)."""
+"""A workitem in the form of a Unified Procedure Step (PS3.4 Table CC.2.5-3)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from dicomweb.dataset import Dataset, first_item, text
 from dicomweb.worklist.attributes import BY_KEYWORD, STATE_TAG
 from dicomweb.worklist.base import SCHEDULED, STATES, Workitem
-from dicomweb.worklist.shape import Dataset, element, first_item, sequence, text
+from dicomweb.worklist.dicom_json import element, sequence
 
 UPS_PUSH = "1.2.840.10008.5.1.4.34.6.1"
 """Unified Procedure Step - Push SOP Class."""
@@ -44,7 +45,7 @@ _MAPPED = (
     "ScheduledProcedureStepStartTime",
     "ScheduledProcedureStepDescription",
 )
-CARRIES = frozenset((*MODIFIED_AT_TOP, *_IN_REQUEST, *_MAPPED))
+SUPPORTED_FIELDS = frozenset((*MODIFIED_AT_TOP, *_IN_REQUEST, *_MAPPED))
 """The fields that a Unified Procedure Step can hold."""
 
 # Type 2 of N-CREATE: present, and empty here.

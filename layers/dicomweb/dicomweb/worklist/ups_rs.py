@@ -24,9 +24,9 @@ from dicomweb.uid import check_uid
 from dicomweb.worklist import ups
 from dicomweb.worklist.attributes import STATE_TAG
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Page, Query, Workitem
+from dicomweb.worklist.dicom_json import element
 from dicomweb.worklist.paging import collect
 from dicomweb.worklist.rest import Rest, datasets
-from dicomweb.worklist.shape import element
 
 STANDARD = "standard"
 AZURE = "azure"
@@ -58,7 +58,7 @@ class UpsRs:
         Clock for the times of completion and cancellation, `YYYYMMDDHHMMSS` in UTC.
     """
 
-    carries = ups.CARRIES
+    supported_fields = ups.SUPPORTED_FIELDS
     keeps_finished = True
     can_delete = False
 

@@ -20,7 +20,7 @@ _ATTEMPTS = 5
 class DynamoWorklist:
     """Workitems in DynamoDB: each change and its event are one transaction, on the version that was read."""
 
-    carries = ALL_FIELDS
+    supported_fields = ALL_FIELDS
     keeps_finished = True
     can_delete = True
 

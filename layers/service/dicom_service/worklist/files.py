@@ -22,7 +22,7 @@ from dicom_service.worklist.store import KEY, Row, WorkitemStore
 from dicomweb.uid import check_uid
 from dicomweb.worklist.attributes import STATE_TAG
 from dicomweb.worklist.base import FINAL_STATES, Workitem
-from dicomweb.worklist.shape import to_mwl
+from dicomweb.worklist.dicom_json import to_mwl
 
 logger = log.get_logger()
 

@@ -11,7 +11,7 @@ from dicom_service.edge import answer, base_url
 from dicom_service.query import Query as Parameters
 from dicom_service.worklist.service import WorklistService
 from dicomweb.worklist.base import STATES, Query, Workitem
-from dicomweb.worklist.shape import to_mwl, to_simple
+from dicomweb.worklist.dicom_json import to_mwl, to_simple
 
 FILTERS = ("patientID", "accessionNumber", "modality", "scheduledStationAETitle", "from", "to", "state")
 _DEFAULT_LIMIT, _MAX_LIMIT = 100, 1000

@@ -63,7 +63,7 @@ class PacsWorklist:
         Seconds since the epoch.
     """
 
-    carries: frozenset[str]
+    supported_fields: frozenset[str]
     keeps_finished = True
     can_delete = True
 
@@ -75,7 +75,7 @@ class PacsWorklist:
         new_uid: Callable[[], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.carries = pacs.carries
+        self.supported_fields = pacs.supported_fields
         self._pacs = pacs
         self._store = store
         self._new_uid = new_uid
@@ -288,7 +288,7 @@ class PacsWorklist:
         if row is not None and row.listed:
             return row.item
         try:
-            return merged(self._pacs.retrieve(row.item if row else item), row, self.carries)
+            return merged(self._pacs.retrieve(row.item if row else item), row, self.supported_fields)
         except NotFound as error:
             raise no_such_workitem() from error
 
@@ -303,7 +303,7 @@ class PacsWorklist:
     def _shown(self, found: list[Workitem]) -> list[Workitem]:
         rows = self._store.read_many(each.study_instance_uid for each in found if each.study_instance_uid)
         pairs = [(each, rows.get(each.study_instance_uid)) for each in found]
-        return [merged(each, row, self.carries) for each, row in pairs if row is None or _is_of(row, each)]
+        return [merged(each, row, self.supported_fields) for each, row in pairs if row is None or _is_of(row, each)]
 
     def _mark(self, row: Row, pending: Pending, item: Workitem) -> Row:
         try:
@@ -330,11 +330,11 @@ class PacsWorklist:
             return None
 
 
-def merged(found: Workitem, row: Row | None, carries: frozenset[str]) -> Workitem:
+def merged(found: Workitem, row: Row | None, supported_fields: frozenset[str]) -> Workitem:
     """Return what the PACS holds, completed by what it has no place for."""
     if row is None:
         return found
-    kept = {name: value for name, value in row.item.fields.items() if name not in carries}
+    kept = {name: value for name, value in row.item.fields.items() if name not in supported_fields}
     return replace(
         found,
         workitem_uid=row.item.workitem_uid or found.workitem_uid,

@@ -145,7 +145,7 @@ class Settler:
     def _updated(self, row: Row) -> Workitem | None:
         wanted = row.pending.fields if row.pending and row.pending.fields is not None else {}
         found = self._found(row)
-        if found is None or any(found.fields.get(name) != wanted.get(name) for name in self._pacs.carries):
+        if found is None or any(found.fields.get(name) != wanted.get(name) for name in self._pacs.supported_fields):
             self.release(row)
             return None
         return self.updated(row, replace(row.item, fields=wanted))

@@ -1,8 +1,8 @@
 """The Workitems table: one row a workitem, with sparse indexes for the filters.
 
-A row of a workitem that is kept here carries the index attributes, so that it is found by patient, accession number,
+A row of a workitem that is kept here has the index attributes, so that it is found by patient, accession number,
 station, modality or state, each in order of its scheduled start. A row that only accompanies a workitem at the PACS
-carries none, and is found by its study alone. No filter ever scans the table.
+has none, and is found by its study alone. No filter ever scans the table.
 
 Every write is conditional on the version of the row that was read, and takes its event with it in one transaction.
 """

@@ -1,16 +1,13 @@
-"""Flat fields to DICOM JSON (PS3.18 F) and back, in the shape of a Modality Worklist."""
+"""Workitems to DICOM JSON (PS3.18 F) and back, in the form of a Modality Worklist."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dicomweb.dataset import NAME_GROUPS, Dataset, first_item, text
 from dicomweb.worklist.attributes import ATTRIBUTES, STATE_TAG, STEP_SEQUENCE, STEP_STATUS_TAG, Attribute
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Workitem
-
-Dataset = dict[str, Any]
-
-_NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 STATUS_OF_STATE = {SCHEDULED: SCHEDULED, IN_PROGRESS: "STARTED", COMPLETED: COMPLETED, CANCELED: CANCELED}
 """Scheduled Procedure Step Status for each state; the words that MWL servers use."""
@@ -32,7 +29,7 @@ def element(vr: str, value: str = "", *, multiple: bool = False) -> dict[str, An
     if not value:
         return {"vr": vr}
     if vr == "PN":
-        groups = zip(_NAME_GROUPS, value.split("="), strict=False)
+        groups = zip(NAME_GROUPS, value.split("="), strict=False)
         return {"vr": vr, "Value": [{group: text for group, text in groups if text}]}
     if vr == "US":
         return {"vr": vr, "Value": [int(value)]} if value.isdecimal() else {"vr": vr}
@@ -42,23 +39,6 @@ def element(vr: str, value: str = "", *, multiple: bool = False) -> dict[str, An
 def sequence(*items: Dataset) -> dict[str, Any]:
     """Return a sequence as DICOM JSON; without items it is present and empty."""
     return {"vr": "SQ", "Value": list(items)} if items else {"vr": "SQ"}
-
-
-def text(dataset: Mapping[str, Any], tag: str) -> str:
-    """Return the value of an attribute as one string, several values joined by a backslash.
-
-    Values that are not of the form that PS3.18 F.2 prescribes read as empty: a PACS may send anything.
-    """
-    attribute = dataset.get(tag)
-    values = attribute.get("Value") if isinstance(attribute, Mapping) else None
-    return "\\".join(_plain(value) for value in values if value is not None) if isinstance(values, list) else ""
-
-
-def first_item(dataset: Mapping[str, Any], tag: str) -> Mapping[str, Any]:
-    """Return the first item of a sequence, empty when there is none."""
-    attribute = dataset.get(tag)
-    values = attribute.get("Value") if isinstance(attribute, Mapping) else None
-    return values[0] if isinstance(values, list) and values and isinstance(values[0], Mapping) else {}
 
 
 def to_mwl(item: Workitem) -> Dataset:
@@ -113,10 +93,3 @@ def _read(dataset: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[tuple
         value = text(step if attribute.in_step else dataset, attribute.tag)
         if value:
             yield attribute.keyword, value
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        groups = [str(value.get(group, "")) for group in _NAME_GROUPS]
-        return "=".join(groups).rstrip("=")
-    return str(value)
