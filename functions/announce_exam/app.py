@@ -9,7 +9,7 @@ from dicom_service.notifications.announce import Announcer, AnnounceSettings
 from dicom_service.otp.dependencies import guard
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings, load
-from dicom_service.worklist.opening import open_reconciler
+from dicom_service.worklist.dependencies import reconciler
 
 
 @cache
@@ -19,7 +19,7 @@ def settings() -> AnnounceSettings:
 
 @cache
 def announcer() -> Announcer:
-    reconcile = open_reconciler().complete_for_exam
+    reconcile = reconciler().complete_for_exam
     return Announcer(settings(), connect(load(PacsSettings)), reconcile=reconcile, watch=guard().look)
 
 

@@ -1,25 +1,18 @@
-"""POST /workitems: puts a procedure on the worklist."""
+"""POST /workitems: adds a workitem to the worklist."""
 
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, base_url, create_app, json_body, serve
-from dicom_service.worklist.opening import open_service
-from dicom_service.worklist.service import WorklistService
+from dicom_service.worklist.dependencies import worklist_service
 
 app = create_app()
 
 
-@cache
-def service() -> WorklistService:
-    return open_service()
-
-
 @app.post("/workitems")
 def create_workitem() -> Response[Any]:
-    item = service().create(json_body(app))
+    item = worklist_service().create(json_body(app))
     created = {
         "StudyInstanceUID": item.study_instance_uid,
         "WorkitemUID": item.workitem_uid,

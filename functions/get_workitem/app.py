@@ -1,31 +1,19 @@
-"""GET /workitems/{studyInstanceUID}: one workitem."""
+"""GET /workitems/{studyInstanceUID}: returns one workitem."""
 
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from dicom_service.edge import answer, check_uid, create_app, serve
-from dicom_service.query import Query
-from dicom_service.worklist.listing import read_format, shown
-from dicom_service.worklist.opening import open_service
-from dicom_service.worklist.service import WorklistService
+from dicom_service.edge import check_uid, create_app, serve
+from dicom_service.worklist.dependencies import worklist_service
+from dicom_service.worklist.listing import single_workitem
 
 app = create_app()
 
 
-@cache
-def service() -> WorklistService:
-    return open_service()
-
-
 @app.get("/workitems/<studyInstanceUID>")
 def get_workitem(studyInstanceUID: str) -> Response[Any]:
-    query = Query(app, "format")
-    simple = read_format(query)
-    query.check()
-    item = service().get(check_uid("studyInstanceUID", studyInstanceUID))
-    return answer(shown(item, simple=simple))
+    return single_workitem(app, lambda: worklist_service().get(check_uid("studyInstanceUID", studyInstanceUID)))
 
 
 lambda_handler = serve(app)

@@ -1,31 +1,23 @@
-"""PATCH /workitems/{studyInstanceUID}: reschedules or corrects what is still scheduled."""
+"""PATCH /workitems/{studyInstanceUID}: reschedules or corrects a workitem that is still scheduled."""
 
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from dicom_service.edge import answer, check_uid, create_app, json_body, serve
-from dicom_service.query import Query
-from dicom_service.worklist.listing import read_format, shown
-from dicom_service.worklist.opening import open_service
-from dicom_service.worklist.service import WorklistService
+from dicom_service.edge import check_uid, create_app, json_body, serve
+from dicom_service.worklist.dependencies import worklist_service
+from dicom_service.worklist.listing import single_workitem
+from dicomweb.worklist.base import Workitem
 
 app = create_app()
 
 
-@cache
-def service() -> WorklistService:
-    return open_service()
-
-
 @app.patch("/workitems/<studyInstanceUID>")
 def update_workitem(studyInstanceUID: str) -> Response[Any]:
-    query = Query(app, "format")
-    simple = read_format(query)
-    query.check()
-    item = service().update(check_uid("studyInstanceUID", studyInstanceUID), json_body(app))
-    return answer(shown(item, simple=simple))
+    def update() -> Workitem:
+        return worklist_service().update(check_uid("studyInstanceUID", studyInstanceUID), json_body(app))
+
+    return single_workitem(app, update)
 
 
 lambda_handler = serve(app)

@@ -110,6 +110,7 @@ class Bench:
     server: Server | None = None
     pacs_worklist: PacsWorklist | None = None
     now: list[float] = field(default_factory=lambda: [1_800_000_000.0])
+    at_pacs: Worklist | None = None
 
     def events(self) -> list[tuple[str, str]]:
         """What was told so far: detail-type and study."""

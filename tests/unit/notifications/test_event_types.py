@@ -25,7 +25,7 @@ EVENTS = [events.event(one, OTP) for one in OTP_TYPES]
 for _type in (workitems.CREATED, workitems.DELETED):
     EVENTS.append(workitems.event(_type, Workitem("1.2.3", "1.2.4", FIELDS, SCHEDULED)))
 for _state in (IN_PROGRESS, COMPLETED, CANCELED):
-    EVENTS.append(workitems.state_event(Workitem("1.2.3", "", FIELDS, _state)))
+    EVENTS.append(workitems.event(workitems.of_state(_state), Workitem("1.2.3", "", FIELDS, _state)))
 # Written in one place each, whose own tests hold their content to the schema.
 OTHERS = {DETAIL_TYPE, ERASED_EVENT, "Exam Rejected"}
 

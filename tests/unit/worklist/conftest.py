@@ -52,8 +52,8 @@ def bench(cloud: None, kind: str) -> Iterator[Bench]:
     server = MAKERS[kind]()
     with FakePacs(server) as pacs:
         now = [1_800_000_000.0]
-        worklist = PacsWorklist(
-            open_worklist(kind, pacs.url), store, new_uid=lambda: new_uids(1)[0], clock=lambda: now[0]
-        )
-        service = WorklistService(worklist, new_uids, trouble=pacs_errors)
-        yield Bench(kind, service, Reconciler(worklist, trouble=pacs_errors), store, server, worklist, now)
+        at_pacs = open_worklist(kind, pacs.url)
+        worklist = PacsWorklist(at_pacs, store, new_uid=lambda: new_uids(1)[0], clock=lambda: now[0])
+        service = WorklistService(worklist, new_uids, error_mapping=pacs_errors)
+        reconciler = Reconciler(worklist, error_mapping=pacs_errors)
+        yield Bench(kind, service, reconciler, store, server, worklist, now, at_pacs)

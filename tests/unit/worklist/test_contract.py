@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from dicom_service.errors import BadRequest, Conflict, NotFound
-from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Query
+from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Query, Workitem
 from tests.support.worklist import BODY, STORED, Bench, body, studies
+from tests.support.worklist_pacs import MAKERS
 
 
 def test_every_field_survives(bench: Bench) -> None:
@@ -223,6 +224,16 @@ class TestReconciliation:
         assert bench.reconciler.complete_for_exam("1.9.9", "A^1", "PID'1") is None
         bench.service.change_state("1.2.3.2", {"State": CANCELED})
         assert bench.reconciler.complete_for_exam("1.9.9", "A^1", "PID'1") is not None
+
+    @pytest.mark.parametrize("kind", MAKERS)
+    def test_by_order_of_a_workitem_that_another_client_made(self, bench: Bench) -> None:
+        # GIVEN a workitem that only the PACS knows, and an exam of its order, whose study is another
+        assert bench.at_pacs is not None
+        bench.at_pacs.create(Workitem("1.2.3.1", "1.2.4.1", {**STORED, "ScheduledProcedureStepID": "SPS1"}))
+        # WHEN the exam arrives THEN the workitem is complete, also at a PACS that cannot search by study
+        done = bench.reconciler.complete_for_exam("1.9.9", "A^1", "PID'1")
+        assert done is not None and done.study_instance_uid == "1.2.3.1"
+        assert bench.told() == ["Completed", "Updated"]
 
     def test_a_canceled_one_stays_canceled(self, bench: Bench) -> None:
         bench.service.create(body())

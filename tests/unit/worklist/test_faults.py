@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dicom_service.errors import Conflict, NotFound, PacsError, ServiceError, Unavailable
-from dicom_service.worklist.pacs_worklist import LONGEST_CALL
+from dicom_service.worklist.pacs_worklist import PENDING_TIMEOUT
 from dicom_service.worklist.store import Row, WorkitemStore
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Query
 from tests.support.pacs import Answer, html, reset
@@ -34,13 +34,13 @@ def server(bench: Bench) -> Any:
     return bench.server
 
 
-def settle_later(bench: Bench) -> None:
-    """Let the time pass in which somebody could still be at work, then settle."""
+def recover_later(bench: Bench) -> None:
+    """Let the time pass after which a pending change counts as interrupted, then recover."""
     assert bench.pacs_worklist is not None
-    bench.now[0] += LONGEST_CALL + 1
+    bench.now[0] += PENDING_TIMEOUT + 1
     server(bench).down = False
-    settled = bench.pacs_worklist.settle()
-    assert settled.left == 0
+    recovered = bench.pacs_worklist.recover()
+    assert recovered.left == 0
     assert not [row for row in bench.rows() if "ixPending" in row]
 
 
@@ -190,7 +190,7 @@ class TestCreate:
         assert seen(bench) is None
         with pytest.raises(Conflict):
             create(bench)
-        settle_later(bench)
+        recover_later(bench)
         assert seen(bench) is None
         assert bench.told() == []
         create(bench)
@@ -201,7 +201,7 @@ class TestCreate:
         with killed_at_write(bench, write, monkeypatch):
             create(bench)
         assert seen(bench) is None
-        settle_later(bench)
+        recover_later(bench)
         assert seen(bench) is None
         assert bench.told() == []
         create(bench)
@@ -219,7 +219,7 @@ class TestChanges:
         server(bench).down = False
         assert seen(bench) == before
         assert bench.told() == told
-        bench.now[0] += LONGEST_CALL + 1
+        bench.now[0] += PENDING_TIMEOUT + 1
         act(bench)
         assert seen(bench) == AFTER[change]
 
@@ -231,7 +231,7 @@ class TestChanges:
         before, told = seen(bench), bench.told()
         with killed_at_write(bench, write, monkeypatch):
             act(bench)
-        settle_later(bench)
+        recover_later(bench)
         after = seen(bench)
         assert after in (before, AFTER[change])
         assert len(bench.told()) == len(told) + (after != before)
@@ -267,9 +267,9 @@ def test_a_pacs_that_dies_at_any_request(bench: Bench, change: str, nth: int) ->
     try:
         act(bench)
     except ServiceError:
-        # WHEN it is settled THEN the change is there as a whole, or not at all, and told of or not
+        # WHEN it is recovered THEN the change is there as a whole, or not at all, and published or not
         death.end()
-        settle_later(bench)
+        recover_later(bench)
     death.end()
     assert death.met == (nth < REQUESTS[bench.kind][change]), "the last case finds that there is no further request"
     after = seen(bench)

@@ -18,11 +18,12 @@ import pytest
 
 from dicom_service.errors import SettingsError
 from dicom_service.outbox import Outbox, OutboxSettings
+from dicom_service.worklist import dependencies
+from dicom_service.worklist.dependencies import worklist_files
 from dicom_service.worklist.dynamodb import DynamoWorklist
-from dicom_service.worklist.files import open_files
-from dicom_service.worklist.pacs_worklist import LONGEST_CALL
-from dicom_service.worklist.store import Pending, Row, WorkitemStore
-from dicomweb.worklist.base import COMPLETED, IN_PROGRESS, Workitem
+from dicom_service.worklist.pacs_worklist import PENDING_TIMEOUT
+from dicom_service.worklist.store import PendingChange, Row, WorkitemStore
+from dicomweb.worklist.base import COMPLETED, IN_PROGRESS, Workitem, WorkitemKey
 from tests.support.pacs import FakePacs, answer
 from tests.support.worklist import STORED
 
@@ -45,9 +46,7 @@ def sample(name: str) -> dict[str, Any]:
 
 
 def invoke(name: str, **changes: Any) -> dict[str, Any]:
-    module = f"functions.{name}.app"
-    sys.modules.pop(module, None)
-    return dict(importlib.import_module(module).lambda_handler({**sample(name), **changes}, None))
+    return dict(importlib.import_module(f"functions.{name}.app").lambda_handler({**sample(name), **changes}, None))
 
 
 def call(name: str, **changes: Any) -> tuple[int, Any]:
@@ -122,10 +121,10 @@ class TestFiles:
 
     def test_it_goes_with_its_workitem_and_again_does_no_harm(self, folder: Path) -> None:
         item = worklist().create(Workitem(STUDY, "1.3.1", STORED))
-        worklist().change_state(item, IN_PROGRESS)
+        worklist().change_state(item.key, IN_PROGRESS)
         invoke("write_worklist_file")
         assert (folder / f"{STUDY}.wl").exists()
-        worklist().change_state(item, COMPLETED)
+        worklist().change_state(item.key, COMPLETED)
         for _ in range(2):
             assert invoke("write_worklist_file") == {"batchItemFailures": []}
             assert not list(folder.iterdir())
@@ -133,7 +132,7 @@ class TestFiles:
     def test_an_old_record_does_not_bring_a_file_back(self, folder: Path) -> None:
         # GIVEN a workitem that is gone WHEN the record of its creation comes late THEN there is no file
         worklist().create(Workitem(STUDY, "1.3.1", STORED))
-        worklist().delete(Workitem(STUDY, "", {}))
+        worklist().delete(WorkitemKey(STUDY))
         assert invoke("write_worklist_file") == {"batchItemFailures": []}
         assert not list(folder.iterdir())
         # The same record does write the file of a workitem that is there.
@@ -148,13 +147,13 @@ class TestFiles:
         no_uid = {"dynamodb": {"SequenceNumber": "2", "Keys": {"StudyInstanceUID": {"S": "../x"}}}}
         poison = [{"dynamodb": {"SequenceNumber": "1", "Keys": {}}}, no_uid]
         # WHEN it is followed THEN the file is there, and the stream is asked to send the first again
-        assert open_files().follow([*poison, good]) == "1"
-        assert open_files().follow([good, no_uid]) == "2"
+        assert worklist_files().follow([*poison, good]) == "1"
+        assert worklist_files().follow([good, no_uid]) == "2"
         assert [path.name for path in folder.iterdir()] == [f"{STUDY}.wl"]
 
     def test_what_cannot_be_written_comes_again(self, folder: Path) -> None:
         worklist().create(Workitem(STUDY, "1.3.1", STORED))
-        files = open_files()
+        files = worklist_files()
         folder.rmdir()
         records = sample("write_worklist_file")["Records"]
         assert files.follow(records) == records[0]["dynamodb"]["SequenceNumber"]
@@ -167,14 +166,14 @@ class TestFiles:
         invoke("write_worklist_file")
         content = s3.get_object(Bucket="lists", Key=f"mwl/{STUDY}.wl")["Body"].read()
         assert pydicom.dcmread(io.BytesIO(content)).PatientID == "PID'1"
-        worklist().delete(Workitem(STUDY, "", {}))
+        worklist().delete(WorkitemKey(STUDY))
         invoke("write_worklist_file")
         assert s3.list_objects_v2(Bucket="lists")["KeyCount"] == 0
 
     def test_a_folder_that_is_not_there_is_the_operators_to_repair(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WORKLIST_FILES", "/no/such/folder")
         with pytest.raises(SettingsError):
-            open_files()
+            worklist_files()
 
 
 @pytest.mark.parametrize("kind", ["ups-rs", "mwl-rs", "orthanc"])
@@ -187,14 +186,15 @@ def test_the_worklist_of_the_settings_is_opened(kind: str, monkeypatch: pytest.M
     status, problem = call("create_workitem")
     assert (status, problem["code"]) == (502, "PACS_UNREACHABLE")
     # AND what was left under way there stays so
-    since = int(time.time()) - LONGEST_CALL - 1
-    row = Row(Workitem(STUDY, "1.3.1", STORED), listed=False, pending=Pending("update", since, fields=STORED))
+    since = int(time.time()) - PENDING_TIMEOUT - 1
+    row = Row(Workitem(STUDY, "1.3.1", STORED), listed=False, pending=PendingChange("update", since, fields=STORED))
     worklist_store().write(row)
-    assert invoke("settle_workitems") == {"done": 0, "left": 1}
-    # AND is settled when the PACS is back, which knows nothing of it
+    assert invoke("recover_workitems") == {"done": 0, "left": 1}
+    # AND is recovered when the PACS is back, which knows nothing of it
     with FakePacs(answer(404)) as pacs:
         monkeypatch.setenv("PACS_URL", pacs.url)
-        assert invoke("settle_workitems") == {"done": 1, "left": 0}
+        dependencies.pacs_worklist.cache_clear()
+        assert invoke("recover_workitems") == {"done": 1, "left": 0}
         assert pacs.received
 
 

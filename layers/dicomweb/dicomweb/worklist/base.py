@@ -1,4 +1,4 @@
-"""The interface of every worklist, whatever protocol or store is behind it.
+"""The interface of every worklist at a PACS, whatever its protocol.
 
 A workitem is one scheduled procedure step, known by its Study Instance UID. Its states and the moves between them
 are those of a Unified Procedure Step (PS3.4 CC.1.1).
@@ -35,6 +35,25 @@ def may_move(state: str, target: str) -> bool:
 
 
 @dataclass(frozen=True)
+class WorkitemKey:
+    """What a workitem is looked up by.
+
+    Parameters
+    ----------
+    study_instance_uid
+        The study that the procedure will produce.
+    workitem_uid
+        SOP Instance UID of the procedure step, empty where only the study is known.
+    reference
+        The backend's own handle of the workitem, where it has one and it is known.
+    """
+
+    study_instance_uid: str
+    workitem_uid: str = ""
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
 class Workitem:
     """One scheduled procedure step.
 
@@ -60,6 +79,11 @@ class Workitem:
     state: str = SCHEDULED
     transaction_uid: str | None = None
     reference: str | None = None
+
+    @property
+    def key(self) -> WorkitemKey:
+        """What this workitem is looked up by."""
+        return WorkitemKey(self.study_instance_uid, self.workitem_uid, self.reference)
 
     def changed(self, changes: Mapping[str, str]) -> Workitem:
         """Return the workitem with some fields replaced; an empty value removes the field."""
@@ -130,7 +154,7 @@ class Page:
 
 
 class Worklist(Protocol):
-    """A worklist, wherever it is kept and whatever protocol it speaks."""
+    """A worklist at a PACS, whatever protocol it speaks. Workitems are changed in the state that was read last."""
 
     supported_fields: frozenset[str]
     """The fields that the protocol can hold. The others are lost there."""
@@ -162,8 +186,8 @@ class Worklist(Protocol):
             The PACS failed.
         """
 
-    def retrieve(self, item: Workitem) -> Workitem:
-        """Return the stored workitem, identified by UIDs and handle or by its study alone.
+    def retrieve(self, key: WorkitemKey) -> Workitem:
+        """Return the stored workitem.
 
         Raises
         ------

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from dicomweb.errors import NotFound
 from dicomweb.uid import check_uid
 from dicomweb.worklist.attributes import ALL_FIELDS, BY_KEYWORD, STATE_TAG
-from dicomweb.worklist.base import Page, Query, Workitem
+from dicomweb.worklist.base import Page, Query, Workitem, WorkitemKey
 from dicomweb.worklist.dicom_json import STATUS_OF_STATE, element, from_mwl, to_mwl
 from dicomweb.worklist.paging import collect
 from dicomweb.worklist.rest import Rest, datasets
@@ -53,7 +53,7 @@ class MwlRs:
 
         return collect(fetch, query, limit=limit, cursor=cursor)
 
-    def retrieve(self, item: Workitem) -> Workitem:
+    def retrieve(self, key: WorkitemKey) -> Workitem:
         """Return the item of a study.
 
         Raises
@@ -63,14 +63,14 @@ class MwlRs:
         DicomwebError
             The PACS failed.
         """
-        found = self._items_of(item.study_instance_uid)
+        found = self._items_of(key.study_instance_uid)
         if not found:
             raise NotFound("the PACS has no workitem of this study")
         return found[0]
 
     def update(self, item: Workitem, changes: Mapping[str, str]) -> Workitem:
         """Replace an item; the ID of its step must stay, or there would be two."""
-        self.retrieve(item)
+        self.retrieve(item.key)
         return self._put(item.changed(changes))
 
     def change_state(self, item: Workitem, state: str) -> Workitem:

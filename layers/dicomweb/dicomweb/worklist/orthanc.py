@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from dicomweb.errors import NotFound, PacsFault
 from dicomweb.worklist.attributes import ALL_FIELDS, ATTRIBUTES, STATE_TAG, STEP_SEQUENCE, STEP_STATUS_TAG
-from dicomweb.worklist.base import FINAL_STATES, SCHEDULED, STATES, Page, Query, Workitem
+from dicomweb.worklist.base import FINAL_STATES, SCHEDULED, STATES, Page, Query, Workitem, WorkitemKey
 from dicomweb.worklist.dicom_json import STATUS_OF_STATE
 from dicomweb.worklist.rest import Rest
 
@@ -60,7 +60,7 @@ class Orthanc:
         page = rest[:limit]
         return Page(page, page[-1].schedule if len(rest) > limit else None)
 
-    def retrieve(self, item: Workitem) -> Workitem:
+    def retrieve(self, key: WorkitemKey) -> Workitem:
         """Return an entry by Orthanc's ID, or by its study where only that is known.
 
         Raises
@@ -70,12 +70,12 @@ class Orthanc:
         DicomwebError
             The PACS failed.
         """
-        if item.reference is None:
+        if key.reference is None:
             for each in self._list():
-                if each.study_instance_uid == item.study_instance_uid:
+                if each.study_instance_uid == key.study_instance_uid:
                     return each
             raise NotFound("the PACS has no workitem of this study")
-        answer = self._rest.call("GET", _path(item.reference), query="format=Short", media_type=_JSON)
+        answer = self._rest.call("GET", _path(key.reference), query="format=Short", media_type=_JSON)
         return _read(answer.body)
 
     def update(self, item: Workitem, changes: Mapping[str, str]) -> Workitem:
@@ -94,13 +94,13 @@ class Orthanc:
         reference = item.reference
         if reference is None:
             try:
-                reference = self.retrieve(item).reference
+                reference = self.retrieve(item.key).reference
             except NotFound:
                 return
         self._rest.call("DELETE", _path(reference or ""), also=(404,), media_type=_JSON)
 
     def _put(self, item: Workitem) -> Workitem:
-        reference = item.reference or self.retrieve(item).reference or ""
+        reference = item.reference or self.retrieve(item.key).reference or ""
         self._rest.call("PUT", _path(reference), payload={"Tags": _tags(item)}, media_type=_JSON)
         return replace(item, reference=reference)
 

@@ -23,7 +23,7 @@ from dicomweb.errors import NotFound, PacsFault, RequestRejected
 from dicomweb.uid import check_uid
 from dicomweb.worklist import ups
 from dicomweb.worklist.attributes import STATE_TAG
-from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Page, Query, Workitem
+from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Page, Query, Workitem, WorkitemKey
 from dicomweb.worklist.dicom_json import element
 from dicomweb.worklist.paging import collect
 from dicomweb.worklist.rest import Rest, datasets
@@ -102,7 +102,7 @@ class UpsRs:
 
         return collect(fetch, query, limit=limit, cursor=cursor)
 
-    def retrieve(self, item: Workitem) -> Workitem:
+    def retrieve(self, key: WorkitemKey) -> Workitem:
         """Retrieve a procedure step by its UID, or by its study where only that is known (PS3.18 §11.5).
 
         Raises
@@ -112,9 +112,9 @@ class UpsRs:
         DicomwebError
             The PACS failed.
         """
-        if not item.workitem_uid:
-            return self._of_study(item.study_instance_uid)
-        found = datasets(self._rest.call("GET", f"/workitems/{check_uid(item.workitem_uid)}"))
+        if not key.workitem_uid:
+            return self._of_study(key.study_instance_uid)
+        found = datasets(self._rest.call("GET", f"/workitems/{check_uid(key.workitem_uid)}"))
         if not found:
             raise PacsFault("the PACS answered a workitem that cannot be read")
         return ups.read(found[0])
@@ -151,7 +151,7 @@ class UpsRs:
             The PACS failed.
         """
         try:
-            there = self.retrieve(item)
+            there = self.retrieve(item.key)
         except NotFound:
             return
         if there.state == SCHEDULED:

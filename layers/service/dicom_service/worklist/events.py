@@ -1,4 +1,4 @@
-"""What is told to others when a workitem changes: ids and state, nothing else of the patient."""
+"""Events published when a workitem changes: ids and state, nothing else of the patient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OF_STATE = {COMPLETED: "Workitem Completed", CANCELED: "Workitem Canceled"}
 
 
 def event(detail_type: str, item: Workitem) -> Event:
-    """Give the event that tells of a workitem."""
+    """Return the event about a workitem."""
     return Event(
         detail_type,
         {
@@ -26,6 +26,6 @@ def event(detail_type: str, item: Workitem) -> Event:
     )
 
 
-def state_event(item: Workitem) -> Event:
-    """Give the event that tells of a workitem's new state; a claim is an update."""
-    return event(_OF_STATE.get(item.state, UPDATED), item)
+def of_state(state: str) -> str:
+    """Return the detail type of the event about a new state; a claim is an update."""
+    return _OF_STATE.get(state, UPDATED)

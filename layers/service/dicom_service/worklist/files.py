@@ -1,7 +1,7 @@
 """Worklist files (.wl) for servers that read them from a folder, as Orthanc's worklist plugin and wlmscpfs do.
 
-The file of a study is made or removed by what the Workitems table says now, not by what the stream said: so records
-that come again, late or twice end in the same files.
+The file of a study is written or removed by the current row of the Workitems table, not by the stream record, so
+records that arrive late or twice end in the same files.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Any, Protocol
 from dicom_service import aws, log
 from dicom_service.attempts import attempt
 from dicom_service.errors import ServiceError, SettingsError, Unavailable
-from dicom_service.outbox import Outbox, OutboxSettings
-from dicom_service.settings import load, setting
+from dicom_service.settings import setting
 from dicom_service.worklist.store import KEY, Row, WorkitemStore
 from dicomweb.uid import check_uid
 from dicomweb.worklist.attributes import STATE_TAG
@@ -41,30 +40,17 @@ class FileSettings:
         ``s3://bucket/prefix`` or the path of a folder, for example on EFS.
     """
 
-    table: str = setting("WORKITEMS_TABLE")
     target: str = setting("WORKLIST_FILES")
 
 
 class Target(Protocol):
-    """A place for files."""
+    """A place for files; each method raises Unavailable where it cannot be written."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a file in place, whole or not at all.
-
-        Raises
-        ------
-        Unavailable
-            It cannot be written.
-        """
+        """Write a file, whole or not at all."""
 
     def remove(self, name: str) -> None:
-        """Remove a file; harmless when it is not there.
-
-        Raises
-        ------
-        Unavailable
-            It cannot be removed.
-        """
+        """Remove a file; harmless when it does not exist."""
 
 
 class Folder:
@@ -74,7 +60,7 @@ class Folder:
         self._path = Path(path)
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a file in place by renaming it: a query may read the folder at any moment."""
+        """Write a file under another name and rename it: a query may read the folder at any moment."""
         unfinished = self._path / f".{name}.part"
         try:
             unfinished.write_bytes(content)
@@ -83,7 +69,7 @@ class Folder:
             raise Unavailable("The folder of the worklist files cannot be written.") from error
 
     def remove(self, name: str) -> None:
-        """Remove a file; harmless when it is not there."""
+        """Remove a file; harmless when it does not exist."""
         try:
             (self._path / name).unlink(missing_ok=True)
         except OSError as error:
@@ -99,17 +85,17 @@ class Bucket:
 
     @aws.errors(_NOT_WRITABLE)
     def write(self, name: str, content: bytes) -> None:
-        """Put an object."""
+        """Write an object."""
         aws.s3().put_object(Bucket=self._bucket, Key=self._prefix + name, Body=content)
 
     @aws.errors(_NOT_WRITABLE)
     def remove(self, name: str) -> None:
-        """Delete an object; harmless when it is not there."""
+        """Delete an object; harmless when it does not exist."""
         aws.s3().delete_object(Bucket=self._bucket, Key=self._prefix + name)
 
 
 class WorklistFiles:
-    """Keeps one file for each workitem that a modality may pick.
+    """Keeps one file for each workitem that has not ended.
 
     Parameters
     ----------
@@ -124,13 +110,13 @@ class WorklistFiles:
         self._target = target
 
     def follow(self, records: Iterable[Mapping[str, Any]]) -> str | None:
-        """Bring the files of some stream records up to date.
+        """Update the files of some stream records.
 
         Returns
         -------
         str or None
-            The sequence number of the first record that failed, from which the stream is to send again. The records
-            behind it are brought up to date all the same.
+            The sequence number of the first record that failed, from which the stream must send again. The files of
+            the records behind it are updated nevertheless.
         """
         failed = None
         for record in records:
@@ -145,36 +131,28 @@ class WorklistFiles:
         self.refresh(str(aws.from_item(record["dynamodb"]["Keys"])[KEY]))
 
     def refresh(self, study_instance_uid: str) -> None:
-        """Write or remove the file of a study, by what its workitem is now.
-
-        Raises
-        ------
-        Unavailable
-            The table cannot be read or the file not be written.
-        """
+        """Write or remove the file of a study, by its current row."""
         name = f"{check_uid(study_instance_uid)}.wl"
         row = self._store.read(study_instance_uid)
-        if row is not None and _may_be_picked(row):
+        if row is not None and _is_open(row):
             self._target.write(name, to_file(row.item))
         else:
             self._target.remove(name)
 
 
-def open_files() -> WorklistFiles:
-    """Make the writer of the files, from the environment.
+def open_target(target: str) -> Target:
+    """Return the place of the files that the settings name.
 
     Raises
     ------
     SettingsError
-        A setting is missing, or the target is a folder that is not there.
+        It is neither an S3 URL nor an existing folder.
     """
-    settings = load(FileSettings)
-    store = WorkitemStore(settings.table, Outbox(load(OutboxSettings)))
-    if settings.target.startswith("s3://"):
-        return WorklistFiles(store, Bucket(settings.target))
-    if not Path(settings.target).is_dir():
+    if target.startswith("s3://"):
+        return Bucket(target)
+    if not Path(target).is_dir():
         raise SettingsError("The setting WORKLIST_FILES names no folder and no s3:// URL.")
-    return WorklistFiles(store, Folder(settings.target))
+    return Folder(target)
 
 
 def to_file(item: Workitem) -> bytes:
@@ -194,5 +172,5 @@ def to_file(item: Workitem) -> bytes:
     return file.getvalue()
 
 
-def _may_be_picked(row: Row) -> bool:
+def _is_open(row: Row) -> bool:
     return row.listed and not row.deleted and row.item.state not in FINAL_STATES

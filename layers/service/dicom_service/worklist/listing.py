@@ -1,7 +1,8 @@
-"""The list of workitems as HTTP asks for it and gets it."""
+"""Workitems over HTTP: the parameters of a request, and what it returns."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,36 +19,32 @@ _DEFAULT_LIMIT, _MAX_LIMIT = 100, 1000
 
 
 def list_workitems(app: APIGatewayRestResolver, service: WorklistService) -> Response[Any]:
-    """Answer `GET /workitems`.
-
-    Raises
-    ------
-    BadRequest
-        Parameters that are unknown or make no sense, all of them named.
-    PacsTrouble
-        The PACS cannot be asked.
-    Unavailable
-        A table cannot be read.
-    """
+    """Return the response to `GET /workitems`."""
     parameters = Parameters(app, *FILTERS, "limit", "cursor", "format")
     query = _query(parameters)
     limit = parameters.integer("limit", default=_DEFAULT_LIMIT, minimum=1, maximum=_MAX_LIMIT)
     cursor = parameters.text("cursor")
-    simple = read_format(parameters)
+    simple = _is_simple(parameters)
     parameters.check()
     page = service.search(query, limit=limit, cursor=cursor)
-    body = [shown(item, simple=simple) for item in page.items]
+    body = [_body(item, simple=simple) for item in page.items]
     headers = {"Link": _next(app, parameters, page.cursor)} if page.cursor else {}
     return answer(body, headers=headers)
 
 
-def read_format(parameters: Parameters) -> bool:
-    """Read ``format``; True for flat objects."""
+def single_workitem(app: APIGatewayRestResolver, find: Callable[[], Workitem]) -> Response[Any]:
+    """Return the response with one workitem, which is found once the parameters are valid."""
+    parameters = Parameters(app, "format")
+    simple = _is_simple(parameters)
+    parameters.check()
+    return answer(_body(find(), simple=simple))
+
+
+def _is_simple(parameters: Parameters) -> bool:
     return bool(parameters.choice("format", ("dicom", "simple"), default="dicom") == "simple")
 
 
-def shown(item: Workitem, *, simple: bool) -> dict[str, Any]:
-    """Give a workitem as callers see it."""
+def _body(item: Workitem, *, simple: bool) -> dict[str, Any]:
     return to_simple(item) if simple else to_mwl(item)
 
 

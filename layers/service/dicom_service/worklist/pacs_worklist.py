@@ -1,12 +1,12 @@
-"""A worklist at the PACS, with what the PACS cannot hold kept in the Workitems table.
+"""A worklist at the PACS; the Workitems table keeps what the PACS cannot hold.
 
-The PACS says what is on the list and in which state. The table's row beside it holds the fields that the protocol has
-no place for, the Transaction UID, what was deleted here but stays canceled there, and the workitems that have ended
-where the PACS keeps no such thing.
+The PACS decides what is on the list and in which state. The row beside a workitem holds the fields that the protocol
+does not support, the Transaction UID, whether the workitem was deleted here but stays canceled there, and the whole
+workitem once it has ended where the PACS keeps none that has.
 
-A change goes through three steps, so that a PACS or a function that dies between any two leaves nothing half done:
-the row notes what is under way; the PACS is asked; the row takes the outcome and its event in one transaction.
-What is left with a note is settled by asking the PACS (`dicom_service.worklist.settling`).
+A change has three steps, so that a PACS or a function that dies between any two leaves nothing half done: the row
+takes the pending change; the PACS is asked; the row takes the result and its event in one transaction. A change that
+stays pending is recovered by asking the PACS (`dicom_service.worklist.recovery`).
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from dicom_service.errors import BadRequest, Conflict
-from dicom_service.worklist.rules import busy, check_deletable, check_move, check_scheduled, no_such_workitem, taken
+from dicom_service.worklist.recovery import PendingChangeRecovery
+from dicom_service.worklist.rules import busy, check_deletable, check_move, check_scheduled, duplicate, no_such_workitem
 from dicom_service.worklist.search import search
-from dicom_service.worklist.settling import Settler
-from dicom_service.worklist.store import Outdated, Pending, Row, WorkitemStore
+from dicom_service.worklist.store import Outdated, PendingChange, Row, WorkitemStore
 from dicomweb.errors import DicomwebError, NotFound, NotSupported, PacsRejectedCredentials, RequestRejected
-from dicomweb.worklist.base import FINAL_STATES, IN_PROGRESS, SCHEDULED, Page, Query, Workitem, Worklist
+from dicomweb.worklist.base import FINAL_STATES, IN_PROGRESS, SCHEDULED, Page, Query, Workitem, WorkitemKey, Worklist
 
-LONGEST_CALL = 60
-"""Seconds after which nobody can still be at work on a change: a request has 29 s."""
+PENDING_TIMEOUT = 60
+"""Seconds after which a pending change counts as interrupted: a request has 29 s."""
 
 _AT_PACS, _KEPT = "p", "k"
 
-# The PACS said no, so nothing happened there. After anything else it may have happened.
-_REFUSALS = (RequestRejected, NotFound, NotSupported, PacsRejectedCredentials)
+# Errors that mean the PACS rejected the request without side effects. After any other the change may have happened.
+_REJECTIONS = (RequestRejected, NotFound, NotSupported, PacsRejectedCredentials)
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What became of the changes that were left under way.
+class Recovered:
+    """How many interrupted changes were recovered.
 
     Parameters
     ----------
     done
-        How many are settled.
+        Changes that were confirmed or discarded.
     left
-        How many stay, as the PACS could not be asked.
+        Changes that stay pending, as the PACS could not be asked.
     """
 
     done: int
@@ -63,10 +63,6 @@ class PacsWorklist:
         Seconds since the epoch.
     """
 
-    supported_fields: frozenset[str]
-    keeps_finished = True
-    can_delete = True
-
     def __init__(
         self,
         pacs: Worklist,
@@ -75,57 +71,36 @@ class PacsWorklist:
         new_uid: Callable[[], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.supported_fields = pacs.supported_fields
         self._pacs = pacs
         self._store = store
         self._new_uid = new_uid
         self._clock = clock
-        self._settler = Settler(pacs, store)
+        self._recovery = PendingChangeRecovery(pacs, store)
 
     def create(self, item: Workitem) -> Workitem:
-        """Add a workitem, or leave nothing of it.
-
-        Raises
-        ------
-        Conflict
-            Its study has one already, here or at the PACS.
-        Unavailable
-            The table does not take it.
-        DicomwebError
-            The PACS does not take it.
-        """
-        before = self._settled(item)
+        """Add a workitem, or leave nothing of it."""
+        before = self._stable_row(item.key)
         if before is not None and not before.deleted:
-            raise taken()
-        if self._known_at_pacs(item, hidden=before is not None):
-            raise taken()
-        claim = self._mark(before or Row(item, listed=False), Pending("create", self._now()), item)
+            raise duplicate()
+        if self._exists_at_pacs(item.study_instance_uid, hidden=before is not None):
+            raise duplicate()
+        row = self._begin(before or Row(item, listed=False), "create", item)
         try:
             made = self._pacs.create(item)
         except DicomwebError as error:
-            settled = self._after_failure(claim, error)
-            if settled is not None:
-                return settled
+            recovered = self._after_failure(row, error)
+            if recovered is not None:
+                return recovered
             if isinstance(error, RequestRejected) and error.reason == "DUPLICATE":
-                raise taken() from error
+                raise duplicate() from error
             raise
-        return self._settler.created(claim, made)
+        return self._recovery.confirm_create(row, made)
 
     def search(self, query: Query, *, limit: int, cursor: str | None = None) -> Page:
-        """Find workitems: first those at the PACS, then those that have ended and are kept here alone.
-
-        Raises
-        ------
-        BadRequest
-            The cursor is not one that was given out.
-        Unavailable
-            The table cannot be read.
-        DicomwebError
-            The PACS cannot be asked.
-        """
+        """Find workitems: first those at the PACS, then those that have ended and are only kept here."""
         where, inner = (cursor[:1], cursor[1:] or None) if cursor else (_AT_PACS, None)
         if where not in (_AT_PACS, _KEPT):
-            raise BadRequest("The cursor is not one that this service gave out.", code="INVALID_PARAMETER")
+            raise BadRequest("This service never returned this cursor.", code="INVALID_PARAMETER")
         items: list[Workitem] = []
         if where == _AT_PACS:
             page = self._pacs.search(query, limit=limit, cursor=inner)
@@ -140,162 +115,118 @@ class PacsWorklist:
         rows, further = search(self._store.table, query, limit=limit - len(items), cursor=inner)
         return Page([*items, *(row.item for row in rows)], further and _KEPT + further)
 
-    def retrieve(self, item: Workitem) -> Workitem:
-        """Return the workitem of a study.
+    def retrieve(self, key: WorkitemKey) -> Workitem:
+        """Return the workitem of a study."""
+        return self._current(key, self._store.read(key.study_instance_uid))
 
-        Raises
-        ------
-        NotFound
-            There is none.
-        Unavailable
-            The table cannot be read.
-        DicomwebError
-            The PACS cannot be asked.
-        """
-        return self._current(item, self._store.read(item.study_instance_uid))
-
-    def update(self, item: Workitem, changes: Mapping[str, str]) -> Workitem:
-        """Change some fields of a scheduled workitem, or none of them.
-
-        Raises
-        ------
-        NotFound
-            There is none.
-        Conflict
-            It is no longer scheduled, or another change is under way.
-        Unavailable
-            The table does not take it.
-        DicomwebError
-            The PACS does not take it.
-        """
-        row, current = self._open(item)
+    def update(self, key: WorkitemKey, changes: Mapping[str, str]) -> Workitem:
+        """Change some fields of a scheduled workitem, or none of them."""
+        before, current = self._open(key)
         check_scheduled(current)
-        after = current.changed(changes)
-        marked = self._mark(row, Pending("update", self._now(), fields=after.fields), current)
+        row = self._begin(before, "update", current, fields=current.changed(changes).fields)
         try:
             made = self._pacs.update(current, changes)
         except DicomwebError as error:
-            settled = self._after_failure(marked, error)
-            if settled is None:
+            recovered = self._after_failure(row, error)
+            if recovered is None:
                 raise
-            return settled
-        return self._settler.updated(marked, made)
+            return recovered
+        return self._recovery.confirm_update(row, made)
 
-    def change_state(self, item: Workitem, state: str) -> Workitem:
-        """Move a workitem to another state; harmless when it has ended so already.
+    def change_state(self, key: WorkitemKey, state: str) -> Workitem:
+        """Move a workitem to another state; harmless when it has ended in that state already.
 
         Raises
         ------
-        NotFound
-            There is none.
         Conflict
-            PS3.4 CC.1.1 does not allow the move, another client owns it, or another change is under way.
-        Unavailable
-            The table does not take it.
-        DicomwebError
-            The PACS does not take it.
+            Also where the PACS rejects the move.
         """
-        row, current = self._open(item)
+        before, current = self._open(key)
         if not check_move(current, state):
             return current
         if current.state == SCHEDULED and state == IN_PROGRESS:
-            # Noted before the PACS hears of it: a key that is lost would lock the workitem for ever.
+            # Written before the PACS is asked: a Transaction UID that is lost would lock the workitem forever.
             current = replace(current, transaction_uid=self._new_uid())
-        marked = self._mark(row, Pending("state", self._now(), state=state), current)
+        row = self._begin(before, "state", current, state=state)
         try:
             self._pacs.change_state(current, state)
         except DicomwebError as error:
-            settled = self._after_failure(marked, error)
-            if settled is not None:
-                return settled
+            recovered = self._after_failure(row, error)
+            if recovered is not None:
+                return recovered
             if isinstance(error, RequestRejected):
                 raise Conflict("The PACS does not allow this change of state.", code="ILLEGAL_TRANSITION") from error
             raise
-        return self._settler.moved(marked, state)
+        return self._recovery.confirm_state(row, state)
 
-    def delete(self, item: Workitem) -> None:
+    def delete(self, key: WorkitemKey) -> None:
         """Take a workitem off the list; where the PACS can only cancel it, it is hidden from then on.
 
-        Raises
-        ------
-        NotFound
-            There is none.
-        Conflict
-            It is in progress, or another change is under way.
-        Unavailable
-            The table does not take it.
-        DicomwebError
-            The PACS cannot be asked; the deletion is then carried out later.
+        Where the PACS cannot be asked, the deletion is carried out later.
         """
-        row, current = self._open(item)
+        before, current = self._open(key)
         check_deletable(current)
-        marked = self._mark(row, Pending("delete", self._now()), current)
+        row = self._begin(before, "delete", current)
         try:
             self._pacs.delete(current)
         except DicomwebError as error:
-            if self._after_failure(marked, error) is None:
+            if self._after_failure(row, error) is None:
                 raise
             return
-        self._settler.deleted(marked)
+        self._recovery.confirm_delete(row)
 
-    def settle(self) -> Settled:
-        """Bring to an end what was left under way by requests that are long over.
-
-        Raises
-        ------
-        Unavailable
-            The table cannot be read or written.
-        """
+    def recover(self) -> Recovered:
+        """Recover the changes that requests have left pending for longer than `PENDING_TIMEOUT`."""
         done = left = 0
-        for study in self._store.unsettled(self._now() - LONGEST_CALL):
+        for study in self._store.pending_since(self._now() - PENDING_TIMEOUT):
             row = self._store.read(study)
             if row is None or row.pending is None:
                 continue
             try:
-                self._settler.settle(row)
+                self._recovery.recover(row)
                 done += 1
             except DicomwebError:
                 left += 1
-        return Settled(done, left)
+        return Recovered(done, left)
 
     def _now(self) -> int:
         return int(self._clock())
 
-    def _settled(self, item: Workitem) -> Row | None:
-        """Give the row, once nothing is under way with it.
+    def _stable_row(self, key: WorkitemKey) -> Row | None:
+        """Return the row without a pending change; one that was interrupted is recovered first.
 
         Raises
         ------
         Conflict
-            Another change is under way.
+            The pending change may still be under way.
         """
-        row = self._store.read(item.study_instance_uid)
+        row = self._store.read(key.study_instance_uid)
         if row is None or row.pending is None:
             return row
-        if row.pending.since + LONGEST_CALL > self._now():
+        if row.pending.since + PENDING_TIMEOUT > self._now():
             raise busy()
-        self._settler.settle(row)
-        return self._store.read(item.study_instance_uid)
+        self._recovery.recover(row)
+        return self._store.read(key.study_instance_uid)
 
-    def _open(self, item: Workitem) -> tuple[Row, Workitem]:
-        row = self._settled(item)
-        current = self._current(item, row)
+    def _open(self, key: WorkitemKey) -> tuple[Row, Workitem]:
+        row = self._stable_row(key)
+        current = self._current(key, row)
         return row or Row(current, listed=False), current
 
-    def _current(self, item: Workitem, row: Row | None) -> Workitem:
-        if row is not None and (row.deleted or _being_made(row)):
+    def _current(self, key: WorkitemKey, row: Row | None) -> Workitem:
+        if row is not None and (row.deleted or _being_created(row)):
             raise no_such_workitem()
         if row is not None and row.listed:
             return row.item
         try:
-            return merged(self._pacs.retrieve(row.item if row else item), row, self.supported_fields)
+            return self._merged(self._pacs.retrieve(row.item.key if row else key), row)
         except NotFound as error:
             raise no_such_workitem() from error
 
-    def _known_at_pacs(self, item: Workitem, *, hidden: bool) -> bool:
-        """Tell whether the PACS has a workitem of the study, other than one that was deleted and is hidden."""
+    def _exists_at_pacs(self, study_instance_uid: str, *, hidden: bool) -> bool:
+        """Return whether the PACS has a workitem of the study, other than one that was deleted and is hidden."""
         try:
-            there = self._pacs.retrieve(Workitem(item.study_instance_uid, "", {}))
+            there = self._pacs.retrieve(WorkitemKey(study_instance_uid))
         except NotFound:
             return False
         return not (hidden and there.state in FINAL_STATES)
@@ -303,53 +234,68 @@ class PacsWorklist:
     def _shown(self, found: list[Workitem]) -> list[Workitem]:
         rows = self._store.read_many(each.study_instance_uid for each in found if each.study_instance_uid)
         pairs = [(each, rows.get(each.study_instance_uid)) for each in found]
-        return [merged(each, row, self.supported_fields) for each, row in pairs if row is None or _is_of(row, each)]
+        return [self._merged(each, row) for each, row in pairs if row is None or _belongs_to(row, each)]
 
-    def _mark(self, row: Row, pending: Pending, item: Workitem) -> Row:
+    def _merged(self, found: Workitem, row: Row | None) -> Workitem:
+        """Return a workitem of the PACS together with what the PACS cannot hold."""
+        if row is None:
+            return found
+        kept = {name: value for name, value in row.item.fields.items() if name not in self._pacs.supported_fields}
+        return replace(
+            found,
+            workitem_uid=row.item.workitem_uid or found.workitem_uid,
+            fields={**found.fields, **kept},
+            transaction_uid=row.item.transaction_uid,
+            reference=found.reference or row.item.reference,
+        )
+
+    def _begin(
+        self,
+        row: Row,
+        operation: str,
+        item: Workitem,
+        *,
+        fields: Mapping[str, str] | None = None,
+        state: str | None = None,
+    ) -> Row:
+        """Write a change as pending, before the PACS is asked.
+
+        Raises
+        ------
+        Conflict
+            Someone else has written the row meanwhile.
+        """
+        pending = PendingChange(operation, self._now(), fields, state)
         try:
             return self._store.write(replace(row, item=item, deleted=False, pending=pending))
         except Outdated as error:
-            if pending.operation == "create":
-                raise taken() from error
+            if operation == "create":
+                raise duplicate() from error
             raise busy() from error
 
-    def _after_failure(self, marked: Row, error: DicomwebError) -> Workitem | None:
-        """Undo the note where nothing happened at the PACS; else find out now, or leave it to be settled later.
+    def _after_failure(self, row: Row, error: DicomwebError) -> Workitem | None:
+        """Discard the pending change where the PACS rejected it; else recover it now, or leave it for later.
 
         Returns
         -------
         Workitem or None
-            The workitem when the change did happen and only its answer was lost.
+            The workitem when the change happened and only the response was lost.
         """
-        if isinstance(error, _REFUSALS):
-            self._settler.release(marked)
+        if isinstance(error, _REJECTIONS):
+            self._recovery.discard(row)
             return None
         try:
-            return self._settler.settle(marked, caller_waits=True)
+            return self._recovery.recover(row, caller_waits=True)
         except DicomwebError:
             return None
 
 
-def merged(found: Workitem, row: Row | None, supported_fields: frozenset[str]) -> Workitem:
-    """Return what the PACS holds, completed by what it has no place for."""
-    if row is None:
-        return found
-    kept = {name: value for name, value in row.item.fields.items() if name not in supported_fields}
-    return replace(
-        found,
-        workitem_uid=row.item.workitem_uid or found.workitem_uid,
-        fields={**found.fields, **kept},
-        transaction_uid=row.item.transaction_uid,
-        reference=found.reference or row.item.reference,
-    )
-
-
-def _being_made(row: Row) -> bool:
+def _being_created(row: Row) -> bool:
     return row.pending is not None and row.pending.operation == "create"
 
 
-def _is_of(row: Row, found: Workitem) -> bool:
-    """Tell whether a row speaks of just this workitem, and not of a later one of the same study."""
-    if row.deleted or row.listed or _being_made(row):
+def _belongs_to(row: Row, found: Workitem) -> bool:
+    """Return whether a row belongs to this workitem, and not to a later one of the same study."""
+    if row.deleted or row.listed or _being_created(row):
         return False
     return not (row.item.workitem_uid and found.workitem_uid) or row.item.workitem_uid == found.workitem_uid

@@ -6,11 +6,11 @@ from contextlib import nullcontext
 
 from dicom_service.errors import Conflict, NotFound, Unavailable
 from dicom_service.worklist.rules import BUSY
-from dicom_service.worklist.service import Trouble
-from dicomweb.worklist.base import COMPLETED, FINAL_STATES, IN_PROGRESS, SCHEDULED, Query, Workitem, Worklist
+from dicom_service.worklist.service import ErrorMapping, ServiceWorklist
+from dicomweb.worklist.base import COMPLETED, FINAL_STATES, IN_PROGRESS, SCHEDULED, Query, Workitem, WorkitemKey
 
 _MOST_STEPS = 20
-"""Steps of one accession number that are looked at."""
+"""How many steps of one accession number are compared."""
 
 
 class Reconciler:
@@ -19,20 +19,20 @@ class Reconciler:
     Parameters
     ----------
     worklist
-        What keeps the workitems.
-    trouble
-        Turns the worklist's own errors into this service's.
+        The workitems.
+    error_mapping
+        Maps the PACS's errors to this service's.
     """
 
-    def __init__(self, worklist: Worklist, *, trouble: Trouble = nullcontext) -> None:
+    def __init__(self, worklist: ServiceWorklist, *, error_mapping: ErrorMapping = nullcontext) -> None:
         self._worklist = worklist
-        self._trouble = trouble
+        self._error_mapping = error_mapping
 
     def complete_for_exam(self, study_instance_uid: str, accession_number: str, patient_id: str) -> Workitem | None:
         """Complete the workitem of an exam that has arrived; harmless when repeated.
 
         It is the one with the exam's Study Instance UID, else the only open one with its Accession Number and
-        Patient ID. Where several are open none is taken: completing the wrong one would hide a patient who waits.
+        Patient ID. Where several are open none is completed: the wrong one would hide a patient who is waiting.
 
         Parameters
         ----------
@@ -42,22 +42,15 @@ class Reconciler:
         Returns
         -------
         Workitem or None
-            The workitem that was completed by this call.
-
-        Raises
-        ------
-        PacsTrouble
-            The PACS cannot be asked; call again.
-        Unavailable
-            A table cannot be read or written; call again.
+            The workitem, when this call completed it.
         """
-        with self._trouble():
+        with self._error_mapping():
             item = self._of_study(study_instance_uid) or self._of_order(accession_number, patient_id)
             return self._complete(item) if item is not None and item.state not in FINAL_STATES else None
 
     def _of_study(self, study_instance_uid: str) -> Workitem | None:
         try:
-            return self._worklist.retrieve(Workitem(study_instance_uid, "", {}))
+            return self._worklist.retrieve(WorkitemKey(study_instance_uid))
         except NotFound:
             return None
 
@@ -72,12 +65,12 @@ class Reconciler:
     def _complete(self, item: Workitem) -> Workitem | None:
         try:
             if item.state == SCHEDULED:
-                self._worklist.change_state(item, IN_PROGRESS)
-            return self._worklist.change_state(item, COMPLETED)
+                self._worklist.change_state(item.key, IN_PROGRESS)
+            return self._worklist.change_state(item.key, COMPLETED)
         except NotFound:
             return None
         except Conflict as error:
             if error.code == BUSY:
                 raise Unavailable("The workitem is being changed; try again.") from error
-            # It has ended meanwhile, or a client at the PACS owns it and will complete it.
+            # It has ended meanwhile, or a client of the PACS owns it and will complete it.
             return None

@@ -1,4 +1,4 @@
-"""What may be done with a workitem in which state, the same for every worklist (PS3.4 CC.1.1)."""
+"""Which changes a workitem's state allows, the same for every worklist (PS3.4 CC.1.1)."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from dicom_service.errors import Conflict, NotFound
 from dicomweb.worklist.base import FINAL_STATES, IN_PROGRESS, SCHEDULED, Workitem, may_move
 
 BUSY = "WORKITEM_BUSY"
-"""Code of the conflict that is over in a moment."""
+"""Code of the conflict that ends when the other change does."""
 
 
 def no_such_workitem() -> NotFound:
-    """Give the answer for a workitem that is not there."""
+    """Return the error for a workitem that does not exist."""
     return NotFound("There is no workitem of this study.", code="NO_SUCH_WORKITEM")
 
 
-def taken() -> Conflict:
-    """Give the answer for a study that has a workitem already."""
+def duplicate() -> Conflict:
+    """Return the error for a study that has a workitem already."""
     return Conflict("There is a workitem with this StudyInstanceUID already.", code="DUPLICATE_WORKITEM")
 
 
 def busy() -> Conflict:
-    """Give the answer while another change of the workitem is under way."""
+    """Return the error for a workitem that has a pending change."""
     return Conflict("Another change of this workitem is under way; try again.", code=BUSY, headers={"Retry-After": "2"})
 
 
 def check_scheduled(item: Workitem) -> None:
-    """Let only a scheduled workitem be changed.
+    """Check that a workitem is still scheduled, so that its fields can be changed.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def check_scheduled(item: Workitem) -> None:
 
 
 def check_deletable(item: Workitem) -> None:
-    """Let no workitem be deleted while someone works on it.
+    """Check that nobody works on a workitem, so that it can be deleted.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def check_deletable(item: Workitem) -> None:
 
 
 def check_move(item: Workitem, state: str) -> bool:
-    """Tell whether there is something to do to bring a workitem to a state.
+    """Return whether a workitem must change to be in a state.
 
     Returns
     -------

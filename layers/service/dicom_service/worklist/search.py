@@ -1,4 +1,4 @@
-"""Searches of the Workitems table: one index, one range of its sort key, never a scan."""
+"""Searches the Workitems table: one index, one range of its sort key, never a scan."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _INDEXES = (
     ("modality", "by-modality", "ixModality"),
     ("state", "by-state", "ixState"),
 )
-"""Most selective first: the first filter that is given picks the index, the others are checked on what it holds."""
+"""Most selective first: the first filter of a query picks the index, the others filter its rows."""
 
 _CURSOR = re.compile(r"\d{14}#[0-9.]{1,64}", re.ASCII)
 _AFTER = "~"
-"""Sorts after every key: they hold digits, dots and one #."""
+"""Sorts after every key: keys hold digits, dots and one #."""
 
 READ_BUDGET = 10
-"""Rows read for one that is asked for, where a second filter drops most of them."""
+"""Rows read per row of a page, where a second filter drops most of them."""
 
 
 def search(table: str, query: Query, *, limit: int, cursor: str | None = None) -> tuple[list[Row], str | None]:
     """Find rows in order of their scheduled start.
 
-    Without a filter that has an index, the four states are read side by side and merged.
+    Without a filter that has an index, the rows of the four states are merged.
 
     Parameters
     ----------
     limit
-        Rows to find at most. Fewer may come with a cursor, when a second filter dropped most of what was read.
+        Rows to find at most. Fewer may come with a cursor, when a second filter dropped most of them.
     cursor
-        Where the page before ended.
+        Where the previous page ended.
 
     Returns
     -------
@@ -50,12 +50,10 @@ def search(table: str, query: Query, *, limit: int, cursor: str | None = None) -
     Raises
     ------
     BadRequest
-        The cursor is not one that was given out.
-    Unavailable
-        The table cannot be read.
+        This service never returned this cursor.
     """
     if cursor is not None and not _CURSOR.fullmatch(cursor):
-        raise BadRequest("The cursor is not one that this service gave out.", code="INVALID_PARAMETER")
+        raise BadRequest("This service never returned this cursor.", code="INVALID_PARAMETER")
     given = {name: getattr(query, name) for name, _, _ in _INDEXES if getattr(query, name) is not None}
     if not given:
         return _merged(table, query, limit, cursor)

@@ -1,60 +1,34 @@
-"""What the API does with workitems, whatever keeps them."""
+"""The operations on workitems that the API offers, whatever worklist holds them."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 from dicom_service.errors import BadRequest
 from dicom_service.worklist.validation import check_changes, check_new
-from dicomweb.worklist.base import STATES, Page, Query, Workitem, Worklist
+from dicomweb.worklist.base import STATES, Page, Query, Workitem, WorkitemKey
 
-Trouble = Callable[[], AbstractContextManager[None]]
-"""Turns the errors of a PACS into answers; where none is asked there are none."""
+ErrorMapping = Callable[[], AbstractContextManager[None]]
+"""Maps the errors of a PACS to those of this service; nothing to do where no PACS is asked."""
 
 
-class WorklistService:
-    """Checks what callers send and hands it to the worklist.
+class ServiceWorklist(Protocol):
+    """A worklist with the rules of this service: its own, or one at the PACS made to behave like it.
 
-    Parameters
-    ----------
-    worklist
-        What keeps the workitems.
-    new_uids
-        Makes and registers as many UIDs as asked for.
-    trouble
-        Turns the worklist's own errors into answers.
+    Every method raises Unavailable where a table cannot be read or written, and DicomwebError where a PACS fails.
     """
 
-    def __init__(
-        self, worklist: Worklist, new_uids: Callable[[int], list[str]], *, trouble: Trouble = nullcontext
-    ) -> None:
-        self._worklist = worklist
-        self._new_uids = new_uids
-        self._trouble = trouble
-
-    def create(self, body: Mapping[str, Any]) -> Workitem:
-        """Create a workitem; the UIDs and the ID of the step are made where they are not given.
+    def create(self, item: Workitem) -> Workitem:
+        """Add a workitem.
 
         Raises
         ------
-        BadRequest
-            Fields are missing, unknown or do not fit.
         Conflict
-            The study has a workitem already.
-        PacsTrouble
-            The PACS does not take it.
-        Unavailable
-            A table does not take it.
+            Its study has one already.
         """
-        fields = check_new(body)
-        study = fields.pop("StudyInstanceUID", "")
-        uids = self._new_uids(1 if study else 2)
-        fields.setdefault("ScheduledProcedureStepID", _step_id())
-        with self._trouble():
-            return self._worklist.create(Workitem(study or uids[1], uids[0], fields))
 
     def search(self, query: Query, *, limit: int, cursor: str | None = None) -> Page:
         """Find workitems.
@@ -62,49 +36,102 @@ class WorklistService:
         Raises
         ------
         BadRequest
-            The cursor is not one that was given out.
-        PacsTrouble
-            The PACS cannot be asked.
-        Unavailable
-            A table cannot be read.
+            This service never returned this cursor.
         """
-        with self._trouble():
-            return self._worklist.search(query, limit=limit, cursor=cursor)
 
-    def get(self, study_instance_uid: str) -> Workitem:
+    def retrieve(self, key: WorkitemKey) -> Workitem:
         """Return the workitem of a study.
 
         Raises
         ------
         NotFound
             There is none.
-        PacsTrouble
-            The PACS cannot be asked.
-        Unavailable
-            A table cannot be read.
         """
-        with self._trouble():
-            return self._worklist.retrieve(_known_by(study_instance_uid))
 
-    def update(self, study_instance_uid: str, body: Mapping[str, Any]) -> Workitem:
-        """Change fields of a scheduled workitem.
+    def update(self, key: WorkitemKey, changes: Mapping[str, str]) -> Workitem:
+        """Change some fields of a scheduled workitem; an empty value removes the field.
 
         Raises
         ------
-        BadRequest
-            Fields are unknown, fixed or do not fit.
         NotFound
-            There is no such workitem.
+            There is none.
         Conflict
-            It is no longer scheduled, or another change is under way.
-        PacsTrouble
-            The PACS does not take it.
-        Unavailable
-            A table does not take it.
+            It is no longer scheduled, or has a pending change.
         """
+
+    def change_state(self, key: WorkitemKey, state: str) -> Workitem:
+        """Move a workitem to another state; harmless when it has ended in that state already.
+
+        Raises
+        ------
+        NotFound
+            There is none.
+        Conflict
+            PS3.4 CC.1.1 does not allow the move, another client owns the workitem, or it has a pending change.
+        """
+
+    def delete(self, key: WorkitemKey) -> None:
+        """Take a workitem off the list.
+
+        Raises
+        ------
+        NotFound
+            There is none.
+        Conflict
+            It is in progress, or has a pending change.
+        """
+
+
+class WorklistService:
+    """Validates requests and passes them to the worklist.
+
+    Its methods raise the errors of `ServiceWorklist`, those of a PACS mapped, and BadRequest for an invalid body.
+
+    Parameters
+    ----------
+    worklist
+        The workitems.
+    new_uids
+        Makes and registers as many UIDs as asked for.
+    error_mapping
+        Maps the PACS's errors to this service's.
+    """
+
+    def __init__(
+        self,
+        worklist: ServiceWorklist,
+        new_uids: Callable[[int], list[str]],
+        *,
+        error_mapping: ErrorMapping = nullcontext,
+    ) -> None:
+        self._worklist = worklist
+        self._new_uids = new_uids
+        self._error_mapping = error_mapping
+
+    def create(self, body: Mapping[str, Any]) -> Workitem:
+        """Create a workitem; UIDs and the ID of the step are made where the body has none."""
+        fields = check_new(body)
+        study = fields.pop("StudyInstanceUID", "")
+        uids = self._new_uids(1 if study else 2)
+        fields.setdefault("ScheduledProcedureStepID", _step_id())
+        with self._error_mapping():
+            return self._worklist.create(Workitem(study or uids[1], uids[0], fields))
+
+    def search(self, query: Query, *, limit: int, cursor: str | None = None) -> Page:
+        """Find workitems."""
+        with self._error_mapping():
+            return self._worklist.search(query, limit=limit, cursor=cursor)
+
+    def get(self, study_instance_uid: str) -> Workitem:
+        """Return the workitem of a study."""
+        with self._error_mapping():
+            return self._worklist.retrieve(WorkitemKey(study_instance_uid))
+
+    def update(self, study_instance_uid: str, body: Mapping[str, Any]) -> Workitem:
+        """Change fields of a scheduled workitem."""
         changes = check_changes(body)
-        with self._trouble():
-            return self._worklist.update(_known_by(study_instance_uid), changes)
+        with self._error_mapping():
+            return self._worklist.update(WorkitemKey(study_instance_uid), changes)
 
     def change_state(self, study_instance_uid: str, body: Mapping[str, Any]) -> None:
         """Move a workitem to the state that the body names.
@@ -113,44 +140,20 @@ class WorklistService:
         ------
         BadRequest
             The body names no state.
-        NotFound
-            There is no such workitem.
-        Conflict
-            PS3.4 CC.1.1 does not allow the move, or another change is under way.
-        PacsTrouble
-            The PACS does not take it.
-        Unavailable
-            A table does not take it.
         """
         state = body.get("State")
         if set(body) != {"State"} or state not in STATES:
             problem = {"field": "State", "problem": 'the body is {"State": one of ' + ", ".join(STATES[1:]) + "}"}
             raise BadRequest("The body does not name a state.", code="INVALID_STATE", errors=[problem])
-        with self._trouble():
-            self._worklist.change_state(_known_by(study_instance_uid), state)
+        with self._error_mapping():
+            self._worklist.change_state(WorkitemKey(study_instance_uid), state)
 
     def delete(self, study_instance_uid: str) -> None:
-        """Remove a workitem.
-
-        Raises
-        ------
-        NotFound
-            There is no such workitem.
-        Conflict
-            It is in progress, or another change is under way.
-        PacsTrouble
-            The PACS cannot be asked.
-        Unavailable
-            A table does not take it.
-        """
-        with self._trouble():
-            self._worklist.delete(_known_by(study_instance_uid))
-
-
-def _known_by(study_instance_uid: str) -> Workitem:
-    return Workitem(study_instance_uid, "", {})
+        """Remove a workitem."""
+        with self._error_mapping():
+            self._worklist.delete(WorkitemKey(study_instance_uid))
 
 
 def _step_id() -> str:
-    """Make an ID that fits SH: 15 characters, 48 random bits."""
+    """Return a new ID that fits SH: 15 characters, 48 random bits."""
     return f"SPS{secrets.token_hex(6).upper()}"

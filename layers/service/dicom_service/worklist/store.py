@@ -1,7 +1,7 @@
-"""The Workitems table: one row a workitem, with sparse indexes for the filters.
+"""The Workitems table: one row per workitem, with sparse indexes for the filters.
 
 A row of a workitem that is kept here has the index attributes, so that it is found by patient, accession number,
-station, modality or state, each in order of its scheduled start. A row that only accompanies a workitem at the PACS
+station, modality or state, in order of its scheduled start. A row that only accompanies a workitem at the PACS
 has none, and is found by its study alone. No filter ever scans the table.
 
 Every write is conditional on the version of the row that was read, and takes its event with it in one transaction.
@@ -26,12 +26,12 @@ UNREACHABLE = "The worklist cannot be reached at the moment; try again."
 
 
 class Outdated(Exception):
-    """The row has changed since it was read; read it again and decide anew."""
+    """The row has changed since it was read; read it again."""
 
 
 @dataclass(frozen=True)
-class Pending:
-    """What is being done at the PACS, and not yet known to be done.
+class PendingChange:
+    """A change that was sent to the PACS, or is about to be, and is not confirmed yet.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class Pending:
     since
         Seconds since the epoch.
     fields
-        For ``update``: the fields as they shall be.
+        For ``update``: the fields after it.
     state
-        For ``state``: the one to reach.
+        For ``state``: the state after it.
     """
 
     operation: str
@@ -53,38 +53,38 @@ class Pending:
 
 @dataclass(frozen=True)
 class Row:
-    """A workitem as the table knows it.
+    """A workitem in the table.
 
     Parameters
     ----------
     item
         The workitem.
     version
-        Grows with each write; 0 for a row that is not written yet.
+        Grows with each write; 0 for a row that was never written.
     listed
         True when searches of this table find it.
     deleted
-        True when it only remembers that the PACS still holds, canceled, what was deleted here.
+        True when the workitem was deleted here, but stays canceled at the PACS and must be hidden.
     pending
-        What is under way at the PACS.
+        The change at the PACS that is not confirmed yet.
     """
 
     item: Workitem
     version: int = 0
     listed: bool = True
     deleted: bool = False
-    pending: Pending | None = None
+    pending: PendingChange | None = None
 
 
 class WorkitemStore:
-    """Reads and writes rows; each method raises Unavailable where the table does not answer.
+    """Reads and writes rows; every method raises Unavailable where the table does not answer.
 
     Parameters
     ----------
     table
         Name of the Workitems table.
     outbox
-        Where the events go.
+        Takes the events, in the same transaction.
     """
 
     def __init__(self, table: str, outbox: Outbox) -> None:
@@ -93,41 +93,29 @@ class WorkitemStore:
 
     @aws.errors(UNREACHABLE)
     def read(self, study_instance_uid: str) -> Row | None:
-        """Return the row of a study as it is now, None when there is none."""
+        """Return the current row of a study, None when there is none."""
         values = aws.get(self.table, {KEY: study_instance_uid})
         return None if values is None else _row(values)
 
     @aws.errors(UNREACHABLE)
     def read_many(self, study_instance_uids: Iterable[str]) -> dict[str, Row]:
-        """Return the rows that there are for some studies."""
+        """Return the rows of some studies, by study; those without a row are left out."""
         keys = [{KEY: study} for study in sorted(set(study_instance_uids))]
         return {values[KEY]: _row(values) for values in aws.batch_get(self.table, keys)}
 
     def write(self, row: Row, events: Sequence[Event] = ()) -> Row:
-        """Put a row in place of the version it was made from, together with its events.
-
-        Raises
-        ------
-        Outdated
-            The row was changed, removed or made by someone else meanwhile.
-        """
+        """Write a row over the version that was read, together with its events."""
         written = replace(row, version=row.version + 1)
         self._transact({"Put": {"TableName": self.table, "Item": to_item(written), **_condition(row)}}, events)
         return written
 
     def remove(self, row: Row, events: Sequence[Event] = ()) -> None:
-        """Remove a row in the version that was read, together with its events.
-
-        Raises
-        ------
-        Outdated
-            The row was changed meanwhile.
-        """
+        """Remove a row in the version that was read, together with its events."""
         key = aws.to_item({KEY: row.item.study_instance_uid})
         self._transact({"Delete": {"TableName": self.table, "Key": key, **_condition(row)}}, events)
 
-    def unsettled(self, before: int) -> Iterator[str]:
-        """Yield the studies whose rows have been pending since before some second."""
+    def pending_since(self, before: int) -> Iterator[str]:
+        """Yield the studies whose changes have been pending since before a time in seconds."""
         with aws.errors(UNREACHABLE):
             for item in aws.query(
                 TableName=self.table,
@@ -178,7 +166,7 @@ def from_item(item: Mapping[str, Any]) -> Row:
 def _row(values: Mapping[str, Any]) -> Row:
     pending = None
     if PENDING_KEY in values:
-        pending = Pending(
+        pending = PendingChange(
             values["PendingOperation"],
             values[_PENDING_SINCE],
             values.get("PendingFields"),

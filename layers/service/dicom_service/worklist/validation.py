@@ -1,4 +1,4 @@
-"""The body of a request about a workitem, checked as a whole: every bad field is told at once."""
+"""Validates the body of a request about a workitem; all errors are reported together."""
 
 from __future__ import annotations
 
@@ -13,17 +13,11 @@ from dicomweb.worklist.attributes import ALIASES, ATTRIBUTES, BY_KEYWORD, Attrib
 _LONGEST_NAME_SHOWN = 64
 
 FIXED = ("StudyInstanceUID", "PatientID", "ScheduledProcedureStepID")
-"""What a workitem is known by: another patient's procedure is another workitem."""
+"""Fields that cannot change: another patient's procedure is another workitem."""
 
 
 def check_new(body: Mapping[str, Any]) -> dict[str, str]:
-    """Return the fields of a new workitem in their DICOM form, those without a value left out.
-
-    Raises
-    ------
-    BadRequest
-        With member ``errors``: each field that is missing, unknown, or does not fit.
-    """
+    """Return the fields of a new workitem in their DICOM form, without the empty ones."""
     fields, errors = _checked(body)
     named = {ALIASES.get(name, name) for name in body}
     for attribute in ATTRIBUTES:
@@ -34,13 +28,7 @@ def check_new(body: Mapping[str, Any]) -> dict[str, str]:
 
 
 def check_changes(body: Mapping[str, Any]) -> dict[str, str]:
-    """Return the fields to change in their DICOM form; an empty one is to be removed.
-
-    Raises
-    ------
-    BadRequest
-        With member ``errors``: each field that is unknown, fixed, or does not fit; also when there is none.
-    """
+    """Return the fields to change in their DICOM form; an empty value removes the field."""
     fields, errors = _checked(body)
     for name in FIXED:
         if name in body:
@@ -76,12 +64,12 @@ def _value(attribute: Attribute, value: Any) -> str:
 
 
 def _text(attribute: Attribute, value: Any) -> str:
-    """Bring the JSON of a field to one string.
+    """Return the JSON value of a field as one string.
 
     Raises
     ------
     BadValue
-        The JSON type does not fit the field.
+        The field does not take this JSON type.
     """
     if value is None:
         return ""

@@ -1,4 +1,4 @@
-"""One value of a workitem, checked and brought to its DICOM form (PS3.5 §6.2)."""
+"""Validates one value of a workitem and normalizes it to its DICOM form (PS3.5 §6.2)."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import datetime
 import re
 from collections.abc import Callable
 
+from dicomweb.errors import InvalidUid
+from dicomweb.uid import check_uid
 from dicomweb.worklist.attributes import Attribute
 
-MAX_LENGTH = {"AE": 16, "CS": 16, "LO": 64, "SH": 16, "UI": 64}
+MAX_LENGTH = {"AE": 16, "CS": 16, "LO": 64, "SH": 16}
 """Longest value in characters, by value representation."""
 
 _NAME_GROUP_LENGTH = 64
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _CODE = re.compile(r"[A-Z0-9_ ]+")
 _DATE = re.compile(r"([1-9]\d{3})(-?)(\d{2})\2(\d{2})", re.ASCII)
 _TIME = re.compile(r"(\d{2})(?:(:?)(\d{2})(?:\2(\d{2})(?:\.(\d{1,6}))?)?)?", re.ASCII)
 
 
 class BadValue(ValueError):
-    """A value does not fit; the message says what is wrong with it, never the value."""
+    """An invalid value; the message says what is wrong with it, never the value."""
 
 
 def checked(attribute: Attribute, value: str) -> str:
@@ -28,9 +29,9 @@ def checked(attribute: Attribute, value: str) -> str:
     Raises
     ------
     BadValue
-        It does not fit its value representation (PS3.5 Table 6.2-1) or the values that PS3.3 enumerates.
+        Its value representation (PS3.5 Table 6.2-1) does not allow it, or PS3.3 does not enumerate it.
     """
-    _refuse_controls(value)
+    _reject_controls(value)
     parts = value.split("\\") if attribute.multiple else [value]
     result = "\\".join(_CHECKS[attribute.vr](part.strip(" ")) for part in parts)
     if result and attribute.values and result not in attribute.values:
@@ -38,7 +39,7 @@ def checked(attribute: Attribute, value: str) -> str:
     return result
 
 
-def _refuse_controls(value: str) -> None:
+def _reject_controls(value: str) -> None:
     if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in value):
         raise BadValue("has control characters")
     if any(0xD800 <= ord(character) < 0xE000 for character in value):
@@ -69,9 +70,10 @@ def _code(value: str) -> str:
 
 
 def _uid(value: str) -> str:
-    if value and (len(value) > MAX_LENGTH["UI"] or not _UID.fullmatch(value)):
-        raise BadValue("is not a UID: digits and single dots, at most 64 characters")
-    return value
+    try:
+        return check_uid(value) if value else value
+    except InvalidUid as error:
+        raise BadValue("is not a UID: digits and single dots, at most 64 characters") from error
 
 
 def _name(value: str) -> str:
