@@ -87,11 +87,11 @@ def body(number: int = 1, **changes: Any) -> dict[str, Any]:
     return {**BODY, "StudyInstanceUID": f"1.2.3.{number}", **changes}
 
 
-def studies(bench: Bench, query: Query | None = None) -> set[str]:
+def studies(harness: Harness, query: Query | None = None) -> set[str]:
     found: set[str] = set()
     cursor = None
     while True:
-        page = bench.service.search(query or Query(), limit=2, cursor=cursor)
+        page = harness.service.search(query or Query(), limit=2, cursor=cursor)
         assert len(page.items) <= 2
         found |= {item.study_instance_uid for item in page.items}
         cursor = page.cursor
@@ -100,7 +100,7 @@ def studies(bench: Bench, query: Query | None = None) -> set[str]:
 
 
 @dataclass
-class Bench:
+class Harness:
     """A worklist to test, and what stands behind it."""
 
     kind: str
@@ -113,12 +113,12 @@ class Bench:
     at_pacs: Worklist | None = None
 
     def events(self) -> list[tuple[str, str]]:
-        """What was told so far: detail-type and study."""
+        """The events published so far: detail type and study."""
         found = boto3.client("dynamodb").scan(TableName="ExamEventsTable")["Items"]
         entries = sorted((aws.from_item(item) for item in found), key=lambda entry: entry["createdAt"])
         return [(entry["detailType"], json.loads(entry["detail"])["StudyInstanceUID"]) for entry in entries]
 
-    def told(self) -> list[str]:
+    def published(self) -> list[str]:
         return sorted(kind.removeprefix("Workitem ") for kind, _ in self.events())
 
     def rows(self) -> list[dict[str, Any]]:

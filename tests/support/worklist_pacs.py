@@ -1,6 +1,6 @@
 """Small worklist servers that are as strict as the products, for `FakePacs` to serve.
 
-Each one refuses what the standard or the product refuses, with the product's own status. `faults` lets the next
+Each one rejects what the standard or the product rejects, with the product's own status. `faults` lets the next
 requests go wrong: before they are carried out, or after it, when only the answer is lost.
 """
 
@@ -161,7 +161,7 @@ class UpsServer(WorklistServer):
         step = self.steps.get(uid)
         if step is None:
             return nothing(404)
-        refused = nothing(400 if self.dialect == "azure" else 409)
+        rejected = nothing(400 if self.dialect == "azure" else 409)
         if self.dialect == "dcm4chee":
             key = value(body, "00081195")
         elif "00081195" in body:
@@ -172,7 +172,7 @@ class UpsServer(WorklistServer):
         if {"00741000", "00080018", "00080016"} & set(body):
             return nothing(400)
         if value(step, "00741000") not in ("SCHEDULED", "IN PROGRESS") or key != self.keys.get(uid):
-            return refused
+            return rejected
         step.update({tag: each for tag, each in body.items() if tag != "00081195"})
         return answer(200, b"")
 

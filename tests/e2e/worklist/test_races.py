@@ -57,8 +57,8 @@ def outcomes(callers: int, act: Any) -> Counter[str]:
         start.wait()
         try:
             act()
-        except Conflict as refused:
-            return refused.code
+        except Conflict as rejected:
+            return rejected.code
         return "done"
 
     with ThreadPoolExecutor(callers) as pool:

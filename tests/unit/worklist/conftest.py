@@ -17,7 +17,7 @@ from dicom_service.worklist.store import WorkitemStore
 from tests.support import cloud as clouds
 from tests.support.cloud import moto
 from tests.support.pacs import FakePacs
-from tests.support.worklist import Bench, open_worklist
+from tests.support.worklist import Harness, open_worklist
 from tests.support.worklist_pacs import MAKERS
 
 TABLES = ("WorkitemsTable", "ExamEventsTable", "UidsTable")
@@ -38,7 +38,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def bench(cloud: None, kind: str) -> Iterator[Bench]:
+def harness(cloud: None, kind: str) -> Iterator[Harness]:
     numbers = count(1)
 
     def new_uids(wanted: int) -> list[str]:
@@ -47,7 +47,7 @@ def bench(cloud: None, kind: str) -> Iterator[Bench]:
     store = WorkitemStore("WorkitemsTable", Outbox(OutboxSettings("ExamEventsTable")))
     if kind == OWN:
         own = DynamoWorklist(store)
-        yield Bench(kind, WorklistService(own, new_uids), Reconciler(own), store)
+        yield Harness(kind, WorklistService(own, new_uids), Reconciler(own), store)
         return
     server = MAKERS[kind]()
     with FakePacs(server) as pacs:
@@ -56,4 +56,4 @@ def bench(cloud: None, kind: str) -> Iterator[Bench]:
         worklist = PacsWorklist(at_pacs, store, new_uid=lambda: new_uids(1)[0], clock=lambda: now[0])
         service = WorklistService(worklist, new_uids, error_mapping=pacs_errors)
         reconciler = Reconciler(worklist, error_mapping=pacs_errors)
-        yield Bench(kind, service, reconciler, store, server, worklist, now, at_pacs)
+        yield Harness(kind, service, reconciler, store, server, worklist, now, at_pacs)

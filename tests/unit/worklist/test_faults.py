@@ -13,7 +13,7 @@ from dicom_service.worklist.pacs_worklist import PENDING_TIMEOUT
 from dicom_service.worklist.store import Row, WorkitemStore
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Query
 from tests.support.pacs import Answer, html, reset
-from tests.support.worklist import Bench, body, studies
+from tests.support.worklist import Harness, body, studies
 from tests.support.worklist_pacs import nothing
 
 STUDY = "1.2.3.1"
@@ -29,23 +29,23 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def server(bench: Bench) -> Any:
-    assert bench.server is not None
-    return bench.server
+def server(harness: Harness) -> Any:
+    assert harness.server is not None
+    return harness.server
 
 
-def recover_later(bench: Bench) -> None:
+def recover_later(harness: Harness) -> None:
     """Let the time pass after which a pending change counts as interrupted, then recover."""
-    assert bench.pacs_worklist is not None
-    bench.now[0] += PENDING_TIMEOUT + 1
-    server(bench).down = False
-    recovered = bench.pacs_worklist.recover()
+    assert harness.pacs_worklist is not None
+    harness.now[0] += PENDING_TIMEOUT + 1
+    server(harness).down = False
+    recovered = harness.pacs_worklist.recover()
     assert recovered.left == 0
-    assert not [row for row in bench.rows() if "ixPending" in row]
+    assert not [row for row in harness.rows() if "ixPending" in row]
 
 
 @contextmanager
-def killed_at_write(bench: Bench, number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def killed_at_write(harness: Harness, number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """End the function just before a write of its row, counted from 1."""
     writes = iter(range(1, 100))
 
@@ -64,31 +64,31 @@ def killed_at_write(bench: Bench, number: int, monkeypatch: pytest.MonkeyPatch) 
             yield
 
 
-def create(bench: Bench) -> None:
-    bench.service.create(body())
+def create(harness: Harness) -> None:
+    harness.service.create(body())
 
 
-def reschedule(bench: Bench) -> None:
-    bench.service.update(STUDY, {"ScheduledProcedureStepStartDate": "20270102"})
+def reschedule(harness: Harness) -> None:
+    harness.service.update(STUDY, {"ScheduledProcedureStepStartDate": "20270102"})
 
 
-def begin(bench: Bench) -> None:
-    bench.service.change_state(STUDY, {"State": IN_PROGRESS})
+def begin(harness: Harness) -> None:
+    harness.service.change_state(STUDY, {"State": IN_PROGRESS})
 
 
-def complete(bench: Bench) -> None:
-    bench.service.change_state(STUDY, {"State": COMPLETED})
+def complete(harness: Harness) -> None:
+    harness.service.change_state(STUDY, {"State": COMPLETED})
 
 
-def cancel(bench: Bench) -> None:
-    bench.service.change_state(STUDY, {"State": CANCELED})
+def cancel(harness: Harness) -> None:
+    harness.service.change_state(STUDY, {"State": CANCELED})
 
 
-def delete(bench: Bench) -> None:
-    bench.service.delete(STUDY)
+def delete(harness: Harness) -> None:
+    harness.service.delete(STUDY)
 
 
-Act = Callable[[Bench], None]
+Act = Callable[[Harness], None]
 CHANGES: dict[str, tuple[tuple[Act, ...], Act]] = {
     "reschedule": ((create,), reschedule),
     "begin": ((create,), begin),
@@ -99,18 +99,18 @@ CHANGES: dict[str, tuple[tuple[Act, ...], Act]] = {
 }
 
 
-def prepared(bench: Bench, change: str) -> Act:
+def prepared(harness: Harness, change: str) -> Act:
     before, act = CHANGES[change]
     for each in before:
-        each(bench)
+        each(harness)
     return act
 
 
-def seen(bench: Bench) -> tuple[str, str] | None:
+def seen(harness: Harness) -> tuple[str, str] | None:
     """State and day of the workitem as callers see it, alone and in the list; None when it is not there."""
-    listed = bench.service.search(Query(), limit=10).items
+    listed = harness.service.search(Query(), limit=10).items
     try:
-        item = bench.service.get(STUDY)
+        item = harness.service.get(STUDY)
     except NotFound:
         assert listed == []
         return None
@@ -148,105 +148,105 @@ class TestCreate:
         ],
     )
     def test_a_pacs_that_does_not_take_it_leaves_nothing(
-        self, bench: Bench, fault: Answer, code: str | dict[str, str]
+        self, harness: Harness, fault: Answer, code: str | dict[str, str]
     ) -> None:
         # GIVEN a PACS that fails before it does anything, however it says so
-        server(bench).faults += [("POST", "/", "before", fault)] * 2
-        # WHEN a workitem is created THEN the caller is told, and nothing is left
-        with pytest.raises(ServiceError) as refused:
-            create(bench)
-        assert refused.value.code == (code if isinstance(code, str) else code.get(bench.kind, "PACS_ERROR"))
-        assert len(server(bench).faults) < 2
-        server(bench).faults.clear()
-        assert seen(bench) is None
-        assert bench.told() == []
+        server(harness).faults += [("POST", "/", "before", fault)] * 2
+        # WHEN a workitem is created THEN the caller gets an error, and nothing is left
+        with pytest.raises(ServiceError) as rejected:
+            create(harness)
+        assert rejected.value.code == (code if isinstance(code, str) else code.get(harness.kind, "PACS_ERROR"))
+        assert len(server(harness).faults) < 2
+        server(harness).faults.clear()
+        assert seen(harness) is None
+        assert harness.published() == []
         # AND it can be created afterwards
-        create(bench)
-        assert seen(bench) == (SCHEDULED, "20261122")
+        create(harness)
+        assert seen(harness) == (SCHEDULED, "20261122")
 
-    def test_a_lost_answer_is_found_out(self, bench: Bench) -> None:
-        server(bench).faults.append(
-            ("POST", "/w" if "ups" in bench.kind or bench.kind == "orthanc" else "/m", "after", reset)
+    def test_a_lost_answer_is_found_out(self, harness: Harness) -> None:
+        server(harness).faults.append(
+            ("POST", "/w" if "ups" in harness.kind or harness.kind == "orthanc" else "/m", "after", reset)
         )
-        if bench.kind == "mwl-rs":
-            server(bench).patients["PID'1"] = {}
-        create(bench)
-        assert seen(bench) == (SCHEDULED, "20261122")
-        assert bench.told() == ["Created"]
+        if harness.kind == "mwl-rs":
+            server(harness).patients["PID'1"] = {}
+        create(harness)
+        assert seen(harness) == (SCHEDULED, "20261122")
+        assert harness.published() == ["Created"]
         # AND the workitem is whole: it can be worked on
-        begin(bench)
-        complete(bench)
-        assert seen(bench) == (COMPLETED, "20261122")
+        begin(harness)
+        complete(harness)
+        assert seen(harness) == (COMPLETED, "20261122")
 
-    def test_a_pacs_that_dies_right_after_is_cleaned_up(self, bench: Bench) -> None:
+    def test_a_pacs_that_dies_right_after_is_cleaned_up(self, harness: Harness) -> None:
         # GIVEN a PACS that takes the workitem, loses the answer, and is then down
-        if bench.kind == "mwl-rs":
-            server(bench).patients["PID'1"] = {}
-        server(bench).faults.append(("POST", "/", "last", reset))
+        if harness.kind == "mwl-rs":
+            server(harness).patients["PID'1"] = {}
+        server(harness).faults.append(("POST", "/", "last", reset))
         with pytest.raises(PacsError):
-            create(bench)
+            create(harness)
         # WHEN it is back THEN nobody sees the half workitem, and it is taken back
-        server(bench).down = False
-        assert seen(bench) is None
+        server(harness).down = False
+        assert seen(harness) is None
         with pytest.raises(Conflict):
-            create(bench)
-        recover_later(bench)
-        assert seen(bench) is None
-        assert bench.told() == []
-        create(bench)
-        assert seen(bench) == (SCHEDULED, "20261122")
+            create(harness)
+        recover_later(harness)
+        assert seen(harness) is None
+        assert harness.published() == []
+        create(harness)
+        assert seen(harness) == (SCHEDULED, "20261122")
 
     @pytest.mark.parametrize("write", [1, 2])
-    def test_killed_between_any_two_writes(self, bench: Bench, write: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        with killed_at_write(bench, write, monkeypatch):
-            create(bench)
-        assert seen(bench) is None
-        recover_later(bench)
-        assert seen(bench) is None
-        assert bench.told() == []
-        create(bench)
-        assert seen(bench) == (SCHEDULED, "20261122")
+    def test_killed_between_any_two_writes(self, harness: Harness, write: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        with killed_at_write(harness, write, monkeypatch):
+            create(harness)
+        assert seen(harness) is None
+        recover_later(harness)
+        assert seen(harness) is None
+        assert harness.published() == []
+        create(harness)
+        assert seen(harness) == (SCHEDULED, "20261122")
 
 
 @pytest.mark.parametrize("change", CHANGES)
 class TestChanges:
-    def test_a_pacs_that_is_down_changes_nothing(self, bench: Bench, change: str) -> None:
-        act = prepared(bench, change)
-        before, told = seen(bench), bench.told()
-        server(bench).down = True
+    def test_a_pacs_that_is_down_changes_nothing(self, harness: Harness, change: str) -> None:
+        act = prepared(harness, change)
+        before, published = seen(harness), harness.published()
+        server(harness).down = True
         with pytest.raises(PacsError):
-            act(bench)
-        server(bench).down = False
-        assert seen(bench) == before
-        assert bench.told() == told
-        bench.now[0] += PENDING_TIMEOUT + 1
-        act(bench)
-        assert seen(bench) == AFTER[change]
+            act(harness)
+        server(harness).down = False
+        assert seen(harness) == before
+        assert harness.published() == published
+        harness.now[0] += PENDING_TIMEOUT + 1
+        act(harness)
+        assert seen(harness) == AFTER[change]
 
     @pytest.mark.parametrize("write", [1, 2])
     def test_killed_between_any_two_writes(
-        self, bench: Bench, change: str, write: int, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, change: str, write: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        act = prepared(bench, change)
-        before, told = seen(bench), bench.told()
-        with killed_at_write(bench, write, monkeypatch):
-            act(bench)
-        recover_later(bench)
-        after = seen(bench)
+        act = prepared(harness, change)
+        before, published = seen(harness), harness.published()
+        with killed_at_write(harness, write, monkeypatch):
+            act(harness)
+        recover_later(harness)
+        after = seen(harness)
         assert after in (before, AFTER[change])
-        assert len(bench.told()) == len(told) + (after != before)
+        assert len(harness.published()) == len(published) + (after != before)
         if after == before:
-            act(bench)
-        assert seen(bench) == AFTER[change]
+            act(harness)
+        assert seen(harness) == AFTER[change]
 
     def test_a_change_under_way_keeps_others_out(
-        self, bench: Bench, change: str, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, change: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        act = prepared(bench, change)
-        with killed_at_write(bench, 2, monkeypatch):
-            act(bench)
+        act = prepared(harness, change)
+        with killed_at_write(harness, 2, monkeypatch):
+            act(harness)
         with pytest.raises(Conflict) as kept_out:
-            delete(bench)
+            delete(harness)
         assert kept_out.value.code == "WORKITEM_BUSY"
 
 
@@ -259,26 +259,26 @@ class TestChanges:
         for nth in range(requests + 1)
     ],
 )
-def test_a_pacs_that_dies_at_any_request(bench: Bench, change: str, nth: int) -> None:
+def test_a_pacs_that_dies_at_any_request(harness: Harness, change: str, nth: int) -> None:
     # GIVEN a PACS that carries out the nth request of a change, loses its answer, and is then down
-    act = prepared(bench, change)
-    before, told = seen(bench), bench.told()
-    death = Death(server(bench), nth)
+    act = prepared(harness, change)
+    before, published = seen(harness), harness.published()
+    death = Death(server(harness), nth)
     try:
-        act(bench)
+        act(harness)
     except ServiceError:
         # WHEN it is recovered THEN the change is there as a whole, or not at all, and published or not
         death.end()
-        recover_later(bench)
+        recover_later(harness)
     death.end()
-    assert death.met == (nth < REQUESTS[bench.kind][change]), "the last case finds that there is no further request"
-    after = seen(bench)
+    assert death.met == (nth < REQUESTS[harness.kind][change]), "the last case finds that there is no further request"
+    after = seen(harness)
     assert after in (before, AFTER[change])
-    assert len(bench.told()) == len(told) + (after != before)
+    assert len(harness.published()) == len(published) + (after != before)
     # AND doing it again ends where it should
     if after == before:
-        act(bench)
-    assert seen(bench) == AFTER[change]
+        act(harness)
+    assert seen(harness) == AFTER[change]
 
 
 class Death:
@@ -303,17 +303,17 @@ class Death:
         return reply
 
 
-def test_a_table_that_does_not_answer_is_told_as_such(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.store, "table", "NoSuchTable")
+def test_a_table_that_does_not_answer_is_unavailable(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness.store, "table", "NoSuchTable")
     with pytest.raises(Unavailable):
-        create(bench)
+        create(harness)
     with pytest.raises(Unavailable):
-        bench.service.get(STUDY)
+        harness.service.get(STUDY)
 
 
-def test_nothing_is_seen_by_others_while_it_is_being_made(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    with killed_at_write(bench, 2, monkeypatch):
-        create(bench)
-    assert studies(bench) == set()
+def test_nothing_is_seen_by_others_while_it_is_being_made(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    with killed_at_write(harness, 2, monkeypatch):
+        create(harness)
+    assert studies(harness) == set()
     with pytest.raises(NotFound):
-        bench.service.get(STUDY)
+        harness.service.get(STUDY)

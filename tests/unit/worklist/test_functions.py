@@ -90,7 +90,7 @@ def test_further_pages_are_linked() -> None:
 
 
 @pytest.mark.parametrize("query", [{"patientld": "1"}, {"state": "DONE"}, {"from": "yesterday"}, {"cursor": "x"}])
-def test_a_query_that_makes_no_sense_is_refused(query: dict[str, str]) -> None:
+def test_an_invalid_query_is_rejected(query: dict[str, str]) -> None:
     assert call("list_workitems", queryStringParameters=query, multiValueQueryStringParameters=None)[0] == 400
 
 

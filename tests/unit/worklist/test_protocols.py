@@ -189,16 +189,16 @@ class TestUps:
 
     def test_a_uid_that_is_taken_is_a_duplicate(self, worklist: Worklist) -> None:
         worklist.create(workitem())
-        with pytest.raises(RequestRejected) as refused:
+        with pytest.raises(RequestRejected) as rejected:
             worklist.create(workitem())
-        assert (refused.value.status, refused.value.reason) == (409, "DUPLICATE")
+        assert (rejected.value.status, rejected.value.reason) == (409, "DUPLICATE")
 
     def test_the_wrong_key_opens_nothing(self, worklist: Worklist) -> None:
         # GIVEN a step that another client owns
         made = worklist.create(workitem())
         worklist.change_state(made, IN_PROGRESS)
         thief = replace(made, state=IN_PROGRESS, transaction_uid="1.2.9.9")
-        # WHEN someone else tries to end it THEN it is refused
+        # WHEN someone else tries to end it THEN it is rejected
         with pytest.raises(RequestRejected):
             worklist.change_state(thief, COMPLETED)
         with pytest.raises(RequestRejected):
@@ -208,18 +208,18 @@ class TestUps:
     def test_a_step_in_progress_is_not_deleted(self, worklist: Worklist) -> None:
         made = worklist.create(workitem())
         worklist.change_state(made, IN_PROGRESS)
-        with pytest.raises(RequestRejected) as refused:
+        with pytest.raises(RequestRejected) as rejected:
             worklist.delete(replace(made, state=IN_PROGRESS))
-        assert refused.value.reason == "IN_PROGRESS"
+        assert rejected.value.reason == "IN_PROGRESS"
 
-    def test_the_key_is_never_told(self, worklist: Worklist, server: Server) -> None:
+    def test_the_key_is_never_returned(self, worklist: Worklist, server: Server) -> None:
         made = worklist.create(workitem())
         worklist.change_state(made, IN_PROGRESS)
         assert worklist.retrieve(made.key).transaction_uid is None
         assert isinstance(server, UpsServer)
         assert "00081195" not in server.steps[made.workitem_uid]
 
-    def test_an_unknown_dialect_is_refused(self) -> None:
+    def test_an_unknown_dialect_is_rejected(self) -> None:
         with pytest.raises(ValueError, match="dialect"):
             UpsRs(Rest("http://127.0.0.1", Transport()), dialect="esperanto")
 

@@ -78,7 +78,7 @@ QUERIES = {
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
-def test_a_page_reads_no_more_than_it_gives(worklist: DynamoWorklist, wire: Wire, query: Query) -> None:
+def test_a_page_reads_no_more_than_it_returns(worklist: DynamoWorklist, wire: Wire, query: Query) -> None:
     # GIVEN many workitems WHEN a hundred are listed THEN a hundred are read, by a query and never by a scan
     page = worklist.search(query, limit=LIMIT)
     assert len(page.items) == LIMIT
@@ -125,7 +125,7 @@ def test_no_call_of_this_package_scans() -> None:
 
 
 def scans(source: str) -> bool:
-    """Tell whether code names the operation, as a method or as what a paginator or a generic call is given."""
+    """Return whether code names the operation, as a method or as what a paginator or a generic call is given."""
     nodes = list(ast.walk(ast.parse(source)))
     methods = [node.attr for node in nodes if isinstance(node, ast.Attribute)]
     strings = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]

@@ -36,7 +36,7 @@ def test_a_complete_body_is_taken_as_it_is() -> None:
     assert check_new(COMPLETE) == COMPLETE
 
 
-def test_all_errors_are_told_at_once() -> None:
+def test_all_errors_are_reported_together() -> None:
     # GIVEN a body with a missing, an unknown, a too long, a wrongly typed and an ill-formed field
     body = {
         **COMPLETE,

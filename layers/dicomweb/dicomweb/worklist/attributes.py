@@ -15,7 +15,7 @@ STATE_TAG = "00741000"
 """Procedure Step State, the state of PS3.4 CC.1.1."""
 
 STEP_STATUS_TAG = "00400020"
-"""Scheduled Procedure Step Status, the state as a Modality Worklist tells it (PS3.3 C.4.10)."""
+"""Scheduled Procedure Step Status, the state in a Modality Worklist (PS3.3 C.4.10)."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Orthanc:
         answer = self._rest.call("POST", "/worklists/create", payload={"Tags": _tags(item)}, media_type=_JSON)
         reference = answer.body.get("ID") if isinstance(answer.body, Mapping) else None
         if not isinstance(reference, str):
-            raise PacsFault("the PACS did not tell the ID of the workitem", status=answer.status)
+            raise PacsFault("the PACS did not return the ID of the workitem", status=answer.status)
         return replace(item, reference=reference)
 
     def search(self, query: Query, *, limit: int, cursor: str | None = None) -> Page:

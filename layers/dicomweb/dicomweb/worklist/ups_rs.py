@@ -43,7 +43,7 @@ def _now() -> str:
 class UpsRs:
     """Unified Procedure Steps at a PACS.
 
-    A step in progress needs its Transaction UID for every change, and no answer ever tells it: the caller keeps it
+    A step in progress needs its Transaction UID for every change, and no response contains it: the caller keeps it
     in `Workitem.transaction_uid`.
 
     Parameters
