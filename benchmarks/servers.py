@@ -23,6 +23,7 @@ from local.ministack import MiniStack
 from local.orthanc import Orthanc
 from local.processes import free_ports
 from local.settings import ROOT, Pacs, Ports, Settings
+from tests.support.lambdas import clear_dependencies
 from tests.support.template import create_table
 
 CACHE_BUCKET, EXAMS_TABLE, PACS_SECRET = "benchmark-cache", "Exams", "pacs"
@@ -175,6 +176,7 @@ def _make_stores(pacs: Pacs) -> dict[str, str]:
 
 def function(name: str) -> ModuleType:
     """Import a function's module anew, as Lambda does at a cold start."""
+    clear_dependencies()
     spec = importlib.util.spec_from_file_location(f"{name}_app", ROOT / "functions" / name / "app.py")
     if spec is None or spec.loader is None:
         raise FileNotFoundError(name)

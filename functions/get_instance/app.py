@@ -1,34 +1,18 @@
 """GET one instance: the DICOM file itself, or a picture of it."""
 
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
+from dicom_service.dependencies import pacs
 from dicom_service.edge import answer, check_uid, create_app, empty, serve
-from dicom_service.exams.capabilities import Capabilities
+from dicom_service.exams.dependencies import retriever, scope_of, thumbnailer
 from dicom_service.exams.download import check_download
-from dicom_service.exams.fetching import FetchSettings, give_file
-from dicom_service.exams.pictures import DICOM, PictureCache, PictureSettings, read_file_type, read_wanted, show
-from dicom_service.exams.retrieve import CacheSettings, InstanceName
-from dicom_service.exams.scope import scope_of
-from dicom_service.exams.thumbnails import Thumbnailer
-from dicom_service.pacs import connect
+from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.thumbnail_response import DICOM, parse_file_type, parse_thumbnail_request, thumbnail_response
 from dicom_service.query import Query
-from dicom_service.settings import PacsSettings, load
-from dicomweb.client import DicomwebClient
 
 app = create_app()
-
-
-@cache
-def client() -> DicomwebClient:
-    return connect(load(PacsSettings))
-
-
-@cache
-def thumbnailer() -> Thumbnailer:
-    return Thumbnailer(client(), Capabilities(), allow_burned_in=load(PictureSettings).allow_burned_in)
 
 
 # The reference spells it `instance`, the standard `instances`.
@@ -36,23 +20,21 @@ def thumbnailer() -> Thumbnailer:
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances/<instanceUID>")
 def get_instance(studyUID: str, seriesUID: str, instanceUID: str) -> Response[Any]:
     query = Query(app, "fileType", "size")
-    file_type = read_file_type(query)
+    file_type = parse_file_type(query)
     name = InstanceName(
         check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), check_uid("instanceUID", instanceUID)
     )
-    scope = scope_of(app)
-    cache_settings = load(CacheSettings)
     if file_type != DICOM:
-        wanted = read_wanted(query)
+        request = parse_thumbnail_request(query)
         query.check()
-        with client().shared_deadline():
-            return show(app, thumbnailer(), PictureCache(cache_settings), name, wanted, scope)
-    check_download(app.current_event.raw_event, client(), name)
-    retrieved = give_file(client(), name, cache_settings, load(FetchSettings), scope)
-    if retrieved.link is not None:
-        return empty(303, headers={"Location": retrieved.link})
+        with pacs().shared_deadline():
+            return thumbnail_response(app, thumbnailer().get(name, request, scope_of(app)))
+    check_download(app.current_event.raw_event, pacs(), name)
+    file = retriever().get_or_enqueue(name, scope_of(app))
+    if file.url is not None:
+        return empty(303, headers={"Location": file.url})
     headers = {"Content-Disposition": f'attachment; filename="{name.file_name}"'}
-    return answer(retrieved.content, headers=headers, content_type=DICOM)
+    return answer(file.content, headers=headers, content_type=DICOM)
 
 
 lambda_handler = serve(app)

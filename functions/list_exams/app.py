@@ -1,26 +1,18 @@
 """GET /exams/studies and below: exams, their series and instances, as the PACS has them."""
 
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
+from dicom_service.dependencies import pacs
 from dicom_service.edge import check_uid, create_app, serve
 from dicom_service.exams import search
-from dicom_service.exams.scope import scope_of
-from dicom_service.pacs import connect
+from dicom_service.exams.dependencies import scope_of
 from dicom_service.query import Query
-from dicom_service.settings import PacsSettings, load
-from dicomweb.client import DicomwebClient
 
 FILTERS = ("patientID", "patientName", "from", "to", "modality", "accessionNumber", "studyUID")
 
 app = create_app()
-
-
-@cache
-def client() -> DicomwebClient:
-    return connect(load(PacsSettings))
 
 
 @app.get("/exams/studies")
@@ -28,7 +20,7 @@ def list_studies() -> Response[Any]:
     query = Query(app, *FILTERS, *search.PAGE)
     page, filters = search.read_page(query), search.study_filters(query)
     query.check()
-    return search.listed(app, search.search_studies(client(), filters, page), page)
+    return search.list_response(app, search.search_studies(pacs(), filters, page), page)
 
 
 @app.get("/exams/studies/<studyUID>/series")
@@ -37,10 +29,10 @@ def list_series(studyUID: str) -> Response[Any]:
     page, patient_id = search.read_page(query), query.exact("patientID")
     query.check()
     study_uid, scope = check_uid("studyUID", studyUID), scope_of(app)
-    with client().shared_deadline():
-        scope.ask(client())
-        search.check_patient(client(), study_uid, patient_id)
-        return search.listed(app, search.search_series(client(), study_uid, page, scope), page)
+    with pacs().shared_deadline():
+        scope.revalidate(pacs())
+        search.check_patient(pacs(), study_uid, patient_id)
+        return search.list_response(app, search.search_series(pacs(), study_uid, page, scope), page)
 
 
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances")
@@ -50,10 +42,10 @@ def list_instances(studyUID: str, seriesUID: str) -> Response[Any]:
     query.check()
     study_uid, series_uid = check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID)
     scope = scope_of(app)
-    with client().shared_deadline():
-        scope.ask(client())
-        search.check_patient(client(), study_uid, patient_id)
-        return search.listed(app, search.search_instances(client(), study_uid, series_uid, page, scope), page)
+    with pacs().shared_deadline():
+        scope.revalidate(pacs())
+        search.check_patient(pacs(), study_uid, patient_id)
+        return search.list_response(app, search.search_instances(pacs(), study_uid, series_uid, page, scope), page)
 
 
 lambda_handler = serve(app)

@@ -1,44 +1,21 @@
 """POST /exams: DICOM files of up to 4.5 MB in all go to the PACS at once."""
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
+from dicom_service.dependencies import pacs
 from dicom_service.edge import answer, base_url, body_bytes, create_app, serve
 from dicom_service.errors import PayloadTooLarge
-from dicom_service.exams.admission import Admission, AdmissionSettings
-from dicom_service.exams.claims import Claims, ClaimSettings
+from dicom_service.exams.dependencies import admission, registry, store_settings
 from dicom_service.exams.links import with_own_links
-from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.exams.request_files import read_files
-from dicom_service.exams.store import StoreSettings, store_files
-from dicom_service.pacs import connect
-from dicom_service.settings import PacsSettings, load
-
-if TYPE_CHECKING:
-    from dicomweb.client import DicomwebClient
+from dicom_service.exams.store import store_files
 
 # API Gateway hands the body over in base64 and Lambda takes 6 MB of that.
 LARGEST_BODY = 4_500_000
 
 app = create_app()
-
-
-@cache
-def client() -> "DicomwebClient":
-    return connect(load(PacsSettings))
-
-
-@cache
-def registry() -> ExamRegistry:
-    return ExamRegistry(load(ExamSettings))
-
-
-@cache
-def admission() -> Admission | None:
-    claims = Claims(load(ClaimSettings), lease=60)  # longer than a request
-    return Admission(load(AdmissionSettings), client(), claims)
 
 
 @app.post("/exams")
@@ -52,7 +29,7 @@ def upload_exam() -> Response[Any]:
             **error.members,
         ) from error
     files = read_files(app.current_event.headers.get("content-type") or "", body)
-    stored = store_files(files, client(), registry(), admission(), settings=load(StoreSettings))
+    stored = store_files(files, pacs(), registry(), admission(), settings=store_settings())
     return answer([with_own_links(stored.dataset, base_url(app))], 200 if stored.complete else 202)
 
 

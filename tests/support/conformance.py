@@ -13,11 +13,14 @@ import numpy as np
 from dicom_service.errors import NotFound, ServiceError
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.counts import text
-from dicom_service.exams.representative import represent_series, represent_study
-from dicom_service.exams.retrieve import InstanceName
-from dicom_service.exams.scope import Scope
+from dicom_service.exams.exam_scope import ExamScope
+from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.representative import (
+    select_representative_instance_of_series,
+    select_representative_instance_of_study,
+)
 from dicom_service.exams.search import Page, search_instances, search_series, search_studies
-from dicom_service.exams.thumbnails import Thumbnailer, Wanted
+from dicom_service.exams.thumbnails import Thumbnailer, ThumbnailRequest
 from dicom_service.notifications.study_snapshot import read_snapshot
 from dicom_service.otp.exam import find_exam
 from dicomweb.client import DicomwebClient, StorePart
@@ -30,7 +33,7 @@ STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
 STUDY_INSTANCES, SERIES_INSTANCES = "00201208", "00201209"
 _PAGE = Page(100, 0, False)
 # A service key's.
-EVERYTHING = Scope()
+EVERYTHING = ExamScope()
 _MOST_LOOKED_AT = 50
 
 
@@ -242,7 +245,7 @@ def _instances(subject: Subject) -> str:
 
 @check("a file, `fileType=application/dicom`", "WADO-RS instance")
 def _file(subject: Subject) -> str:
-    name = represent_study(subject.client, subject.study_uid, EVERYTHING)
+    name = select_representative_instance_of_study(subject.client, subject.study_uid, EVERYTHING)
     with subject.client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream:
         beginning = next(stream.iter_bytes(1024), b"")
     if beginning[128:132] != b"DICM":
@@ -252,7 +255,7 @@ def _file(subject: Subject) -> str:
 
 @check("the header of a picture", "WADO-RS `/metadata`")
 def _header(subject: Subject) -> str:
-    name = represent_study(subject.client, subject.study_uid, EVERYTHING)
+    name = select_representative_instance_of_study(subject.client, subject.study_uid, EVERYTHING)
     header = subject.thumbnailer().header(name)
     if text(header, INSTANCE_UID) != name.instance_uid:
         raise Failed("the header of another instance")
@@ -267,7 +270,7 @@ def _header(subject: Subject) -> str:
 
 @check("an instance that is not there", "404, or 204, of WADO-RS and QIDO-RS")
 def _absent(subject: Subject) -> str:
-    name = represent_study(subject.client, subject.study_uid, EVERYTHING)
+    name = select_representative_instance_of_study(subject.client, subject.study_uid, EVERYTHING)
     try:
         subject.thumbnailer().header(InstanceName(name.study_uid, name.series_uid, _uid()))
     except NotFound:
@@ -277,13 +280,15 @@ def _absent(subject: Subject) -> str:
 
 @check("a picture", "WADO-RS `/thumbnail`, `/rendered`")
 def _picture(subject: Subject) -> str:
-    return _shown(subject, represent_study(subject.client, subject.study_uid, EVERYTHING))
+    return _shown(subject, select_representative_instance_of_study(subject.client, subject.study_uid, EVERYTHING))
 
 
 @check("one frame of many", "WADO-RS `/frames/{n}`")
 def _frame(subject: Subject) -> str:
     for row in search_series(subject.client, subject.study_uid, _PAGE, EVERYTHING).datasets[:_MOST_LOOKED_AT]:
-        name = represent_series(subject.client, subject.study_uid, text(row, SERIES_UID), EVERYTHING)
+        name = select_representative_instance_of_series(
+            subject.client, subject.study_uid, text(row, SERIES_UID), EVERYTHING
+        )
         if number_of_frames(subject.thumbnailer().header(name)) > 1:
             way = _shown(subject, name)
             try:
@@ -296,7 +301,7 @@ def _frame(subject: Subject) -> str:
 
 def _shown(subject: Subject, name: InstanceName) -> str:
     thumbnailer = subject.thumbnailer()
-    made = thumbnailer.make(name, thumbnailer.header(name), Wanted(256, "image/jpeg"))
+    made = thumbnailer.make(name, thumbnailer.header(name), ThumbnailRequest(256, "image/jpeg"))
     ways = {"pacs": "yes: its thumbnail", "frame": "yes: rendered here", "rendered": "yes: rendered by it"}
     return ways.get(made.source, f"a {made.source}")
 
@@ -326,7 +331,7 @@ def _upload(subject: Subject) -> str:
 def _upload_again(subject: Subject) -> str:
     if not subject.store:
         raise NotTried("read-only; STORE=1 stores a made-up exam")
-    name = represent_study(subject.client, subject.study_uid, EVERYTHING)
+    name = select_representative_instance_of_study(subject.client, subject.study_uid, EVERYTHING)
     with subject.client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream:
         data = b"".join(stream.iter_bytes())
     before = len(search_instances(subject.client, name.study_uid, name.series_uid, _PAGE, EVERYTHING).datasets)

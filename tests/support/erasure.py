@@ -12,10 +12,10 @@ from dicom_service.erasure.places import Places
 from dicom_service.erasure.run import Receipt, erase
 from dicom_service.erasure.subject import Request
 from dicom_service.exams.claims import Claims, ClaimSettings
-from dicom_service.exams.pictures import PictureCache
-from dicom_service.exams.retrieve import CacheSettings, InstanceName
-from dicom_service.exams.scope import label_of
-from dicom_service.exams.thumbnails import Thumbnail, Wanted
+from dicom_service.exams.exam_scope import patient_label
+from dicom_service.exams.instance_cache import CacheSettings, InstanceName
+from dicom_service.exams.thumbnail_cache import ThumbnailCache
+from dicom_service.exams.thumbnails import Thumbnail, ThumbnailRequest
 from dicom_service.notifications.callback import Callbacks, CallbackSettings
 from dicom_service.notifications.publish import Publisher, PublishSettings
 from dicom_service.otp.store import OtpTables
@@ -153,10 +153,10 @@ class World:
     def keep(self, person: Person) -> None:
         """A file and a picture in the cache, and a worklist file in two versions."""
         name = InstanceName(person.study, f"{person.study}.0", f"{person.study}.1")
-        label = label_of(person.patient, self.otp.hasher)
+        label = patient_label(person.patient, self.otp.hasher)
         self.ingest.s3.put_object(Bucket=CACHE, Key=name.key, Body=person.file(), Metadata={"patient": label})
-        pictures = PictureCache(CacheSettings(CACHE), lambda: self.otp.hasher)
-        pictures.keep(name, Wanted(64, "image/png"), Thumbnail(b"png", "image/png", "frame"), person.patient)
+        pictures = ThumbnailCache(CacheSettings(CACHE), lambda: self.otp.hasher)
+        pictures.store(name, ThumbnailRequest(64, "image/png"), Thumbnail(b"png", "image/png", "frame"), person.patient)
         for content in (b"first", person.file()):
             self.ingest.s3.put_object(Bucket=WORKLIST, Key=f"wl/{person.study}.wl", Body=content)
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,3 +31,12 @@ def sample_event(name: str) -> dict[str, Any]:
     """The event that lies in `events/` for a function."""
     found: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
     return found
+
+
+def clear_dependencies() -> None:
+    """Let the next call wire its objects from the settings as they are then, as a cold start does."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("dicom_service.") and name.endswith(".dependencies"):
+            for factory in list(vars(module).values()):
+                if hasattr(factory, "cache_clear"):
+                    factory.cache_clear()

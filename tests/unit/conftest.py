@@ -2,23 +2,19 @@
 
 import io
 import logging
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from dicom_service.aws import tables
+from tests.support.lambdas import clear_dependencies
 
 
 @pytest.fixture(autouse=True)
 def fresh_dependencies() -> Iterator[None]:
-    """Let no test see objects that another has wired: empty the caches of every `dependencies` module."""
+    """Let no test see objects that another has wired."""
     yield
-    for name, module in list(sys.modules.items()):
-        if name.startswith("dicom_service.") and name.endswith(".dependencies"):
-            for factory in vars(module).values():
-                if hasattr(factory, "cache_clear"):
-                    factory.cache_clear()
+    clear_dependencies()
 
 
 @pytest.fixture

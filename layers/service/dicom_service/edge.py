@@ -19,7 +19,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -28,8 +27,8 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 from dicom_service import log
 from dicom_service.auth.scope import enforce_exam_scope
+from dicom_service.dependencies import edge_settings
 from dicom_service.errors import BadRequest, NotFound, PayloadTooLarge, ServiceError
-from dicom_service.settings import load, setting
 from dicomweb.uid import is_uid
 
 logger = log.get_logger()
@@ -221,13 +220,6 @@ def _bad_uid(name: str) -> BadRequest:
     )
 
 
-@dataclass(frozen=True)
-class EdgeSettings:
-    """The public URL of the API, where the request does not carry it."""
-
-    public_url: str | None = setting("PUBLIC_URL", default=None)
-
-
 def base_url(app: APIGatewayRestResolver) -> str:
     """Return the URL of this stage as callers reach it, without a trailing slash.
 
@@ -235,7 +227,7 @@ def base_url(app: APIGatewayRestResolver) -> str:
     others may receive from a cache.
     """
     event = app.current_event.raw_event
-    public_url = load(EdgeSettings).public_url
+    public_url = edge_settings().public_url
     if public_url:
         return public_url.replace("{apiId}", str(event.get("requestContext", {}).get("apiId", "")))
     domain = str(event.get("requestContext", {}).get("domainName") or "")

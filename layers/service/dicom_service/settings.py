@@ -90,3 +90,10 @@ class PacsSettings:
     stow_url: str | None = setting("PACS_STOW_URL", default=None)
     local: bool = setting("LOCAL_MODE", cast=flag, default=False)
     sigv4_service: str = setting("PACS_SIGV4_SERVICE", default="medical-imaging")
+
+
+@dataclass(frozen=True)
+class EdgeSettings:
+    """The public URL of the API, for deployments whose requests do not carry it."""
+
+    public_url: str | None = setting("PUBLIC_URL", default=None)

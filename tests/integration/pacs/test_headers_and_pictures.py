@@ -12,11 +12,11 @@ from PIL import Image
 from dicom_service.element_walk import NotDicom
 from dicom_service.errors import NotFound
 from dicom_service.exams.capabilities import Capabilities
-from dicom_service.exams.representative import represent_study
-from dicom_service.exams.retrieve import InstanceName
-from dicom_service.exams.scope import Scope
+from dicom_service.exams.exam_scope import ExamScope
+from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.representative import select_representative_instance_of_study
 from dicom_service.exams.search import Page, search_series, search_studies
-from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, Wanted
+from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, ThumbnailRequest
 from dicom_service.notifications.study_snapshot import read_snapshot
 from dicom_service.part10 import BytesSource, read_header
 from dicomweb.client import DicomwebClient, StorePart
@@ -58,7 +58,7 @@ def stored(client: DicomwebClient, file: str) -> InstanceName:
 
 
 def picture(thumbnailer: Thumbnailer, name: InstanceName) -> Thumbnail:
-    return thumbnailer.make(name, thumbnailer.header(name), Wanted(SIZE, "image/jpeg"))
+    return thumbnailer.make(name, thumbnailer.header(name), ThumbnailRequest(SIZE, "image/jpeg"))
 
 
 def difference(path: Path, made: Thumbnail) -> float:
@@ -93,7 +93,7 @@ def test_an_instance_that_is_not_there_is_not_taken_for_a_service_that_is_not_th
         with pytest.raises(NotFound):
             Thumbnailer(client, capabilities).header(absent)
 
-        assert capabilities.may("metadata")
+        assert capabilities.supports("metadata")
         assert proxy.asked["metadata"] == 1
 
 
@@ -109,7 +109,7 @@ def test_what_is_remembered_when_orthanc_does_not_give_metadata(lame: Pacs, stat
 
     for tag in ("00100020", "00100010", "00080016", "00280010", "00281052", "0020000D"):
         assert from_file[tag]["Value"] == as_given[tag]["Value"], tag
-    assert capabilities.may("metadata") is not remembered
+    assert capabilities.supports("metadata") is not remembered
     assert difference(sample("CT_small.dcm"), picture(thumbnailer, name)) <= JPEG_TOLERANCE
 
 
@@ -135,7 +135,7 @@ def test_a_file_whose_metadata_orthanc_cannot_write_has_its_picture_all_the_same
     # the next file's metadata is asked for as before
     asked = proxy.asked["metadata"]
     thumbnailer.header(whole)
-    assert capabilities.may("metadata") and proxy.asked["metadata"] == asked + 1
+    assert capabilities.supports("metadata") and proxy.asked["metadata"] == asked + 1
 
 
 def test_frames_come_from_the_file_where_there_are_none(tiny: Pacs) -> None:
@@ -157,7 +157,7 @@ def test_counts_that_the_pacs_leaves_out_are_found(tiny: Pacs) -> None:
     page = Page(10, 0, False)
 
     found = search_studies(client, {"StudyInstanceUID": study}, page).datasets
-    series_rows = search_series(client, study, page, Scope()).datasets
+    series_rows = search_series(client, study, page, ExamScope()).datasets
     snapshot = read_snapshot(client, study)
 
     assert [found[0][tag]["Value"] for tag in ("00201206", "00201208", "00080061")] == [[2], [3], ["CT"]]
@@ -166,7 +166,7 @@ def test_counts_that_the_pacs_leaves_out_are_found(tiny: Pacs) -> None:
         f"{study}.1": 1,
     }
     assert snapshot is not None and (snapshot.series, snapshot.instances, snapshot.modalities) == (2, 3, ("CT",))
-    assert represent_study(client, study, Scope()).series_uid == f"{study}.0"
+    assert select_representative_instance_of_study(client, study, ExamScope()).series_uid == f"{study}.0"
 
 
 def outcome(thumbnailer: Thumbnailer, client: DicomwebClient, path: Path, number: int) -> str:

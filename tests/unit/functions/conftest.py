@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import cloud as clouds
 from tests.support.cloud import bucket, moto, queue
-from tests.support.lambdas import Answer, Invoke, sample_event
+from tests.support.lambdas import Answer, Invoke, clear_dependencies, sample_event
 from tests.support.otp import master_secret
 
 __all__ = ["moto"]
@@ -40,12 +40,13 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
-    """Call a function, freshly loaded, with its sample event and the changes given."""
+    """Call a function, freshly loaded and wired, with its sample event and the changes given."""
 
     def call(function: str, pacs_url: str = "http://127.0.0.1:1/dicom-web", **changes: Any) -> Answer:
         monkeypatch.setenv("PACS_URL", pacs_url)
         module = f"functions.{function}.app"
         sys.modules.pop(module, None)
+        clear_dependencies()
         loaded = importlib.import_module(module)
         if function == "upload_exam":
             # The PACS of these tests only stores; who may bring what in is tried on the deployed stack.

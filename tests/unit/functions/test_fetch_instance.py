@@ -3,16 +3,15 @@
 import importlib
 import json
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import boto3
 import pytest
 
-from dicom_service.exams import fetching
+from dicom_service.exams import instance_cache
 from tests.support.exam_pacs import CT_BYTES, INSTANCE, INSTANCE_ROW, METADATA_ROUTE, SERIES, multipart, pacs, picture
-from tests.support.lambdas import Answer, Invoke, sample_event
+from tests.support.lambdas import Answer, Invoke, clear_dependencies, sample_event
 from tests.support.pacs import FakePacs, Handler, Received, answer, dicom_json, stall
 
 FILE = picture(fileType="application/dicom")
@@ -104,7 +103,7 @@ def fetch(monkeypatch: pytest.MonkeyPatch) -> Fetch:
             given = boto3.client("sqs").receive_message(QueueUrl=os.environ["FETCH_QUEUE_URL"], VisibilityTimeout=0)
             receipts.append(given["Messages"][0]["ReceiptHandle"])
         event["Records"][0]["receiptHandle"] = receipts[0]
-        sys.modules.pop("functions.fetch_instance.app", None)
+        clear_dependencies()
         handler = importlib.import_module("functions.fetch_instance.app").lambda_handler
         with monkeypatch.context() as longer:
             longer.setenv("PACS_READ_TIMEOUT", "10")
@@ -162,7 +161,7 @@ def test_callers_that_meet_start_one_fetch(
 ) -> None:
     """The others looked before the first one's mark was there."""
     message = hand_over()
-    monkeypatch.setattr(fetching.Shelf, "look", lambda shelf, name: fetching.Kept())
+    monkeypatch.setattr(instance_cache.InstanceCache, "find", lambda cache, name: instance_cache.CacheEntry())
     with pacs((PATH, stall), FOUND) as server:
         assert ask(invoke, server).json["code"] == "BEING_FETCHED"
     assert messages() == [message]
@@ -172,7 +171,7 @@ def test_a_fetch_that_died_holds_nobody_up(
     invoke: Invoke, hand_over: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = hand_over()
-    monkeypatch.setattr(fetching, "FORSAKEN_AFTER", 0.0)
+    monkeypatch.setattr(instance_cache, "LEASE_TIMEOUT", 0.0)
     with pacs((PATH, stall), FOUND) as server:
         assert ask(invoke, server).json["code"] == "BEING_FETCHED"
         assert asked(server) == ["file", "search"]

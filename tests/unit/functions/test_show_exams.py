@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from dicom_service.exams.capabilities import Capabilities
-from dicom_service.exams.retrieve import InstanceName
-from dicom_service.exams.thumbnails import Thumbnailer, Wanted
+from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.thumbnails import Thumbnailer, ThumbnailRequest
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings
 from tests.support.exam_pacs import (
@@ -260,7 +260,7 @@ def test_what_a_pacs_cannot_do_is_asked_for_once_and_again_after_an_hour() -> No
     with pacs((f"/instances/{INSTANCE}", multipart(CT_BYTES)), listed) as server:
         client = connect(PacsSettings(url=server.url, total_timeout=2))
         thumbnailer = Thumbnailer(client, Capabilities(clock=lambda: now[0]))
-        name, wanted = InstanceName(STUDY, SERIES, INSTANCE), Wanted(64, "image/jpeg")
+        name, wanted = InstanceName(STUDY, SERIES, INSTANCE), ThumbnailRequest(64, "image/jpeg")
         asked = []
         for now[0] in (0.0, 10.0, 3700.0):
             assert thumbnailer.make(name, METADATA, wanted).source == "frame"
@@ -270,7 +270,7 @@ def test_what_a_pacs_cannot_do_is_asked_for_once_and_again_after_an_hour() -> No
 
 def test_one_image_that_a_pacs_cannot_render_does_not_keep_it_from_rendering_others() -> None:
     # GIVEN a PACS that answers 400 for the first picture, as Orthanc does for JPEG 2000, and renders the second
-    name, wanted = InstanceName(STUDY, SERIES, INSTANCE), Wanted(64, "image/jpeg")
+    name, wanted = InstanceName(STUDY, SERIES, INSTANCE), ThumbnailRequest(64, "image/jpeg")
     replies = iter([answer(400), answer(200, b"PIC", "image/jpeg")])
 
     def rendered(handler: Handler, received: Received) -> None:
@@ -291,5 +291,5 @@ def test_only_a_missing_service_is_remembered_not_a_missing_object(rows: list[An
     capabilities = Capabilities()
     with pacs((f"/series/{SERIES}/instances", dicom_json(rows))) as server:
         thumbnailer = Thumbnailer(connect(PacsSettings(url=server.url, total_timeout=9)), capabilities)
-        thumbnailer.make(InstanceName(STUDY, SERIES, INSTANCE), METADATA, Wanted(64, "image/jpeg"))
-    assert (capabilities.may("thumbnail"), capabilities.may("rendered")) == (may, may)
+        thumbnailer.make(InstanceName(STUDY, SERIES, INSTANCE), METADATA, ThumbnailRequest(64, "image/jpeg"))
+    assert (capabilities.supports("thumbnail"), capabilities.supports("rendered")) == (may, may)

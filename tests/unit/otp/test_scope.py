@@ -10,7 +10,7 @@ from pydicom.uid import UID
 
 from dicom_service import aws
 from dicom_service.errors import NotFound, PacsError
-from dicom_service.exams.scope import Bearer, Scope, patient_of_file
+from dicom_service.exams.exam_scope import Bearer, ExamScope, patient_of_file
 from dicom_service.otp.codes import token_hash
 from dicom_service.otp.guard import ExamGuard, ExamSuspended
 from dicom_service.patient import Patient
@@ -20,7 +20,7 @@ OTHER = {"00100020": {"vr": "LO", "Value": ["SOMEBODY-ELSE"]}}
 OWN = {"00100020": {"vr": "LO", "Value": [PATIENT]}}
 
 
-def scope(world: World, **changes: Any) -> Scope:
+def scope(world: World, **changes: Any) -> ExamScope:
     """Give the scope of a request with a token of a code issued now, as its row says."""
     issued = world.issue(max_uses=5)
     hashed = token_hash(world.redeem(issued)["accessToken"])
@@ -31,11 +31,11 @@ def scope(world: World, **changes: Any) -> Scope:
     return again(world, hashed)
 
 
-def again(world: World, hashed: str) -> Scope:
+def again(world: World, hashed: str) -> ExamScope:
     key = aws.to_item({"tokenHash": hashed})
     row = aws.from_item(aws.dynamodb().get_item(TableName=world.tables.access_tokens, Key=key)["Item"])
     bearer = Bearer(row["otpId"], hashed, STUDY, row["patient"], row["comparedAt"])
-    return Scope(bearer, lambda: world.guard, world.tables.access_tokens, clock=world.clock)
+    return ExamScope(bearer, lambda: world.guard, world.tables.access_tokens, clock=world.clock)
 
 
 def test_the_pacs_is_asked_once_a_minute_however_many_ask(world: World) -> None:
@@ -44,16 +44,16 @@ def test_the_pacs_is_asked_once_a_minute_however_many_ask(world: World) -> None:
     hashed = aws.from_item(item)["tokenHash"]
     world.pacs.asked = 0
     for _ in range(10):
-        again(world, hashed).ask(world.pacs)
+        again(world, hashed).revalidate(world.pacs)
     assert world.pacs.asked == 0
     # WHEN the minute is over THEN one of ten that began with the same row asks
     world.clock.now += 60
     many = [again(world, hashed) for _ in range(10)]
     for one in many:
-        one.ask(world.pacs)
+        one.revalidate(world.pacs)
     assert world.pacs.asked == 1
     world.clock.now += 59
-    again(world, hashed).ask(world.pacs)
+    again(world, hashed).revalidate(world.pacs)
     assert world.pacs.asked == 1
 
 
@@ -62,7 +62,7 @@ def test_a_token_that_was_never_compared_shows_nothing_before(world: World, chan
     one = scope(world, **changes)
     world.pacs.studies.append(study(patient="SOMEBODY-ELSE"))
     with pytest.raises(ExamSuspended):
-        one.begin(world.pacs)
+        one.ensure_compared(world.pacs)
 
 
 def test_a_pacs_that_is_down_is_asked_again_by_the_next_request(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,10 +74,10 @@ def test_a_pacs_that_is_down_is_asked_again_by_the_next_request(world: World, mo
 
     with monkeypatch.context() as patched, pytest.raises(PacsError):
         patched.setattr(world.pacs, "search_for_studies", down)
-        one.ask(world.pacs)
+        one.revalidate(world.pacs)
     world.pacs.studies.append(study(patient="SOMEBODY-ELSE"))
     with pytest.raises(ExamSuspended):
-        one.ask(world.pacs)
+        one.revalidate(world.pacs)
 
 
 def test_an_exam_that_is_gone_is_not_found(world: World) -> None:
@@ -85,37 +85,37 @@ def test_an_exam_that_is_gone_is_not_found(world: World) -> None:
     world.clock.now += 60
     world.pacs.studies.clear()
     with pytest.raises(NotFound):
-        one.ask(world.pacs)
+        one.revalidate(world.pacs)
 
 
 def test_rows_headers_and_files_of_another_patient_are_not_shown(world: World) -> None:
-    scope(world).see([OWN, OWN, {"0020000E": {"vr": "UI", "Value": ["1.2"]}}])
-    scope(world).see_header(OWN)
+    scope(world).check_rows([OWN, OWN, {"0020000E": {"vr": "UI", "Value": ["1.2"]}}])
+    scope(world).check_header(OWN)
     with pytest.raises(ExamSuspended):
-        scope(world).see([OWN, OTHER])
+        scope(world).check_rows([OWN, OTHER])
     for header in (OTHER, {}):
         with pytest.raises(ExamSuspended):
-            scope(world).see_header(header)
+            scope(world).check_header(header)
     with pytest.raises(ExamSuspended):
-        scope(world).see_file(file_of("SOMEBODY-ELSE"))
+        scope(world).check_file(file_of("SOMEBODY-ELSE"))
     with pytest.raises(PacsError):
-        scope(world).see_file(b"no DICOM file")
-    scope(world).see_file(file_of(PATIENT))
+        scope(world).check_file(b"no DICOM file")
+    scope(world).check_file(file_of(PATIENT))
 
 
 def test_control_without_the_comparison_another_patient_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The attack succeeds where the guard is taken out, so it is the guard that ends it."""
     monkeypatch.setattr(ExamGuard, "compare", lambda *arguments: arguments[-1])
-    scope(world).see([OWN, OTHER])
-    scope(world).see_header(OTHER)
-    scope(world).see_file(file_of("SOMEBODY-ELSE"))
+    scope(world).check_rows([OWN, OTHER])
+    scope(world).check_header(OTHER)
+    scope(world).check_file(file_of("SOMEBODY-ELSE"))
 
 
 def test_control_other_credentials_see_everything(world: World) -> None:
-    Scope().see([OTHER])
-    Scope().see_header(OTHER)
-    Scope().see_file(b"")
-    Scope().ask(FakePacs())
+    ExamScope().check_rows([OTHER])
+    ExamScope().check_header(OTHER)
+    ExamScope().check_file(b"")
+    ExamScope().revalidate(FakePacs())
 
 
 def file_of(patient_id: str, syntax: str = "1.2.840.10008.1.2.1", issuer: str = "") -> bytes:

@@ -1,4 +1,4 @@
-"""What a PACS was found unable to do, remembered so that it is not asked again with every picture."""
+"""Caches which services the PACS does not have, so they are not tried again with every thumbnail."""
 
 import time
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dicomweb.errors import NotSupported
 
 FORGET_AFTER = 3600.0
-# These are about the service. 400, 406 and 415 may be about this one image: Orthanc renders many, JPEG 2000 not.
+# These are about the service. 400, 406 and 415 may be about one image: Orthanc renders many, but not JPEG 2000.
 _NO_SUCH_SERVICE = frozenset({404, 405, 501})
 
 
 class Capabilities:
-    """Remembers services that a PACS answered 404, 405 or 501 to.
+    """The services that the PACS has answered with 404, 405 or 501.
 
-    Kept in the function's memory: an upgraded PACS is asked again after an hour.
+    They are kept in the function's memory for an hour, so an upgraded PACS is tried again.
 
     Parameters
     ----------
@@ -23,14 +23,14 @@ class Capabilities:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lacking: dict[str, float] = {}
+        self._unsupported: dict[str, float] = {}
 
-    def may(self, service: str) -> bool:
-        """Tell whether a service is worth asking for."""
-        since = self._lacking.get(service)
+    def supports(self, service: str) -> bool:
+        """Return whether a service is worth a request."""
+        since = self._unsupported.get(service)
         return since is None or self._clock() - since > FORGET_AFTER
 
-    def learn(self, service: str, error: NotSupported) -> None:
-        """Remember that the PACS does not have a service, where the error says so."""
+    def mark_unsupported(self, service: str, error: NotSupported) -> None:
+        """Remember that the PACS does not have a service, if the error's status means so."""
         if error.status in _NO_SUCH_SERVICE:
-            self._lacking[service] = self._clock()
+            self._unsupported[service] = self._clock()

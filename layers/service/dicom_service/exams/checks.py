@@ -1,7 +1,7 @@
-"""Checks: durable notes that an exam may be complete, worked off by `announce_exam`.
+"""Checks: queued tasks to find out whether an exam is complete, processed by `announce_exam`.
 
-A note is left *before* the state that it is about is written, so that a function killed in between leaves a note too
-many (harmless: a check looks at the state and the PACS) and never one too few.
+A check is queued *before* the state that it is about is written. A function killed in between thus leaves one check too
+many, which is harmless since a check reads the state and the PACS, and never one too few.
 """
 
 import json
@@ -27,18 +27,18 @@ class CheckSettings:
 
 @dataclass(frozen=True)
 class Check:
-    """One exam to look at.
+    """One exam to check.
 
     Parameters
     ----------
     study_instance_uid
-        Which one.
+        The exam.
     reason
-        What led to the check.
+        The event that led to the check.
     arrived_at
-        For ``arrival``: when the instances came, in ms; a later arrival has a check of its own.
+        For ``arrival``: when the instances arrived, in ms; a later arrival has a check of its own.
     instances
-        For ``poll``: how many the PACS showed then; a study that has grown since is left to the next poll.
+        For ``poll``: the number of instances then; a study that has grown since is left to the next poll.
     """
 
     study_instance_uid: str
@@ -47,7 +47,7 @@ class Check:
     instances: int | None = None
 
     def to_json(self) -> str:
-        """Give the message body: UIDs and numbers only."""
+        """Return the message body: UIDs and numbers only."""
         values = {
             "StudyInstanceUID": self.study_instance_uid,
             "reason": self.reason,
@@ -58,18 +58,18 @@ class Check:
 
     @classmethod
     def from_message(cls, values: Mapping[str, Any]) -> "Check":
-        """Read a message body that was JSON."""
+        """Return the check of a message body that was JSON."""
         return cls(values["StudyInstanceUID"], values["reason"], values.get("arrivedAt"), values.get("instances"))
 
 
 class CheckQueue:
-    """Where checks wait until they are due."""
+    """The queue in which checks wait until they are due."""
 
     def __init__(self, settings: CheckSettings) -> None:
         self._url = settings.queue_url
 
     @aws.errors("The arrival cannot be noted at the moment; try again.")
-    def leave(self, checks: Sequence[Check], *, delay: float = 0) -> None:
-        """Put checks into the queue, to be looked at after `delay` seconds (900 at most); harmless when repeated."""
+    def enqueue(self, checks: Sequence[Check], *, delay: float = 0) -> None:
+        """Queue checks to be made after `delay` seconds, 900 at most; repeating it is harmless."""
         seconds = min(LONGEST_DELAY, math.ceil(delay))
         aws.send_all(self._url, [check.to_json() for check in checks], delay=seconds)

@@ -1,11 +1,11 @@
-"""Keeps an exam access token that was issued without ``download`` to pictures and reports (docs/otp.md)."""
+"""Restricts exam access tokens that were issued without ``download`` to pictures and reports (docs/otp.md)."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from dicom_service.auth.scope import may_download
 from dicom_service.errors import Forbidden
-from dicom_service.exams.retrieve import InstanceName
+from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.pacs import pacs_errors
 from dicomweb.client import DicomwebClient
 
@@ -21,9 +21,9 @@ _NOT_ALLOWED = "This credential opens pictures and reports, not the files of the
 
 
 def check_download(event: Mapping[str, Any], client: DicomwebClient, name: InstanceName) -> None:
-    """Reject a request for a file that the caller's exam access token does not open.
+    """Reject a request for a file that the exam access token does not open.
 
-    Only a token without ``download`` costs a search in the PACS, which tells whether the instance is a report.
+    For a token without ``download`` the PACS is searched for whether the instance is a report.
 
     Parameters
     ----------
@@ -47,6 +47,6 @@ def _is_report(client: DicomwebClient, name: InstanceName) -> bool:
         found = client.search_for_instances(
             name.study_uid, name.series_uid, {"SOPInstanceUID": name.instance_uid}, limit=2
         )
-    # Every row: a PACS that has the UID twice must not make a picture pass for a report.
+    # Every row: a PACS that has the UID twice must not make an image pass for a report.
     classes = [str((row.get(_SOP_CLASS, {}).get("Value") or [""])[0]) for row in found.datasets]
     return bool(classes) and all(sop_class.startswith(_REPORTS) for sop_class in classes)

@@ -1,4 +1,4 @@
-"""Points RetrieveURL (0008,1190) to this service: callers cannot reach the PACS, nor need they know where it is."""
+"""Replaces the PACS's RetrieveURL (0008,1190) by links to this service: callers cannot reach the PACS."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ _RESOURCE = re.compile(r"/studies/([0-9.]+)(?:/series/([0-9.]+)(?:/instances/([0
 
 
 def with_own_links(dataset: Mapping[str, Any], base: str) -> dict[str, Any]:
-    """Give the dataset with the links of this service in place of the PACS's.
+    """Return the dataset with this service's links in place of the PACS's.
 
     Parameters
     ----------

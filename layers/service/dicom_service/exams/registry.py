@@ -1,12 +1,12 @@
-"""The registry of exams: what arrived through this service, each instance counted once (architecture.md, "State").
+"""The registry of exams: the instances that came through this service, each counted once (architecture.md, "State").
 
 =====================  =============================================================================================
 item                   holds
 =====================  =============================================================================================
-study, instance UID    series, class, modality, source, time: written once, whoever delivers it again
-study, ``#study``      what an announcement needs: ids, number of instances, last arrival, open sessions,
-                       and what was announced last
-study, ``#callback``   what the PACS said of it last (`dicom_service.notifications.callback`)
+study, instance UID    series, class, modality, source, time: written once, however often it is delivered
+study, ``#study``      the state behind announcements: ids, number of instances, last arrival, open sessions,
+                       and the last announcement
+study, ``#callback``   the PACS's last report of it (`dicom_service.notifications.callback`)
 =====================  =============================================================================================
 
 The instances of a call and the study they belong to change in one transaction, so a crash or a repetition can neither
@@ -37,7 +37,7 @@ _LONGEST_CODE = 64
 
 @dataclass(frozen=True)
 class ExamSettings:
-    """Where exams are registered and when a loose one is taken for complete."""
+    """The register of exams, and the quiet period after which an exam of loose files counts as complete."""
 
     table: str = setting("EXAMS_TABLE")
     checks_queue_url: str = setting("EXAM_CHECKS_QUEUE_URL")
@@ -46,7 +46,7 @@ class ExamSettings:
 
 @dataclass(frozen=True)
 class Arrived:
-    """An instance that the PACS has just stored; empty text where the file says nothing."""
+    """An instance that the PACS has just stored; attributes that the file lacks are empty."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -58,7 +58,7 @@ class Arrived:
 
 
 class ExamRegistry:
-    """Remembers which instances came through this service and sees to it that their exams are announced.
+    """Registers the instances that came through this service and queues the checks of their exams.
 
     Parameters
     ----------
@@ -74,24 +74,24 @@ class ExamRegistry:
         self._clock = clock
 
     def record(self, arrived: Sequence[Arrived], *, source: Source, session: str | None) -> int:
-        """Register instances that the PACS has stored, and leave a check of each exam for later.
+        """Register instances that the PACS has stored, and queue a check of each exam.
 
-        Call it after the PACS has them; call it again after any doubt. Without a `session` an exam is announced when
-        nothing has arrived for the quiet period; with one, by `complete_session`.
+        Call it after the PACS has stored them, and again when in doubt. Without a `session` an exam is announced after
+        the quiet period; with one, by `complete_session`.
 
         Parameters
         ----------
         arrived
             Any number of instances of any number of exams.
         source
-            The way they came.
+            How they came.
         session
             The upload they belong to, or None for loose files.
 
         Returns
         -------
         int
-            How many of them were not registered before.
+            The number of instances that were not registered before.
 
         Raises
         ------
@@ -101,9 +101,9 @@ class ExamRegistry:
         now = int(self._clock() * 1000)
         unique = {(entry.study_instance_uid, entry.sop_instance_uid): entry for entry in arrived}
         studies = _by_study(unique.values())
-        # An upload that its client abandons is announced too, only later (`Announcer`).
+        # An upload that its client abandons is announced too, but later (`Announcer`).
         delay = LONGEST_DELAY if session else self._settings.quiet_period
-        self._checks.leave([Check(study, "arrival", arrived_at=now) for study in studies], delay=delay)
+        self._checks.enqueue([Check(study, "arrival", arrived_at=now) for study in studies], delay=delay)
         new = 0
         for instances in studies.values():
             for start in range(0, len(instances), _CHUNK):
@@ -118,7 +118,7 @@ class ExamRegistry:
         session
             The upload.
         studies
-            StudyInstanceUIDs of the exams it brought. Repeating the call is harmless.
+            StudyInstanceUIDs of its exams. Repeating the call is harmless.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class ExamRegistry:
         ended = sorted(set(studies))
         for study in ended:
             self._close(study, session)
-        self._checks.leave([Check(study, "session") for study in ended])
+        self._checks.enqueue([Check(study, "session") for study in ended])
 
     @aws.errors("The register of exams cannot be read at the moment; try again.")
     def study(self, study_instance_uid: str) -> dict[str, Any] | None:
@@ -143,7 +143,7 @@ class ExamRegistry:
                 with aws.errors(_NOT_WRITABLE):
                     aws.transact([*puts, update])
             except aws.ConditionFailed as failed:
-                # They are registered already. Only they have conditions, so at least one of them goes each time.
+                # These are registered already. Only puts have conditions, so each round removes at least one.
                 instances = [entry for position, entry in enumerate(instances) if position not in failed.positions]
                 continue
             return len(instances)
@@ -205,7 +205,7 @@ class ExamRegistry:
 
 
 def expiry(now: int) -> int:
-    """Return when an item that is written now may go, in seconds; `now` in milliseconds."""
+    """Return when an item that is written now expires, in seconds; `now` is in milliseconds."""
     return now // 1000 + KEPT_DAYS * 86_400
 
 

@@ -1,24 +1,22 @@
-"""Chooses the one instance that stands for a series or an exam."""
+"""Selects the instance that represents a series or an exam."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dicom_service.errors import NotFound
-from dicom_service.exams.retrieve import InstanceName
-from dicom_service.exams.scope import Scope
+from dicom_service.exams.exam_scope import ExamScope
+from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.search import Page, search_instances, search_series
 from dicom_service.pacs import pacs_errors
 from dicomweb.client import DicomwebClient
 
-# Series that hold no pictures of the patient; chosen only when there is nothing else (PS3.3 C.7.3.1.1.1).
-_NO_PICTURES = frozenset(
-    {"SR", "KO", "PR", "DOC", "AU", "ECG", "EPS", "HD", "PLAN", "RTPLAN", "RTSTRUCT", "REG", "FID"}
-)
+# Modalities without images of the patient; selected only if there is no other series (PS3.3 C.7.3.1.1.1).
+_NO_IMAGES = frozenset({"SR", "KO", "PR", "DOC", "AU", "ECG", "EPS", "HD", "PLAN", "RTPLAN", "RTSTRUCT", "REG", "FID"})
 _MOST_ROWS = 500
 
 
-def represent_study(client: DicomwebClient, study_uid: str, scope: Scope) -> InstanceName:
-    """Choose the instance that stands for an exam: out of its largest series that has pictures.
+def select_representative_instance_of_study(client: DicomwebClient, study_uid: str, scope: ExamScope) -> InstanceName:
+    """Return the representative instance of the exam's largest series with images.
 
     Raises
     ------
@@ -28,12 +26,14 @@ def represent_study(client: DicomwebClient, study_uid: str, scope: Scope) -> Ins
         The PACS cannot be asked.
     """
     series = search_series(client, study_uid, Page(_MOST_ROWS, 0, False), scope).datasets
-    best = max(series, key=lambda one: (_text(one, "00080060") not in _NO_PICTURES, _number(one, "00201209")))
-    return represent_series(client, study_uid, _text(best, "0020000E"), scope)
+    best = max(series, key=lambda one: (_text(one, "00080060") not in _NO_IMAGES, _number(one, "00201209")))
+    return select_representative_instance_of_series(client, study_uid, _text(best, "0020000E"), scope)
 
 
-def represent_series(client: DicomwebClient, study_uid: str, series_uid: str, scope: Scope) -> InstanceName:
-    """Choose the middle instance of a series by InstanceNumber.
+def select_representative_instance_of_series(
+    client: DicomwebClient, study_uid: str, series_uid: str, scope: ExamScope
+) -> InstanceName:
+    """Return the middle instance of a series by InstanceNumber.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def represent_series(client: DicomwebClient, study_uid: str, series_uid: str, sc
     first = search_instances(client, study_uid, series_uid, Page(_MOST_ROWS, 0, False), scope)
     rows: Sequence[Mapping[str, Any]] = first.datasets
     if first.more:
-        # Longer than a page: the middle of the series in the PACS's own order, without listing all of it.
+        # Longer than a page: take the middle in the PACS's own order, without listing the whole series.
         rows = _middle_page(client, study_uid, series_uid) or rows
     ordered = sorted(rows, key=lambda one: (_number(one, "00200013"), _text(one, "00080018")))
     chosen = _text(ordered[len(ordered) // 2], "00080018")

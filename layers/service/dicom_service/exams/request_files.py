@@ -1,6 +1,6 @@
 """The files of an upload request: ``multipart/form-data`` (RFC 7578) or one bare ``application/dicom`` body.
 
-The form parser is imported when a form comes: a bare file does not pay for it.
+The form parser is imported for the first form, so that a bare file does not pay for it.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class UploadedFile:
     Parameters
     ----------
     name
-        The caller's name for it, or ``file 3`` by its place in the request; only ever told back to the caller.
+        The caller's name for it, or ``file 3`` by its position in the request; returned only to the caller.
     content
         Its bytes.
     """
@@ -33,7 +33,7 @@ class UploadedFile:
 
 
 def read_files(content_type: str, body: bytes) -> list[UploadedFile]:
-    """Give the files of a request, whatever the form fields are called.
+    """Return the files of a request, whatever the names of the form fields.
 
     Parameters
     ----------
@@ -94,6 +94,6 @@ def _segments(boundary: str, body: bytes) -> "Iterator[tuple[MultipartSegment, b
 
 
 def _shown(filename: str | None) -> str:
-    """Shorten a file name to what can be told back: no path, no control characters."""
+    """Return a file name without path and control characters, fit for a response."""
     name = (filename or "").replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(character for character in name if character.isprintable())[:200]

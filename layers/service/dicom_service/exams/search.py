@@ -1,4 +1,4 @@
-"""Lists exams, series and instances out of the PACS (QIDO-RS, PS3.18 §10.6)."""
+"""Lists exams, series and instances from the PACS (QIDO-RS, PS3.18 §10.6)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from dicom_service.edge import answer, base_url
 from dicom_service.errors import NotFound
 from dicom_service.exams.counts import complete_series, complete_studies
+from dicom_service.exams.exam_scope import ExamScope
 from dicom_service.exams.links import with_own_links
-from dicom_service.exams.scope import Scope
 from dicom_service.exams.simple import simplify
 from dicom_service.pacs import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
@@ -24,13 +24,13 @@ DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 100, 1000, 1_000_000
 _NO_STUDY = "The PACS has no exam with this StudyInstanceUID."
 _NO_STUDY_OF_PATIENT = "The PACS has no exam of this patient alone with this StudyInstanceUID."
 _NO_SERIES = "The PACS has no such series in this exam."
-# What people expect in a list beyond what PS3.18 Table 10.6.3-3 has every PACS return.
+# Attributes that users expect beyond those that PS3.18 Table 10.6.3-3 has every PACS return.
 STUDY_FIELDS = ("StudyDescription", "ModalitiesInStudy", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
 
 
 @dataclass(frozen=True)
 class Page:
-    """Which rows are wanted, and how."""
+    """The requested rows of a list, and their format."""
 
     limit: int
     offset: int
@@ -61,7 +61,7 @@ def study_filters(query: Query) -> dict[str, str]:
 
 
 def search_studies(client: DicomwebClient, filters: Mapping[str, str], page: Page) -> SearchResult:
-    """Find exams; an empty list when there are none.
+    """Search for exams; the result may be empty.
 
     Raises
     ------
@@ -81,12 +81,12 @@ def search_studies(client: DicomwebClient, filters: Mapping[str, str], page: Pag
 
 
 def check_patient(client: DicomwebClient, study_uid: str, patient_id: str | None) -> None:
-    """Reject the exam of another patient, where the caller says whose it has to be; one search, none otherwise.
+    """Reject the exam of another patient when the caller names the patient; without a name, do nothing.
 
     Raises
     ------
     NotFound
-        The PACS does not have the exam, or has images of another patient in it.
+        The PACS does not have the exam, or has another patient's images in it.
     PacsError
         The PACS cannot be asked.
     """
@@ -94,7 +94,7 @@ def check_patient(client: DicomwebClient, study_uid: str, patient_id: str | None
         return
     with pacs_errors(_NO_STUDY):
         found = client.search_for_studies({"StudyInstanceUID": study_uid}, includefields=PATIENT_FIELDS)
-    # Some PACS ignore a filter they do not understand and answer with everything they have.
+    # Some PACS ignore a filter that they do not understand and return everything.
     patients = [Patient.from_dataset(row) for row in found.datasets if _study_of(row) == study_uid]
     if not patients or any(patient.patient_id != patient_id for patient in patients):
         raise NotFound(_NO_STUDY_OF_PATIENT)
@@ -104,7 +104,7 @@ def _study_of(row: Mapping[str, Any]) -> str:
     return str((row.get("0020000D", {}).get("Value") or [""])[0])
 
 
-def search_series(client: DicomwebClient, study_uid: str, page: Page, scope: Scope) -> SearchResult:
+def search_series(client: DicomwebClient, study_uid: str, page: Page, scope: ExamScope) -> SearchResult:
     """List the series of an exam.
 
     Raises
@@ -115,16 +115,20 @@ def search_series(client: DicomwebClient, study_uid: str, page: Page, scope: Sco
         The PACS cannot be asked.
     """
     with pacs_errors(_NO_STUDY):
-        found = client.search_for_series(study_uid, limit=page.limit, offset=page.offset, includefields=scope.fields)
-    # An exam has at least one series: none on the first page means there is no such exam.
+        found = client.search_for_series(
+            study_uid, limit=page.limit, offset=page.offset, includefields=scope.extra_fields
+        )
+    # An exam has at least one series: an empty first page means that there is no such exam.
     if not found.datasets and page.offset == 0:
         raise NotFound(_NO_STUDY)
-    scope.see(found.datasets)
+    scope.check_rows(found.datasets)
     complete_series(client, study_uid, found.datasets)
     return found
 
 
-def search_instances(client: DicomwebClient, study_uid: str, series_uid: str, page: Page, scope: Scope) -> SearchResult:
+def search_instances(
+    client: DicomwebClient, study_uid: str, series_uid: str, page: Page, scope: ExamScope
+) -> SearchResult:
     """List the instances of a series.
 
     Raises
@@ -136,16 +140,16 @@ def search_instances(client: DicomwebClient, study_uid: str, series_uid: str, pa
     """
     with pacs_errors(_NO_SERIES):
         found = client.search_for_instances(
-            study_uid, series_uid, limit=page.limit, offset=page.offset, includefields=scope.fields
+            study_uid, series_uid, limit=page.limit, offset=page.offset, includefields=scope.extra_fields
         )
     if not found.datasets and page.offset == 0:
         raise NotFound(_NO_SERIES)
-    scope.see(found.datasets)
+    scope.check_rows(found.datasets)
     return found
 
 
-def listed(app: APIGatewayRestResolver, found: SearchResult, page: Page) -> Response[Any]:
-    """Answer with rows, and with a link to the next ones where there are more (RFC 8288)."""
+def list_response(app: APIGatewayRestResolver, found: SearchResult, page: Page) -> Response[Any]:
+    """Return the response with the rows of a page, and a link to the next page if there is one (RFC 8288)."""
     base = base_url(app)
     rows = [with_own_links(dataset, base) for dataset in found.datasets]
     if page.simple:

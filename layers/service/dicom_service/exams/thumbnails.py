@@ -1,12 +1,12 @@
-"""Makes a small picture of an instance, series or exam: from the PACS where it can, else here, else a placeholder.
+"""Makes a small picture of an instance: from the PACS if it can, otherwise here, otherwise a placeholder.
 
-The way of a picture, in this order:
+The steps, in this order:
 
-0. the header comes from ``/metadata`` (PS3.18 §10.4.1.1.2), else from the beginning of the file;
-1. what has no picture (a report, a PDF, names burned in …) gets a labelled placeholder at once;
-2. the PACS's own ``/thumbnail`` (PS3.18 §10.4.1.1.5), where it has one;
-3. the one frame is fetched and rendered here, out of the whole file where the PACS gives no frames;
-4. the PACS's ``/rendered`` with the file's own window, for what no decoder here reads;
+0. the header comes from ``/metadata`` (PS3.18 §10.4.1.1.2), otherwise from the beginning of the file;
+1. an instance without a picture (a report, a PDF, names burned in …) gets a labelled placeholder at once;
+2. the PACS's own ``/thumbnail`` (PS3.18 §10.4.1.1.5), if it has one;
+3. one frame is retrieved and rendered here, from the whole file if the PACS returns no frames;
+4. the PACS's ``/rendered`` with the file's own window, for transfer syntaxes that no decoder here reads;
 5. a placeholder, never an error.
 """
 
@@ -18,7 +18,8 @@ from typing import Any
 import imaging
 from dicom_service import log
 from dicom_service.exams.capabilities import Capabilities
-from dicom_service.exams.retrieve import InstanceName
+from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.retrieve import NO_INSTANCE
 from dicom_service.pacs import pacs_errors
 from dicomweb.client import DicomwebClient
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
@@ -30,18 +31,17 @@ logger = log.get_logger()
 # A file is fetched whole only up to this size: /tmp has 512 MB.
 LARGEST_FILE = 256 * 1024 * 1024
 _SPOOL = 32 * 1024 * 1024
-# Most headers are shorter; no more than that is fetched beyond the header.
+# Most headers are shorter; at most this much is read beyond the header.
 _PIECE = 64 * 1024
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
-# Lookup tables that metadata gives by link only: red, green and blue palettes, their segmented forms, LUT Data.
+# Lookup tables that metadata has by link only: red, green and blue palettes, their segmented forms, LUT Data.
 _TABLES = ("00281201", "00281202", "00281203", "00281221", "00281222", "00281223", "00283000", "00283010")
 _MISSING = (NotFound, NotSupported, RequestRejected, PacsFault)
-_NO_INSTANCE = "The PACS has no such instance in this series."
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What picture is asked for: longest side in pixels, and the media type."""
+class ThumbnailRequest:
+    """The thumbnail that a caller requests: its longest side in pixels and its media type."""
 
     size: int
     media_type: imaging.MediaType
@@ -49,7 +49,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A picture and where it came from: ``pacs``, ``frame``, ``rendered`` or ``placeholder; reason=…``."""
+    """A thumbnail and its source: ``pacs``, ``frame``, ``rendered`` or ``placeholder; reason=…``."""
 
     data: bytes
     media_type: str
@@ -57,21 +57,21 @@ class Thumbnail:
 
     @property
     def is_placeholder(self) -> bool:
-        """Whether it stands in for a picture."""
+        """Whether it is a label instead of a picture."""
         return self.source.startswith("placeholder")
 
 
 class Thumbnailer:
-    """Makes pictures of the instances of one PACS.
+    """Makes thumbnails of the instances of one PACS.
 
     Parameters
     ----------
     client
         The PACS.
     capabilities
-        What this PACS was found unable to do.
+        The services that this PACS does not have.
     allow_burned_in
-        Whether pictures that say they have names burned in may be shown.
+        Whether images that declare burned-in annotations may be shown.
     """
 
     def __init__(self, client: DicomwebClient, capabilities: Capabilities, *, allow_burned_in: bool = False) -> None:
@@ -80,116 +80,120 @@ class Thumbnailer:
         self._allow_burned_in = allow_burned_in
 
     def header(self, name: InstanceName) -> dict[str, Any]:
-        """Fetch the instance's header, DICOM JSON Model, with its PatientID and IssuerOfPatientID.
+        """Return the instance's header, DICOM JSON Model, with its PatientID and IssuerOfPatientID.
 
         A PACS need not have the metadata service, and one that has it may fail for a single file: Orthanc stores files
-        with an empty item between others of a sequence and then answers 500 for their metadata. The beginning of the
-        file stands in.
+        with an empty item between others of a sequence and then answers 500 for their metadata. In either case the
+        header is read from the beginning of the file.
 
         Raises
         ------
         NotFound
             The PACS does not have the instance.
         PacsError
-            The PACS cannot be asked, or gives a file whose header cannot be read.
+            The PACS cannot be reached, or returns a file whose header cannot be read.
         """
-        lacking: NotSupported | None = None
-        with pacs_errors(_NO_INSTANCE), self.client.shared_deadline():
-            if self._capabilities.may("metadata"):
+        unsupported: NotSupported | None = None
+        with pacs_errors(NO_INSTANCE), self.client.shared_deadline():
+            if self._capabilities.supports("metadata"):
                 try:
-                    return self.client.retrieve_instance_metadata(name.study_uid, name.series_uid, name.instance_uid)
+                    return self.client.retrieve_instance_metadata(*name.uids)
                 except NotSupported as error:
-                    lacking = error
+                    unsupported = error
                 except (RequestRejected, PacsFault) as error:
-                    told = {"instance": log.hashed(name.instance_uid), **log.describe(error)}
-                    logger.info("no metadata of this instance", extra=told)
+                    fields = {"instance": log.hashed(name.instance_uid), **log.describe(error)}
+                    logger.info("no metadata of this instance", extra=fields)
             header = self._header_of_file(name)
-        # Only now: where the file is not there either, the PACS lacks the instance rather than the service.
-        if lacking is not None:
-            self._capabilities.learn("metadata", lacking)
+        # Only now: if the file were missing too, the PACS would lack the instance rather than the service.
+        if unsupported is not None:
+            self._capabilities.mark_unsupported("metadata", unsupported)
         return header
 
-    def make(self, name: InstanceName, header: Mapping[str, Any], wanted: Wanted) -> Thumbnail:
-        """Make the picture; what cannot be shown becomes a placeholder.
+    def make(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail:
+        """Make a thumbnail; an instance that cannot be shown gets a placeholder.
 
         Raises
         ------
         PacsError
-            The PACS cannot be reached, is too slow or refuses our credentials: then a placeholder would be a lie.
+            The PACS cannot be reached, is too slow or rejects the credentials: a placeholder would be a lie.
         """
         try:
             reason = imaging.classify(header, allow_burned_in=self._allow_burned_in)
         except imaging.CannotDecode:
-            return self._placeholder("undecodable", "No picture", wanted)
+            return self._placeholder("undecodable", "No picture", request)
         if reason is not None:
-            return self._placeholder(reason.value, reason.label, wanted)
-        ways: tuple[Callable[..., Thumbnail | None], ...] = (self._of_pacs, self._of_frame, self._rendered)
-        with pacs_errors(_NO_INSTANCE):
-            for way in ways:
-                made = way(name, header, wanted)
+            return self._placeholder(reason.value, reason.label, request)
+        steps: tuple[Callable[..., Thumbnail | None], ...] = (self._of_pacs, self._of_frame, self._rendered)
+        with pacs_errors(NO_INSTANCE):
+            for step in steps:
+                made = step(name, header, request)
                 if made is not None:
                     return made
-        return self._placeholder("undecodable", "Cannot be shown", wanted)
+        return self._placeholder("undecodable", "Cannot be shown", request)
 
     def _header_of_file(self, name: InstanceName) -> dict[str, Any]:
-        with self.client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream:
+        with self.client.retrieve_instance(*name.uids) as stream:
             try:
                 return imaging.read_header(stream.iter_bytes(_PIECE))
             except imaging.ImagingError as error:
-                raise PacsFault("the PACS gives a file whose header cannot be read") from error
+                raise PacsFault("the PACS returned a file whose header cannot be read") from error
 
-    def _of_pacs(self, name: InstanceName, header: Mapping[str, Any], wanted: Wanted) -> Thumbnail | None:
-        if not self._capabilities.may("thumbnail"):
+    def _of_pacs(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail | None:
+        if not self._capabilities.supports("thumbnail"):
             return None
         try:
             picture = self.client.retrieve_thumbnail(
-                name.study_uid,
-                name.series_uid,
-                name.instance_uid,
-                viewport=_viewport(header, wanted.size),
-                media_type=wanted.media_type,
+                *name.uids,
+                viewport=_viewport(header, request.size),
+                media_type=request.media_type,
             )
         except NotSupported as error:
-            self._capabilities.learn("thumbnail", error)
+            self._capabilities.mark_unsupported("thumbnail", error)
             return None
         except (NotFound, RequestRejected, PacsFault):
             return None
         return Thumbnail(picture.data, picture.media_type, "pacs") if picture.data else None
 
-    def _of_frame(self, name: InstanceName, header: Mapping[str, Any], wanted: Wanted) -> Thumbnail | None:
-        # The one frame, where there are many; the whole file where its metadata alone does not describe the frame.
-        one_of_many = number_of_frames(header) > 1 and not _needs_tables(header) and self._capabilities.may("frames")
+    def _of_frame(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail | None:
+        # One frame of many; the whole file if its metadata alone does not describe the frame.
+        one_of_many = (
+            number_of_frames(header) > 1 and not _needs_tables(header) and self._capabilities.supports("frames")
+        )
         makers = (self._render_frame, self._render_file) if one_of_many else (self._render_file,)
         for maker in makers:
             try:
-                picture = maker(name, header, wanted)
+                picture = maker(name, header, request)
             except (imaging.ImagingError, *_MISSING) as error:
-                told = {"instance": log.hashed(name.instance_uid), **log.describe(error)}
-                logger.info("frame not rendered", extra=told)
+                fields = {"instance": log.hashed(name.instance_uid), **log.describe(error)}
+                logger.info("frame not rendered", extra=fields)
                 continue
             if picture is not None:
                 return Thumbnail(picture.data, picture.media_type, "frame")
         return None
 
-    def _render_frame(self, name: InstanceName, header: Mapping[str, Any], wanted: Wanted) -> imaging.Picture | None:
+    def _render_frame(
+        self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest
+    ) -> imaging.Picture | None:
         number = imaging.representative_frame(header)
         try:
-            frame = self.client.retrieve_frame(name.study_uid, name.series_uid, name.instance_uid, number)
+            frame = self.client.retrieve_frame(*name.uids, number)
         except NotSupported as error:
-            self._capabilities.learn("frames", error)
+            self._capabilities.mark_unsupported("frames", error)
             return None
         return imaging.render_frame(
             frame.data,
             frame.transfer_syntax_uid or _EXPLICIT_LITTLE,
             header,
             frame=number,
-            size=wanted.size,
-            media_type=wanted.media_type,
+            size=request.size,
+            media_type=request.media_type,
         )
 
-    def _render_file(self, name: InstanceName, _: Mapping[str, Any], wanted: Wanted) -> imaging.Picture | None:
+    def _render_file(
+        self, name: InstanceName, _: Mapping[str, Any], request: ThumbnailRequest
+    ) -> imaging.Picture | None:
         with (
-            self.client.retrieve_instance(name.study_uid, name.series_uid, name.instance_uid) as stream,
+            self.client.retrieve_instance(*name.uids) as stream,
             tempfile.SpooledTemporaryFile(max_size=_SPOOL) as file,
         ):
             for chunk in stream.iter_bytes():
@@ -197,36 +201,34 @@ class Thumbnailer:
                 if file.tell() > LARGEST_FILE:
                     return None
             file.seek(0)
-            return imaging.render(file, size=wanted.size, media_type=wanted.media_type)  # type: ignore[arg-type]
+            return imaging.render(file, size=request.size, media_type=request.media_type)  # type: ignore[arg-type]
 
-    def _rendered(self, name: InstanceName, header: Mapping[str, Any], wanted: Wanted) -> Thumbnail | None:
-        if not self._capabilities.may("rendered"):
+    def _rendered(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail | None:
+        if not self._capabilities.supports("rendered"):
             return None
         window = imaging.window_of(header)
         try:
             picture = self.client.retrieve_rendered(
-                name.study_uid,
-                name.series_uid,
-                name.instance_uid,
+                *name.uids,
                 frame=imaging.representative_frame(header) if number_of_frames(header) > 1 else None,
-                viewport=_viewport(header, wanted.size),
+                viewport=_viewport(header, request.size),
                 window=(window.center, window.width, window.function.lower().replace("_", "-")) if window else None,
-                media_type=wanted.media_type,
+                media_type=request.media_type,
             )
         except NotSupported as error:
-            self._capabilities.learn("rendered", error)
+            self._capabilities.mark_unsupported("rendered", error)
             return None
         except (NotFound, RequestRejected, PacsFault):
             return None
         return Thumbnail(picture.data, picture.media_type, "rendered") if picture.data else None
 
-    def _placeholder(self, reason: str, label: str, wanted: Wanted) -> Thumbnail:
-        picture = imaging.placeholder(label, size=wanted.size, media_type=wanted.media_type)
+    def _placeholder(self, reason: str, label: str, request: ThumbnailRequest) -> Thumbnail:
+        picture = imaging.placeholder(label, size=request.size, media_type=request.media_type)
         return Thumbnail(picture.data, picture.media_type, f"placeholder; reason={reason}")
 
 
 def _viewport(header: Mapping[str, Any], size: int) -> tuple[int, int] | None:
-    """Width and height that keep the aspect ratio: Orthanc would stretch the picture to any other."""
+    """Return width and height that keep the aspect ratio: Orthanc stretches the picture to any other."""
     rows, columns = values(header, "00280010"), values(header, "00280011")
     if not rows or not columns or not int(rows[0]) or not int(columns[0]):
         return None

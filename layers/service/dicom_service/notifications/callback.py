@@ -163,4 +163,4 @@ class Callbacks:
         }
         with aws.errors("The report cannot be kept at the moment; send it again."):
             aws.dynamodb().put_item(TableName=self._table, Item=aws.to_item(item))
-        self._checks.leave([Check(body["StudyInstanceUID"], "callback")])
+        self._checks.enqueue([Check(body["StudyInstanceUID"], "callback")])

@@ -65,7 +65,7 @@ class Poller:
             announced = self._announced(list(seen))
             changed = [uid for uid, count in seen.items() if uid not in announced or count != announced[uid]]
             checks = [Check(uid, "poll", instances=seen[uid]) for uid in changed]
-            self._checks.leave(checks, delay=self._settings.quiet_period)
+            self._checks.enqueue(checks, delay=self._settings.quiet_period)
             left += len(checks)
         return left
 

@@ -1,8 +1,9 @@
-"""What the bearer of an exam access token may see: one study of one patient, as the PACS has it at this moment.
+"""Limits what the bearer of an exam access token may see: one study of one patient, as the PACS has it now.
 
-Whatever is given out says whose it is and is compared, for nothing: rows of lists where the PACS names the patient in
-them, the header of a picture, the beginning of a file. Besides, the PACS is asked for the study at most once a minute
-for each token (docs/decisions/0022-an-exam-is-a-study-of-one-patient.md). Other credentials see everything.
+Everything that is returned names its patient, so comparing it costs nothing: rows of lists in which the PACS names the
+patient, the header behind a thumbnail, the first bytes of a file. In addition, the PACS is searched for the study at
+most once a minute for each token (docs/decisions/0022-an-exam-is-a-study-of-one-patient.md). Other credentials see
+everything.
 """
 
 import io
@@ -19,9 +20,7 @@ from dicom_service.errors import PacsError
 from dicom_service.otp import dependencies
 from dicom_service.otp.exam import Search
 from dicom_service.otp.guard import ExamGuard
-from dicom_service.otp.store import OtpTables
 from dicom_service.patient import PATIENT_ID, Patient, PatientHasher
-from dicom_service.settings import load
 
 COMPARE_EVERY = 60
 _LAST_TAG = 0x00100021
@@ -31,14 +30,14 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 
 @dataclass(frozen=True)
 class Bearer:
-    """An access token, as the authorizer found it.
+    """The exam access token of a request, as the authorizer found it.
 
     Parameters
     ----------
     patient
-        Hash of the patient; empty for a token from before there were such.
+        Hash of the patient; empty in tokens that are older than these hashes.
     compared_at
-        When the PACS was last asked whose the exam is, seconds since the epoch; 0 for never.
+        When the exam's patient in the PACS was last compared, seconds since the epoch; 0 for never.
     """
 
     otp_id: str
@@ -48,13 +47,15 @@ class Bearer:
     compared_at: int
 
 
-class Scope:
-    """What one request may see; `bearer` None sees everything.
+class ExamScope:
+    """What one request may see.
 
     Parameters
     ----------
+    bearer
+        Its access token; None for credentials that see everything.
     guard
-        Gives what compares patients and suspends codes.
+        Returns the guard that compares patients and suspends codes.
     table
         Name of the AccessTokens table.
     clock
@@ -75,93 +76,71 @@ class Scope:
         self._clock = clock
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """What lists should name besides, so that their rows can be compared."""
+    def extra_fields(self) -> tuple[str, ...]:
+        """Attributes to request in searches, so that their rows can be compared."""
         return ("PatientID",) if self._bearer else ()
 
-    def begin(self, pacs: Search) -> None:
-        """Ask the PACS for a token that was never compared; nothing may be shown before.
-
-        Raises
-        ------
-        ExamSuspended, NotFound, PacsError, Unavailable
-            As `ask`.
-        """
+    def ensure_compared(self, pacs: Search) -> None:
+        """Compare the exam of a token that was never compared; nothing may be returned before."""
         if self._bearer is not None and not (self._bearer.compared_at and self._bearer.patient):
-            self.ask(pacs)
+            self.revalidate(pacs)
 
-    def ask(self, pacs: Search) -> None:
-        """Ask the PACS whose the exam is, unless it was asked within the minute.
+    def revalidate(self, pacs: Search) -> None:
+        """Compare the exam's patient in the PACS with the token's, unless that was done within the last minute.
 
         Raises
         ------
         ExamSuspended
-            It is not, or not only, the patient's: its codes are suspended now.
+            The exam is not, or not only, the patient's: its codes are suspended now.
         NotFound
             The PACS does not have the exam.
         PacsError
-            The PACS cannot be asked.
-        Unavailable
-            The tables do not answer.
+            The PACS cannot be searched.
         """
         bearer, now = self._bearer, int(self._clock())
         if bearer is None or now - bearer.compared_at < COMPARE_EVERY:
             return
         known = bool(bearer.compared_at and bearer.patient)
-        # One of many requests asks. For a token that was never compared each does: none may go on without an answer.
-        if known and not self._note(bearer, bearer.compared_at, now):
+        # One of many requests searches. For a token that was never compared each does: none may go on without a result.
+        if known and not self._record(bearer, bearer.compared_at, now):
             return
         try:
             patient = self._guard().ask(pacs, bearer.otp_id, bearer.study_uid, bearer.patient or None)
         except PacsError:
             if known:
-                self._note(bearer, now, bearer.compared_at)
+                self._record(bearer, now, bearer.compared_at)
             raise
         if not known:
-            self._note(bearer, bearer.compared_at, now, patient)
+            self._record(bearer, bearer.compared_at, now, patient)
         self._bearer = replace(bearer, patient=patient, compared_at=now)
 
-    def see(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Compare rows of a search, those in which the PACS names a patient.
-
-        Raises
-        ------
-        ExamSuspended, Unavailable
-            As `ask`.
-        """
+    def check_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Compare the rows of a search in which the PACS names a patient."""
         if self._bearer is not None:
             self._compare({Patient.from_dataset(row) for row in rows if row.get(PATIENT_ID, {}).get("Value")})
 
-    def see_header(self, header: Mapping[str, Any]) -> None:
-        """Compare the header of an instance.
-
-        Raises
-        ------
-        ExamSuspended, Unavailable
-            As `ask`.
-        """
+    def check_header(self, header: Mapping[str, Any]) -> None:
+        """Compare the header of an instance."""
         if self._bearer is not None:
             self._compare({Patient.from_dataset(header)})
 
-    def see_file(self, beginning: bytes) -> None:
-        """Compare the beginning of a file, before any of it is given out.
+    def check_file(self, beginning: bytes) -> None:
+        """Compare the first bytes of a file, before any of it is returned.
 
         Raises
         ------
-        ExamSuspended, Unavailable
-            As `ask`.
         PacsError
-            It does not say whose it is.
+            The file does not name its patient.
         """
         if self._bearer is None:
             return
         patient = patient_of_file(beginning)
         if patient is None:
-            raise PacsError("The PACS gives a file that cannot be read.", status=502, code="PACS_ERROR")
+            raise PacsError("The PACS returned a file that cannot be read.", status=502, code="PACS_ERROR")
         self._compare({patient})
 
-    def accepts(self, label: str) -> bool:
-        """Tell whether something kept in the cache is the patient's, by the label it was kept with."""
+    def accepts_label(self, label: str) -> bool:
+        """Return whether a cached file is the patient's, by the label that was stored with it."""
         return self._bearer is None or any(_same(part, self._bearer.patient) for part in label.split())
 
     def _compare(self, patients: Iterable[Patient]) -> None:
@@ -170,8 +149,8 @@ class Scope:
             bearer = self._bearer
             self._guard().compare(seen, bearer.otp_id, bearer.study_uid, bearer.patient or None)
 
-    def _note(self, bearer: Bearer, before: int, after: int, patient: str | None = None) -> bool:
-        """Note on the token when it was compared; False when another request did since."""
+    def _record(self, bearer: Bearer, before: int, after: int, patient: str | None = None) -> bool:
+        """Record on the token when it was compared; return False when another request did so since."""
         values = {":before": before, ":after": after, ":none": 0, ":patient": patient}
         setting = "SET comparedAt = :after" + (", patient = :patient" if patient else "")
         if before:
@@ -193,30 +172,29 @@ class Scope:
         return True
 
 
-def scope_of(app: APIGatewayRestResolver) -> Scope:
-    """Return the scope of a request, by what the authorizer said of its credential."""
+def bearer_of(app: APIGatewayRestResolver) -> Bearer | None:
+    """Return the exam access token of a request from the authorizer's context; None for other credentials."""
     context = app.current_event.raw_event.get("requestContext", {}).get("authorizer") or {}
     if context.get("role") != "exam":
-        return Scope()
-    bearer = Bearer(
+        return None
+    return Bearer(
         otp_id=str(context.get("otpId", "")),
         token_hash=str(context.get("tokenHash", "")),
         study_uid=str(context.get("studyUID", "")),
         patient=str(context.get("patient") or ""),
         compared_at=int(context.get("comparedAt") or 0),
     )
-    return Scope(bearer, table=load(OtpTables).access_tokens)
 
 
-def label_of(patient: Patient | None, hasher: PatientHasher) -> str:
-    """Return what is kept beside a file or picture in the cache: its patient's hashes, under every key."""
+def patient_label(patient: Patient | None, hasher: PatientHasher) -> str:
+    """Return the label for a cached file or thumbnail: its patient's hashes, under every key."""
     return " ".join(hasher.all_hashes(patient)) if patient is not None else ""
 
 
 def patient_of_file(beginning: bytes) -> Patient | None:
-    """Return the patient of a DICOM file by its first bytes; None where they cannot be read.
+    """Return the patient of a DICOM file by its first bytes; None when they cannot be read.
 
-    The identity is near the beginning, since elements are in the order of their tags (PS3.5 §7.1).
+    The identity is near the beginning: elements are in the order of their tags (PS3.5 §7.1).
     """
     import struct
 
@@ -245,7 +223,7 @@ def patient_of_file(beginning: bytes) -> Patient | None:
 
 
 def _same(one: str, other: str) -> bool:
-    """Tell whether two hashes are of one patient, as `Patient.is_same` would of the patients."""
+    """Return whether two hashes are of one patient, as `Patient.is_same` does for patients."""
     parts = list(zip(one.split("."), other.split("."), strict=False))
     if len(parts) != 3 or any(a != b for a, b in parts[:2]):
         return False

@@ -1,0 +1,23 @@
+"""The objects that all rooms share, wired from the settings once per process."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from dicom_service.settings import EdgeSettings, PacsSettings, load
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
+
+
+@cache
+def edge_settings() -> EdgeSettings:
+    """Return the settings of the HTTP edge."""
+    return load(EdgeSettings)
+
+
+@cache
+def pacs() -> "DicomwebClient":
+    """Return the client of the PACS; its modules are imported here, when the first search needs them."""
+    from dicom_service.pacs import connect
+
+    return connect(load(PacsSettings))
