@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import json
 import os
 import tempfile
 import uuid
@@ -24,9 +25,11 @@ from local.orthanc import Orthanc
 from local.processes import free_ports
 from local.settings import ROOT, Pacs, Ports, Settings
 from tests.support.lambdas import clear_dependencies
+from tests.support.otp import MASTER
 from tests.support.template import create_table
 
-CACHE_BUCKET, EXAMS_TABLE, PACS_SECRET = "benchmark-cache", "Exams", "pacs"
+CACHE_BUCKET, EXAMS_TABLE = "benchmark-cache", "Exams"
+PACS_SECRET, PATIENT_KEYS = "pacs", "patient-keys"
 INSTANCES_TABLE = "Instances"
 
 
@@ -161,11 +164,13 @@ def _make_stores(pacs: Pacs) -> dict[str, str]:
     boto3.client("s3").create_bucket(Bucket=CACHE_BUCKET)
     secret = f'{{"username": "{pacs.user}", "password": "{pacs.password}"}}'
     boto3.client("secretsmanager").create_secret(Name=PACS_SECRET, SecretString=secret)
+    boto3.client("secretsmanager").create_secret(Name=PATIENT_KEYS, SecretString=json.dumps(MASTER))
     return {
         "PACS_URL": pacs.url,
         "PACS_AUTH": pacs.auth,
         "PACS_QUIRKS": pacs.quirks,
         "PACS_SECRET_ARN": PACS_SECRET,
+        "PATIENT_KEYS_SECRET_ARN": PATIENT_KEYS,
         "EXAMS_TABLE": EXAMS_TABLE,
         "INSTANCES_TABLE": INSTANCES_TABLE,
         "EXAM_CHECKS_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="checks")["QueueUrl"],
