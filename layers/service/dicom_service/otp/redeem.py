@@ -138,7 +138,7 @@ class Redeemer:
         """Ask the PACS whose the exam is; give the code with its patient, and when it was compared.
 
         A PACS that does not answer, or has no such exam, keeps nobody from redeeming: the token shows nothing before
-        it was compared (`dicom_service.exams.scope`).
+        it was compared (`dicom_service.exams.exam_scope`).
         """
         try:
             pacs = self._connect()
