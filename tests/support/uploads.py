@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 
 from dicom_service import aws
+from dicom_service.aws.sqs_worker import read_messages
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.outbox import Outbox, OutboxSettings
-from dicom_service.uploads.ending import Ending
 from dicom_service.uploads.expiry import Expiry
+from dicom_service.uploads.finalize import Finalizer
 from dicom_service.uploads.ingest import Ingest
-from dicom_service.uploads.presign import Stage
-from dicom_service.uploads.queue import IngestQueue
+from dicom_service.uploads.ingest_queue import IngestQueue
+from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.sender import Sender
-from dicom_service.uploads.sessions import Announced, Uploads
 from dicom_service.uploads.settings import IngestSettings, UploadSettings
-from dicom_service.uploads.shelf import Shelf
-from dicom_service.uploads.staged import read_messages
+from dicom_service.uploads.staging_bucket import StagingBucket
 from dicom_service.uploads.table import UploadsTable
+from dicom_service.uploads.upload_service import Announced, UploadService
 from dicomweb.client import InstanceResult, StorePart, StoreResult
 from tests.support import cloud as clouds
 
@@ -83,14 +83,14 @@ class World:
     def registry(self) -> ExamRegistry:
         return ExamRegistry(self.exam_settings)
 
-    def ending(self) -> Ending:
-        return Ending(self.table(), self.registry(), Outbox(OutboxSettings("ExamEvents")), Shelf(self.s3))
+    def finalizer(self) -> Finalizer:
+        return Finalizer(self.table(), self.registry(), Outbox(OutboxSettings("ExamEvents")), StagingBucket(self.s3))
 
-    def uploads(self) -> Uploads:
-        return Uploads(self.upload_settings, self.table(), Stage(self.s3, BUCKET))
+    def uploads(self) -> UploadService:
+        return UploadService(self.upload_settings, self.table(), PresignedUploads(self.s3, BUCKET))
 
     def expiry(self) -> Expiry:
-        return Expiry(self.upload_settings, self.table(), Stage(self.s3, BUCKET), self.ending())
+        return Expiry(self.upload_settings, self.table(), PresignedUploads(self.s3, BUCKET), self.finalizer())
 
     def ingest(self, **settings: int) -> Ingest:
         return Ingest(
@@ -98,8 +98,8 @@ class World:
             client=self.reads_from or self.s3,
             table=self.table(),
             register=self.registry(),
-            ending=self.ending(),
-            queue=IngestQueue(aws.sqs(), self.ingest_settings.queue_url),
+            finalizer=self.finalizer(),
+            queue=IngestQueue(self.ingest_settings.queue_url),
             make_sender=lambda: Sender(self.pacs),
         )
 
@@ -135,7 +135,8 @@ class World:
                 }
             )
         again = self.ingest(**settings).handle(read_messages({"Records": records}), seconds_left=900)
-        return [str(record["body"]) for record in records if record["messageId"] in again]
+        left = {message.message_id for message in again}
+        return [str(record["body"]) for record in records if record["messageId"] in left]
 
     def progress(self, upload_id: str) -> dict[str, Any]:
         return self.uploads().progress(upload_id)

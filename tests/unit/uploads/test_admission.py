@@ -12,8 +12,8 @@ import pytest
 from dicom_service.exams.admission import STOPS, Admission, AdmissionSettings
 from dicom_service.exams.claims import Claim, Claims, ClaimSettings
 from dicom_service.part10 import BytesSource, read_header
-from dicom_service.uploads.outgoing import Outgoing, prepare
-from dicom_service.uploads.reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicom_service.uploads.failures import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicom_service.uploads.instance import OutboundInstance, prepare
 from dicom_service.uploads.sender import Sender
 from dicomweb.client import InstanceResult, StorePart, StoreResult
 from dicomweb.errors import NotSupported, PacsUnreachable
@@ -88,7 +88,7 @@ class Pacs:
         self.requests.append(what)
 
 
-def outgoing(comment: bytes = b"one", **changes: bytes | None) -> Outgoing:
+def instance(comment: bytes = b"one", **changes: bytes | None) -> OutboundInstance:
     content = part10(dataset(implicit=False, **changes) + element(0x00204000, b"LT", comment))
     header = read_header(BytesSource(content))
     return prepare(header, len(content), lambda: iter((content,)), max_inflated=1 << 20)
@@ -103,7 +103,7 @@ class World:
     def admission(self, *, decides: bool = False) -> Admission:
         return Admission(AdmissionSettings(decides, decides), self.pacs, self.claims)
 
-    def send(self, *files: Outgoing, decides: bool = False) -> list[str]:
+    def send(self, *files: OutboundInstance, decides: bool = False) -> list[str]:
         """What becomes of files sent together by one more invocation."""
         verdicts = Sender(self.pacs, self.admission(decides=decides)).send(files)
         return [
@@ -124,49 +124,49 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 def test_a_writer_that_was_killed_blocks_another_content_for_a_lease_and_no_longer(world: World) -> None:
     # GIVEN a claim whose writer never sent
-    (decision,) = world.admission().decide([outgoing()])
+    (decision,) = world.admission().decide([instance()])
     assert decision.admitted
     # THEN the same content goes on at once, another waits
-    assert world.send(outgoing(b"other")) == ["later"]
+    assert world.send(instance(b"other")) == ["later"]
     world.now += LEASE - 1
-    assert world.send(outgoing(b"other")) == ["later"]
+    assert world.send(instance(b"other")) == ["later"]
     # WHEN the lease is over THEN it comes in, and the first is the one that differs
     world.now += 2
-    assert world.send(outgoing(b"other")) == ["stored"]
-    assert world.send(outgoing()) == [SOP_INSTANCE_DIFFERS]
+    assert world.send(instance(b"other")) == ["stored"]
+    assert world.send(instance()) == [SOP_INSTANCE_DIFFERS]
 
 
 def test_a_killed_writers_own_retry_keeps_the_place(world: World) -> None:
-    world.admission().decide([outgoing()])
+    world.admission().decide([instance()])
     world.now += LEASE - 1
-    world.admission().decide([outgoing()])
+    world.admission().decide([instance()])
     world.now += LEASE - 1
-    assert world.send(outgoing(b"other")) == ["later"]
-    assert world.send(outgoing()) == ["stored"]
+    assert world.send(instance(b"other")) == ["later"]
+    assert world.send(instance()) == ["stored"]
 
 
 def test_what_was_deleted_in_the_pacs_may_be_replaced_after_the_lease(world: World) -> None:
-    assert world.send(outgoing()) == ["stored"]
+    assert world.send(instance()) == ["stored"]
     world.pacs.held.clear()
     world.now += LEASE + 1
-    assert world.send(outgoing(b"corrected")) == ["stored"]
+    assert world.send(instance(b"corrected")) == ["stored"]
 
 
 def test_the_pacs_is_believed_when_a_claim_is_old(world: World) -> None:
-    assert world.send(outgoing()) == ["stored"]
+    assert world.send(instance()) == ["stored"]
     world.now += LEASE + 1
-    assert world.send(outgoing(b"other")) == [SOP_INSTANCE_DIFFERS]
-    assert world.send(outgoing()) == ["stored"]
+    assert world.send(instance(b"other")) == [SOP_INSTANCE_DIFFERS]
+    assert world.send(instance()) == ["stored"]
 
 
 @pytest.mark.parametrize("searches_all", [True, False])
 def test_what_came_past_the_service_is_compared_once(world: World, searches_all: bool) -> None:
     world.pacs.searches_all = searches_all
-    world.pacs.held[STUDY, SOP] = b"".join(outgoing().stream())
-    assert world.send(outgoing(b"other")) == [SOP_INSTANCE_DIFFERS]
-    assert world.send(outgoing()) == ["stored"]
+    world.pacs.held[STUDY, SOP] = b"".join(instance().stream())
+    assert world.send(instance(b"other")) == [SOP_INSTANCE_DIFFERS]
+    assert world.send(instance()) == ["stored"]
     before = world.pacs.requests.count("fetch")
-    assert world.send(outgoing()) == ["stored"]
+    assert world.send(instance()) == ["stored"]
     assert world.pacs.requests.count("fetch") == before
 
 
@@ -189,13 +189,13 @@ def test_duplicate_instance_counts_as_stored_only_with_the_same_content(world: W
     world.pacs.says_duplicate = True
     world.pacs.searches_all = False
     world.pacs.search_for_instances = lambda *_, **__: SimpleNamespace(datasets=[])  # type: ignore[method-assign]
-    world.pacs.held[STUDY, SOP] = b"".join(outgoing(b"theirs").stream())
-    assert world.send(outgoing(b"mine")) == [SOP_INSTANCE_DIFFERS]
-    assert world.send(outgoing(b"theirs")) == ["stored"]
+    world.pacs.held[STUDY, SOP] = b"".join(instance(b"theirs").stream())
+    assert world.send(instance(b"mine")) == [SOP_INSTANCE_DIFFERS]
+    assert world.send(instance(b"theirs")) == ["stored"]
 
 
 def test_ordinary_files_cost_an_item_each_and_two_searches_together(world: World) -> None:
-    files = [outgoing(SOPInstanceUID=f"1.2.3.4.{number}".encode()) for number in range(20)]
+    files = [instance(SOPInstanceUID=f"1.2.3.4.{number}".encode()) for number in range(20)]
     assert world.send(*files) == ["stored"] * 20
     assert sorted(world.pacs.requests) == ["instances", "store", "studies"]
     # one for each file, and one for the study that was new
@@ -215,50 +215,50 @@ def test_claims_are_made_while_the_pacs_searches(world: World, monkeypatch: pyte
 
     monkeypatch.setattr(world.claims, "make", made)
     # THEN all of them are asked within one another's time
-    assert world.send(outgoing()) == ["stored"]
+    assert world.send(instance()) == ["stored"]
     assert sorted(world.pacs.requests) == ["instances", "store", "studies"]
 
 
 def test_a_claim_on_what_is_anothers_is_released_at_once(world: World) -> None:
-    world.pacs.held["1.9", SOP] = b"".join(outgoing(StudyInstanceUID=b"1.9").stream())
-    world.pacs.held[STUDY, "1.2.3.4.6"] = b"".join(outgoing(SOPInstanceUID=b"1.2.3.4.6").stream())
-    other = outgoing(b"other", SOPInstanceUID=b"1.2.3.4.6")
-    stranger = outgoing(SOPInstanceUID=b"1.2.3.4.7", PatientID=b"P-2")
+    world.pacs.held["1.9", SOP] = b"".join(instance(StudyInstanceUID=b"1.9").stream())
+    world.pacs.held[STUDY, "1.2.3.4.6"] = b"".join(instance(SOPInstanceUID=b"1.2.3.4.6").stream())
+    other = instance(b"other", SOPInstanceUID=b"1.2.3.4.6")
+    stranger = instance(SOPInstanceUID=b"1.2.3.4.7", PatientID=b"P-2")
     refused = [SOP_INSTANCE_DIFFERS, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT]
-    assert world.send(outgoing(), other, stranger) == refused
+    assert world.send(instance(), other, stranger) == refused
     assert world.items() == 0
 
 
 def test_no_claim_is_left_where_the_pacs_cannot_be_searched(world: World) -> None:
     world.pacs.dead = True
-    assert world.send(outgoing(), outgoing(SOPInstanceUID=b"1.2.3.4.6")) == ["later", "later"]
+    assert world.send(instance(), instance(SOPInstanceUID=b"1.2.3.4.6")) == ["later", "later"]
     assert world.items() == 0
 
 
 def test_a_claim_in_dispute_keeps_nobody_from_sending_what_the_pacs_has(world: World) -> None:
     # GIVEN an instance that came past the service, and another content that has just been claimed for its UID
     world.claims.make([world.claims.wanted(SOP, "1.9", "digest")])
-    world.pacs.held[STUDY, SOP] = b"".join(outgoing().stream())
+    world.pacs.held[STUDY, SOP] = b"".join(instance().stream())
     # THEN the content that the PACS has is as welcome as before, and any other is refused
-    assert world.send(outgoing()) == ["stored"]
-    assert world.send(outgoing(b"other")) == [SOP_INSTANCE_DIFFERS]
+    assert world.send(instance()) == ["stored"]
+    assert world.send(instance(b"other")) == [SOP_INSTANCE_DIFFERS]
 
 
 def test_two_patients_of_one_study_in_one_batch(world: World) -> None:
-    other = outgoing(SOPInstanceUID=b"1.2.3.4.6", PatientID=b"P-2")
-    assert world.send(outgoing(), other) == ["stored", STUDY_OF_ANOTHER_PATIENT]
+    other = instance(SOPInstanceUID=b"1.2.3.4.6", PatientID=b"P-2")
+    assert world.send(instance(), other) == ["stored", STUDY_OF_ANOTHER_PATIENT]
     assert world.send(other) == [STUDY_OF_ANOTHER_PATIENT]
 
 
 def test_where_the_pacs_decides_all_is_sent(world: World) -> None:
-    files = [outgoing(), outgoing(b"other"), outgoing(StudyInstanceUID=b"1.9"), outgoing(PatientID=b"P-2")]
+    files = [instance(), instance(b"other"), instance(StudyInstanceUID=b"1.9"), instance(PatientID=b"P-2")]
     assert [world.send(file, decides=True) for file in files] == [["stored"]] * 4
     assert world.pacs.requests.count("store") == 4
 
 
 def test_a_file_on_which_the_pacs_stops_is_given_up_and_its_neighbour_is_not(world: World) -> None:
     world.pacs.deadly = {SOP}
-    deadly, neighbour = outgoing(), outgoing(SOPInstanceUID=b"1.2.3.4.6")
+    deadly, neighbour = instance(), instance(SOPInstanceUID=b"1.2.3.4.6")
     assert world.send(deadly, neighbour) == ["later", "later"]
     world.pacs.dead = False
     # WHEN it is back both are suspected, and each goes alone
@@ -278,6 +278,6 @@ def test_a_file_on_which_the_pacs_stops_is_given_up_and_its_neighbour_is_not(wor
 def test_a_pacs_that_was_down_before_blames_no_file(world: World) -> None:
     world.pacs.dead = True
     for _ in range(5):
-        assert world.send(outgoing()) == ["later"]
+        assert world.send(instance()) == ["later"]
     world.pacs.dead = False
-    assert world.send(outgoing()) == ["stored"]
+    assert world.send(instance()) == ["stored"]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from dicom_service.uploads import ingest as ingesting
-from dicom_service.uploads.outgoing import Outgoing
-from dicom_service.uploads.outgoing import prepare as prepare_outgoing
+from dicom_service.uploads.instance import OutboundInstance
+from dicom_service.uploads.instance import prepare as prepare_outgoing
 from tests.support.template import RESOURCES
 from tests.support.upload_files import dicom, uid, zipped
 from tests.support.uploads import World, event_body, filed
@@ -20,7 +20,7 @@ def fails_at(monkeypatch: pytest.MonkeyPatch, sop_instance_uid: str) -> None:
     """Let the making ready of one instance raise what nobody foresaw."""
     original = prepare_outgoing
 
-    def prepare(header: Any, *args: Any, **more: Any) -> Outgoing:
+    def prepare(header: Any, *args: Any, **more: Any) -> OutboundInstance:
         if header.sop_instance_uid == sop_instance_uid:
             raise ZeroDivisionError
         return original(header, *args, **more)

@@ -283,7 +283,7 @@ def test_a_message_that_is_no_event_does_not_stop_the_others(world: World) -> No
 def test_the_announced_digest_is_checked(world: World) -> None:
     import hashlib
 
-    from dicom_service.uploads.sessions import Announced
+    from dicom_service.uploads.upload_service import Announced
 
     good, bad = hashlib.sha256(dicom(1)).hexdigest(), hashlib.sha256(b"other").hexdigest()
     files = [Announced(name, len(dicom(1)), digest) for name, digest in (("a", good), ("b", bad))]

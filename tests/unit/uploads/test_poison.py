@@ -9,11 +9,11 @@ import pytest
 
 from dicom_service.errors import Unavailable
 from dicom_service.uploads import ingest as ingesting
+from dicom_service.uploads.ingest_queue import IngestQueue
+from dicom_service.uploads.instance import OutboundInstance
+from dicom_service.uploads.instance import prepare as prepare_outgoing
 from dicom_service.uploads.jobs import MOST_DEATHS
-from dicom_service.uploads.outgoing import Outgoing
-from dicom_service.uploads.outgoing import prepare as prepare_outgoing
-from dicom_service.uploads.queue import IngestQueue
-from dicom_service.uploads.staged import NotAnEvent, read_staged
+from dicom_service.uploads.s3_events import NotAnEvent, parse_event
 from dicom_service.uploads.table import Key, UploadsTable
 from tests.support.upload_files import dicom, uid
 from tests.support.uploads import BUCKET, World
@@ -26,7 +26,7 @@ class Killed(BaseException):
 def kills_at(monkeypatch: pytest.MonkeyPatch, sop_instance_uid: str) -> None:
     """Let the worker die when it makes one instance ready."""
 
-    def prepare(header: Any, *args: Any, **more: Any) -> Outgoing:
+    def prepare(header: Any, *args: Any, **more: Any) -> OutboundInstance:
         if header.sop_instance_uid == sop_instance_uid:
             raise Killed
         return prepare_outgoing(header, *args, **more)
@@ -78,14 +78,14 @@ def test_an_odd_event_holds_up_nothing_that_comes_with_it(world: World, body: st
 
     assert world.progress(upload_id)["counts"] == {"stored": 1}
     with pytest.raises(NotAnEvent):
-        read_staged(body)
+        parse_event(body)
 
 
 def test_a_key_that_the_table_does_not_take_fails_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a table that refuses a whole batch for one key in it
     upload_id = world.open([dicom(1), dicom(2)])
     world.put("drop/poison", dicom(3))
-    [poison] = [read_staged(body).tracked for body in world.events("drop/")]
+    [poison] = [parse_event(body).tracked for body in world.events("drop/")]
     find = UploadsTable.find
 
     def refusing(self: UploadsTable, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
@@ -223,7 +223,7 @@ def test_a_suspect_is_not_begun_when_time_is_short(world: World, monkeypatch: py
 def test_what_a_killed_worker_held_comes_back_in_minutes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a queue, and what is asked of it for a message while its worker lives and when it dies
     asked: list[int] = []
-    monkeypatch.setattr(IngestQueue, "_show_in", lambda self, seconds: asked.extend(seconds.values()))
+    monkeypatch.setattr(IngestQueue, "_hide", lambda self, seconds: asked.extend(seconds.values()))
     kills_at(monkeypatch, uid(1))
     world.open([dicom(1)])
 
@@ -235,8 +235,8 @@ def test_what_a_killed_worker_held_comes_back_in_minutes(world: World, monkeypat
 
 def test_messages_are_held_for_as_long_as_they_are_worked_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(IngestQueue, "_show_in", lambda self, seconds: asked.extend(seconds.values()))
-    monkeypatch.setattr("dicom_service.uploads.queue._RENEWED", 0.01)
+    monkeypatch.setattr(IngestQueue, "_hide", lambda self, seconds: asked.extend(seconds.values()))
+    monkeypatch.setattr("dicom_service.uploads.ingest_queue._RENEWAL", 0.01)
     world.pacs.before = lambda parts: _wait_for(asked, 3)
     world.open([dicom(1)])
 

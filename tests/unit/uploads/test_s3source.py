@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from dicom_service.part10 import read_header
+from dicom_service.uploads.s3_events import StagedObject, parse_event
 from dicom_service.uploads.s3source import ObjectMissing, S3Source, StorageError
-from dicom_service.uploads.staged import Staged, read_staged
 from tests.support.s3 import FaultyS3
 from tests.support.upload_files import dicom, fragments, uid, zipped
 from tests.support.uploads import World
@@ -16,9 +16,9 @@ from tests.support.uploads import World
 MIB = 1024 * 1024
 
 
-def staged(world: World, content: bytes) -> Staged:
+def staged(world: World, content: bytes) -> StagedObject:
     world.put("drop/a", content)
-    return read_staged(world.events("drop/a")[0])
+    return parse_event(world.events("drop/a")[0])
 
 
 @pytest.mark.parametrize(("pixels", "requests"), [(512_000, 1), (200 * MIB, 2)])
@@ -61,7 +61,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_not_mixed(world: World) 
     # GIVEN a reader that has begun
     content = dicom(1, pixels=5 * MIB)
     world.put("drop/a", content)
-    source = S3Source(world.s3, read_staged(world.events("drop/a", versions=False)[0]))
+    source = S3Source(world.s3, parse_event(world.events("drop/a", versions=False)[0]))
     stream: Iterator[bytes] = source.stream()
     first = next(stream)
 
@@ -92,7 +92,7 @@ def test_every_store_gives_the_bytes_that_were_asked_for(world: World, ignores: 
     content = b"".join(number.to_bytes(4, "big") for number in range(5 * MIB // 4))
     world.put("drop/a", content)
     s3: Any = FaultyS3(world.s3, ignores=ignores)
-    source = S3Source(s3, read_staged(world.events("drop/a", versions=versions)[0]))
+    source = S3Source(s3, parse_event(world.events("drop/a", versions=versions)[0]))
 
     # WHEN it is read at its beginning, far behind it, at its end, going back, and as a stream from the middle
     places = [(0, 4), (3 * MIB, 100), (len(content) - 10, 50), (2 * MIB - 7, 14), (MIB - 1, 3 * MIB), (0, 200)]

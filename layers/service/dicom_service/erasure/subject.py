@@ -33,7 +33,7 @@ class Subject:
     studies
         StudyInstanceUIDs.
     files
-        Staged files by where they are filed (`dicom_service.uploads.staged.Staged.filed`).
+        Staged files by where they are filed (`dicom_service.uploads.s3_events.StagedObject.filed`).
     """
 
     def __init__(self, request: Request, hasher: PatientHasher) -> None:

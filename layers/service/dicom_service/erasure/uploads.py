@@ -12,8 +12,8 @@ from typing import Any
 from dicom_service.erasure.places import Places
 from dicom_service.erasure.stores import Writer, scan
 from dicom_service.erasure.subject import Subject
-from dicom_service.uploads.sessions import FILE_ID
 from dicom_service.uploads.table import UPLOAD, UploadsTable, read_entries
+from dicom_service.uploads.upload_service import FILE_ID
 
 STORE = "Uploads"
 ERASED = "(erased)"
@@ -21,7 +21,7 @@ _OF_THE_FILE = ("studyInstanceUID", "sopInstanceUID", "sha256", "etag", "version
 
 
 def filed(upload_id: str, file: str) -> str:
-    """Return where a row's report and its copy in quarantine lie (`Staged.filed`)."""
+    """Return where a row's report and its copy in quarantine lie (`StagedObject.filed`)."""
     source, _, digest = upload_id.partition("-")
     if digest:
         return f"drop/{digest}" if source == "drop" else f"uploads/{digest}"

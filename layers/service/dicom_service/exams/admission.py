@@ -21,8 +21,8 @@ from dicom_service.exams.held import Pacs, Place, digest_of, find_instances, fin
 from dicom_service.log import describe, get_logger, hashed
 from dicom_service.patient import Patient
 from dicom_service.settings import setting
-from dicom_service.uploads.outgoing import Outgoing
-from dicom_service.uploads.reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicom_service.uploads.failures import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicom_service.uploads.instance import OutboundInstance
 from dicomweb.errors import DicomwebError
 
 logger = get_logger()
@@ -100,7 +100,7 @@ class Admission:
         self._pool = ThreadPoolExecutor(4)
         self._patients: dict[str, tuple[float, list[Patient]]] = {}
 
-    def decide(self, files: Sequence[Outgoing]) -> list[Decision]:
+    def decide(self, files: Sequence[OutboundInstance]) -> list[Decision]:
         """Decide over files with different SOPInstanceUIDs, and claim those that may come in.
 
         The claims are made while the PACS is searched: neither needs the other's answer. A claim on what turns out to
@@ -136,7 +136,7 @@ class Admission:
         self._release([claim for claim in fresh if claim.token not in held])
         return decisions
 
-    def _places_of(self, files: Sequence[Outgoing]) -> dict[str, list[Place]]:
+    def _places_of(self, files: Sequence[OutboundInstance]) -> dict[str, list[Place]]:
         return find_instances(
             self._pacs, {file.header.sop_instance_uid: file.header.study_instance_uid for file in files}
         )
@@ -170,7 +170,7 @@ class Admission:
 
     def _judged(
         self,
-        files: Sequence[Outgoing],
+        files: Sequence[OutboundInstance],
         wanted: Sequence[Claim],
         of_studies: Sequence[Decision],
         standing: dict[str, Claim],
@@ -210,7 +210,7 @@ class Admission:
             elif error:
                 raise error
 
-    def _unclaimed(self, file: Outgoing, claim: Claim, here: Place | None) -> Decision:
+    def _unclaimed(self, file: OutboundInstance, claim: Claim, here: Place | None) -> Decision:
         if here is None or self._same(file, claim, here):
             return Decision(claim=claim, fresh=True)
         # It came past the service, with another content.
@@ -222,7 +222,9 @@ class Admission:
         renewed = self._claims.renewed(standing)
         return Decision(wait=True) if renewed is None else Decision(claim=renewed)
 
-    def _other(self, file: Outgoing, claim: Claim, standing: Claim, here: Place | None, *, is_stored: bool) -> Decision:
+    def _other(
+        self, file: OutboundInstance, claim: Claim, standing: Claim, here: Place | None, *, is_stored: bool
+    ) -> Decision:
         leased = standing.lease_until > self._claims.now
         if leased and is_stored:
             return Decision(SOP_INSTANCE_DIFFERS)
@@ -235,10 +237,10 @@ class Admission:
         taken = self._claims.replace(standing, claim)
         return Decision(claim=claim, fresh=True) if taken else Decision(wait=True)
 
-    def _same(self, file: Outgoing, claim: Claim, place: Place) -> bool:
+    def _same(self, file: OutboundInstance, claim: Claim, place: Place) -> bool:
         return holds_same(self._pacs, place, file.header, claim.digest, file.size, file.stream)
 
-    def confirm(self, file: Outgoing, decision: Decision) -> bool:
+    def confirm(self, file: OutboundInstance, decision: Decision) -> bool:
         """Tell whether the PACS has this content, after it said only that it has the instance already.
 
         Raises
@@ -300,7 +302,7 @@ class Admission:
 class _Studies:
     """The patients of the studies of one batch; a study that the PACS lacks is claimed for its first file's."""
 
-    def __init__(self, admission: Admission, files: Sequence[Outgoing]) -> None:
+    def __init__(self, admission: Admission, files: Sequence[OutboundInstance]) -> None:
         self._first: dict[str, Patient] = {}
         self._asked: dict[str, Future[tuple[list[Patient], bool]]] = {}
         if admission.pacs_decides_studies:
@@ -310,7 +312,7 @@ class _Studies:
         for study, patient in self._first.items():
             self._asked[study] = admission.in_background(admission.study, study, patient)
 
-    def decide(self, file: Outgoing) -> Decision:
+    def decide(self, file: OutboundInstance) -> Decision:
         study = file.header.study_instance_uid
         if study not in self._asked:
             return Decision()
@@ -321,7 +323,7 @@ class _Studies:
         return Decision(wait=not known and not claimed)
 
 
-def _patient(file: Outgoing) -> Patient:
+def _patient(file: OutboundInstance) -> Patient:
     # A PACS gives the first value of several.
     return Patient.of(file.header.patient_id.split("\\")[0], file.header.issuer_of_patient_id)
 

@@ -13,9 +13,9 @@ from dicom_service.exams.request_files import UploadedFile
 from dicom_service.pacs import pacs_errors
 from dicom_service.part10 import MAX_INFLATED, BytesSource, Header, read_header
 from dicom_service.settings import setting
-from dicom_service.uploads.outcome import arrived
-from dicom_service.uploads.outgoing import Outgoing, prepare
-from dicom_service.uploads.reasons import DETAILS, PACS_STOPS_ON_IT, refusal
+from dicom_service.uploads.failures import DETAILS, PACS_STOPS_ON_IT, refusal
+from dicom_service.uploads.file_result import arrived
+from dicom_service.uploads.instance import OutboundInstance, prepare
 from dicomweb.errors import PacsTimeout, PacsUnreachable
 
 if TYPE_CHECKING:
@@ -94,16 +94,16 @@ def store_files(
 
     headers = _read_headers(files, (settings or StoreSettings()).max_depth)
     named = {header.sop_instance_uid: (file, header) for file, header in zip(files, headers, strict=True)}
-    outgoing = [_outgoing(file, header) for file, header in named.values()]
-    decisions = _admitted(list(named.values()), outgoing, admission, sleep) if admission else []
+    instances = [_outbound(file, header) for file, header in named.values()]
+    decisions = _admitted(list(named.values()), instances, admission, sleep) if admission else []
     alone = [n for n, decision in enumerate(decisions) if decision.suspected]
-    company = [n for n in range(len(outgoing)) if n not in alone]
+    company = [n for n in range(len(instances)) if n not in alone]
     results: dict[str, InstanceResult] = {}
     study_url = None
     for group in [company, *([n] for n in alone)]:
         if not group:
             continue
-        sent = [outgoing[n] for n in group]
+        sent = [instances[n] for n in group]
         with pacs_errors():
             result = _send(sent, [decisions[n] for n in group if decisions], client, admission, alone=group != company)
         study_url = study_url or result.study_url
@@ -111,26 +111,26 @@ def store_files(
         stored = [arrived(file.header) for file in sent if results[file.header.sop_instance_uid].stored]
         if stored:
             registry.record(stored, source="upload", session=None)
-    answer = StoreResult(tuple(results[file.header.sop_instance_uid] for file in outgoing), study_url)
+    answer = StoreResult(tuple(results[file.header.sop_instance_uid] for file in instances), study_url)
     if answer.none_stored:
         raise Conflict("The PACS stored none of the files.", code="PACS_STORED_NONE", result=[answer.to_dataset()])
     return Stored(answer.to_dataset(), complete=answer.all_stored)
 
 
-def _outgoing(file: UploadedFile, header: Header) -> Outgoing:
+def _outbound(file: UploadedFile, header: Header) -> OutboundInstance:
     return prepare(header, len(file.content), lambda: iter((file.content,)), max_inflated=MAX_INFLATED)
 
 
 def _admitted(
     named: Sequence[tuple[UploadedFile, Header]],
-    outgoing: Sequence[Outgoing],
+    instances: Sequence[OutboundInstance],
     admission: Admission,
     sleep: Callable[[float], None],
 ) -> list[Decision]:
     """Have all files admitted or none: what another writer is just storing is waited for, for a short while."""
     for _ in range(_LOOKS):
         with pacs_errors():
-            decisions = admission.decide(outgoing)
+            decisions = admission.decide(instances)
         refused = [
             {"file": file.name, "reason": decision.reason, "problem": DETAILS[decision.reason]}
             for (file, _), decision in zip(named, decisions, strict=True)
@@ -161,7 +161,7 @@ def _being_stored() -> Unavailable:
 
 
 def _send(
-    files: Sequence[Outgoing],
+    files: Sequence[OutboundInstance],
     decisions: Sequence[Decision],
     client: "DicomwebClient",
     admission: Admission | None,

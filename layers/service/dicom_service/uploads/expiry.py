@@ -5,12 +5,12 @@ from typing import Any
 
 from dicom_service.errors import Unavailable
 from dicom_service.log import describe, get_logger
-from dicom_service.uploads.ending import Ending
-from dicom_service.uploads.presign import Stage
-from dicom_service.uploads.reasons import DETAILS, EXPIRED
-from dicom_service.uploads.sessions import FILE_ID
+from dicom_service.uploads.failures import DETAILS, EXPIRED
+from dicom_service.uploads.finalize import Finalizer
+from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.settings import UPLOADS_PREFIX, UploadSettings
 from dicom_service.uploads.table import FINISHED_AT_ONCE, Finished, UploadsTable
+from dicom_service.uploads.upload_service import FILE_ID
 
 logger = get_logger()
 
@@ -26,15 +26,17 @@ class Expiry:
     ----------
     settings
         How long after its expiry an upload may still be on its way.
-    table, stage, ending
+    table, stage, finalizer
         Where uploads are noted, where their files are, and their last steps.
     """
 
-    def __init__(self, settings: UploadSettings, table: UploadsTable, stage: Stage, ending: Ending) -> None:
+    def __init__(
+        self, settings: UploadSettings, table: UploadsTable, presigned: PresignedUploads, finalizer: Finalizer
+    ) -> None:
         self._settings = settings
         self._table = table
-        self._stage = stage
-        self._ending = ending
+        self._presigned = presigned
+        self._finalizer = finalizer
 
     def run(self) -> int:
         """End what has expired; give how many uploads were looked at.
@@ -61,7 +63,7 @@ class Expiry:
         lost = [file for file, has_come in zip(waiting, came, strict=True) if not has_come]
         for file in lost:
             if "s3UploadId" in file:
-                self._stage.give_up_parts(_key(file), file["s3UploadId"])
+                self._presigned.give_up_parts(_key(file), file["s3UploadId"])
         finished = [
             Finished((upload_id, file["file"]), {"state": "rejected", "reason": EXPIRED, "detail": DETAILS[EXPIRED]})
             for file in lost
@@ -71,10 +73,10 @@ class Expiry:
         # What the PACS does not take, and a ZIP that is worked off, keep the upload open for as long as they are seen.
         recent = self._table.now() - _SEEN_WITHIN
         held = any(file.get("seenAt", 0) > recent for file, has_come in zip(waiting, came, strict=True) if has_come)
-        self._ending.close(upload_id, overdue=not held)
+        self._finalizer.close(upload_id, overdue=not held)
 
     def _came(self, file: dict[str, Any]) -> bool:
-        return self._stage.has(_key(file))
+        return self._presigned.has(_key(file))
 
 
 def _key(file: dict[str, Any]) -> str:

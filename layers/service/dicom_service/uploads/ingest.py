@@ -10,24 +10,25 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from dicom_service import attempts
+from dicom_service.aws.sqs_worker import Message
 from dicom_service.element_walk import NotDicom
 from dicom_service.errors import ServiceError, Unavailable
 from dicom_service.exams.registry import Arrived
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import read_header
-from dicom_service.uploads.archive import ArchiveRefused, looks_like_zip
-from dicom_service.uploads.ending import Ending
+from dicom_service.uploads.failures import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
+from dicom_service.uploads.file_result import Outcome, judged, not_dicom, rejected
+from dicom_service.uploads.finalize import Finalizer
+from dicom_service.uploads.ingest_queue import IngestQueue
+from dicom_service.uploads.instance import OutboundInstance, prepare
 from dicom_service.uploads.jobs import MOST_DEATHS, Group, Job
-from dicom_service.uploads.outcome import Outcome, judged, not_dicom, rejected
-from dicom_service.uploads.outgoing import Outgoing, prepare
-from dicom_service.uploads.queue import IngestQueue
-from dicom_service.uploads.reasons import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
+from dicom_service.uploads.s3_events import NotAnEvent, StagedObject, parse_event
 from dicom_service.uploads.s3source import ObjectMissing, S3Source, StorageError
 from dicom_service.uploads.sender import Sender
 from dicom_service.uploads.settings import IngestSettings
-from dicom_service.uploads.staged import Message, NotAnEvent, Staged, read_staged
 from dicom_service.uploads.table import UploadsTable
-from dicom_service.uploads.zips import Later, Postponed, Register, ZipIngest
+from dicom_service.uploads.zip_ingest import Postponed, Register, RetryLater, ZipIngest
+from dicom_service.uploads.zip_reader import ZipRejected, looks_like_zip
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -50,7 +51,7 @@ class Ingest:
         Sizes and limits.
     client
         The S3 client.
-    table, register, ending, queue
+    table, register, finalizer, queue
         Where progress and exams are noted, the last steps, and the queue of the messages.
     make_sender
         Gives a sender for one invocation, which remembers whether the PACS is down.
@@ -65,7 +66,7 @@ class Ingest:
         client: "S3Client",
         table: UploadsTable,
         register: Register,
-        ending: Ending,
+        finalizer: Finalizer,
         queue: IngestQueue,
         make_sender: Callable[[], Sender],
         clock: Callable[[], float] = time.monotonic,
@@ -74,12 +75,12 @@ class Ingest:
         self._client = client
         self._table = table
         self._register = register
-        self._ending = ending
+        self._finalizer = finalizer
         self._queue = queue
         self._make_sender = make_sender
         self._clock = clock
 
-    def handle(self, messages: Sequence[Message], seconds_left: float) -> list[str]:
+    def handle(self, messages: Sequence[Message], seconds_left: float) -> list[Message]:
         """Ingest what the messages name.
 
         Parameters
@@ -92,27 +93,26 @@ class Ingest:
         Returns
         -------
         list
-            Ids of the messages that are to be delivered again.
+            The messages that are to be delivered again.
         """
-        ends_at = self._clock() + seconds_left
         jobs, unreadable = self._read(messages)
         with (
-            self._queue.taken(messages),
+            self._queue.lease(messages),
             ThreadPoolExecutor(_READERS) as readers,
             ThreadPoolExecutor(self._settings.connections) as senders,
             ThreadPoolExecutor(1) as settler,
         ):
-            _Run(self, jobs, self._make_sender(), _Pools(readers, senders, settler), ends_at).go()
+            _Run(self, jobs, self._make_sender(), _Pools(readers, senders, settler), self._clock() + seconds_left).go()
         failed = {message: job.retry_after for job in jobs if job.failed for message in job.messages}
-        self._queue.rest(failed)
-        return [message.message_id for message in [*failed, *unreadable]]
+        self._queue.delay(failed)
+        return [*failed, *unreadable]
 
     def _read(self, messages: Sequence[Message]) -> tuple[list[Job], list[Message]]:
-        jobs: dict[Staged, Job] = {}
+        jobs: dict[StagedObject, Job] = {}
         unreadable = []
         for message in messages:
             try:
-                staged = read_staged(message.body)
+                staged = parse_event(message.body)
             except NotAnEvent as error:
                 # Nothing can be done with it here: after its last try it is in the dead-letter queue.
                 logger.error("message is not an event", extra=describe(error))
@@ -147,7 +147,7 @@ class _Run:
         self._ingest = ingest
         self._settings = ingest._settings
         self._table = ingest._table
-        self._ending = ingest._ending
+        self._finalizer = ingest._finalizer
         self._jobs = jobs
         self._sender = sender
         self._readers = pools.readers
@@ -228,7 +228,7 @@ class _Run:
         job.unforeseen = False
         self._table.count(job.staged.tracked, "errors")
         if job.errors + 1 >= MOST_ERRORS:
-            self._ending.settle([job.ended(rejected(INTERNAL_ERROR))])
+            self._finalizer.finalize([job.ended(rejected(INTERNAL_ERROR))])
             job.failed = False
 
     def _sort_out(self, jobs: Sequence[Job], todo: list[Job]) -> None:
@@ -238,9 +238,9 @@ class _Run:
         for job in jobs:
             item = known.get(job.staged.tracked)
             if item is not None and "finishedAt" in item:
-                steps[self._senders.submit(self._ending.repeat, job.staged, item)] = [job]
+                steps[self._senders.submit(self._finalizer.repeat, job.staged, item)] = [job]
             elif item is None and job.staged.source == "upload":
-                steps[self._senders.submit(self._ending.unknown, job.ended(rejected(UNKNOWN_UPLOAD)))] = [job]
+                steps[self._senders.submit(self._finalizer.unknown, job.ended(rejected(UNKNOWN_UPLOAD)))] = [job]
             else:
                 known_of_it = item or {}
                 job.sha256, job.refusals = known_of_it.get("sha256"), known_of_it.get("refusals", 0)
@@ -271,7 +271,7 @@ class _Run:
         self._finish(sending)
         return zips
 
-    def _load(self, job: Job) -> Outgoing | Outcome | None:
+    def _load(self, job: Job) -> OutboundInstance | Outcome | None:
         """Read a file's header and make it ready; None for a ZIP."""
         try:
             if job.sha256 and job.source.sha256() != job.sha256:
@@ -289,33 +289,33 @@ class _Run:
         except ObjectMissing:
             return rejected(OBJECT_MISSING)
 
-    def _add(self, groups: dict[tuple[str | None, str], Group], job: Job, outgoing: Outgoing) -> list[Group]:
+    def _add(self, groups: dict[tuple[str | None, str], Group], job: Job, instance: OutboundInstance) -> list[Group]:
         """Put a file into its group and give the groups that are full."""
         if job.alone:
-            return [Group([job], [outgoing])]
-        key = (job.staged.session, outgoing.header.study_instance_uid)
+            return [Group([job], [instance])]
+        key = (job.staged.session, instance.header.study_instance_uid)
         group = groups.setdefault(key, Group())
         ready = []
-        same = any(other.header.sop_instance_uid == outgoing.header.sop_instance_uid for other in group.outgoing)
-        if group.jobs and (same or group.size + outgoing.size > self._settings.batch_bytes):
+        same = any(other.header.sop_instance_uid == instance.header.sop_instance_uid for other in group.instances)
+        if group.jobs and (same or group.size + instance.size > self._settings.batch_bytes):
             ready.append(groups.pop(key))
             group = groups.setdefault(key, Group())
         group.jobs.append(job)
-        group.outgoing.append(outgoing)
+        group.instances.append(instance)
         if len(group.jobs) >= self._settings.batch_parts:
             ready.append(groups.pop(key))
         return ready
 
     def _send(self, group: Group) -> None:
-        verdicts = self._sender.send(group.outgoing)
+        verdicts = self._sender.send(group.instances)
         jobs, outcomes = [], []
-        for job, outgoing, verdict in zip(group.jobs, group.outgoing, verdicts, strict=True):
+        for job, instance, verdict in zip(group.jobs, group.instances, verdicts, strict=True):
             if verdict.later(job.refusals):
                 self._wait(job, verdict.retry_after, refused=verdict.refusal is not None)
             else:
                 jobs.append(job)
-                outcomes.append(judged(outgoing.header, verdict))
-        group.outgoing.clear()
+                outcomes.append(judged(instance.header, verdict))
+        group.instances.clear()
         self._settle(jobs, outcomes)
 
     def _settle(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
@@ -341,7 +341,9 @@ class _Run:
                 attempts.attempt(partial(self._settle_these, settled))
 
     def _settle_these(self, settled: Sequence[tuple[Job, Outcome]]) -> None:
-        self._ending.settle([job.ended(outcome) for job, outcome in settled if not self._ended_before(job, outcome)])
+        self._finalizer.finalize(
+            [job.ended(outcome) for job, outcome in settled if not self._ended_before(job, outcome)]
+        )
         for job, _ in settled:
             job.failed = False
 
@@ -350,7 +352,7 @@ class _Run:
         item = self._table.get(*job.staged.tracked) if outcome.reason == OBJECT_MISSING else None
         if item is None or "finishedAt" not in item:
             return False
-        self._ending.repeat(job.staged, item)
+        self._finalizer.repeat(job.staged, item)
         return True
 
     def _wait(self, job: Job, retry_after: int | None, *, refused: bool) -> None:
@@ -374,16 +376,16 @@ class _Run:
                 lambda arrived: self._record(job, arrived),
                 lambda: self._ends_at - self._ingest._clock() > ZIP_MARGIN,
             )
-        except ArchiveRefused as error:
+        except ZipRejected as error:
             outcome = not_dicom(error)
         except ObjectMissing:
             outcome = rejected(OBJECT_MISSING)
-        except Later as error:
+        except RetryLater as error:
             self._wait(job, error.retry_after, refused=error.refused)
             return
         except Postponed:
             # As new work, so that a long ZIP does not use up its tries.
-            job.failed = not all(self._ingest._queue.hand_on(message) for message in job.messages[:1])
+            job.failed = not all(self._ingest._queue.requeue(message) for message in job.messages[:1])
             return
         finally:
             job.source.forget()

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from dicom_service.uploads.ending import Ended
-from dicom_service.uploads.outcome import Outcome
-from dicom_service.uploads.outgoing import Outgoing
+from dicom_service.aws.sqs_worker import Message
+from dicom_service.uploads.file_result import Outcome
+from dicom_service.uploads.finalize import Ended
+from dicom_service.uploads.instance import OutboundInstance
+from dicom_service.uploads.s3_events import StagedObject
 from dicom_service.uploads.s3source import S3Source
-from dicom_service.uploads.staged import Message, Staged
 
 # From this try on a file is sent and noted alone.
 ALONE_FROM = 2
@@ -38,7 +39,7 @@ class Job:
         Whether it is to be delivered again, whether for such an error, and when the PACS wants that.
     """
 
-    staged: Staged
+    staged: StagedObject
     messages: list[Message]
     source: S3Source
     sha256: str | None = None
@@ -75,9 +76,9 @@ class Group:
     """Small files of one upload and study that may go in one request."""
 
     jobs: list[Job] = field(default_factory=list)
-    outgoing: list[Outgoing] = field(default_factory=list)
+    instances: list[OutboundInstance] = field(default_factory=list)
 
     @property
     def size(self) -> int:
         """Bytes of its files."""
-        return sum(outgoing.size for outgoing in self.outgoing)
+        return sum(instance.size for instance in self.instances)

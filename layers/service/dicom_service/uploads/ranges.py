@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dicom_service.uploads.s3_events import StagedObject
 from dicom_service.uploads.settings import MIB
-from dicom_service.uploads.staged import Staged
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -99,7 +99,7 @@ class RangedObject:
         Whether the store was found to ignore ranges.
     """
 
-    def __init__(self, client: "S3Client", staged: Staged) -> None:
+    def __init__(self, client: "S3Client", staged: StagedObject) -> None:
         self._client = client
         self._staged = staged
         self._by_key = False
@@ -191,7 +191,7 @@ class RangedObject:
         raise ObjectMissing("gone or replaced") from error
 
 
-def find_version(client: "S3Client", staged: Staged) -> str | None:
+def find_version(client: "S3Client", staged: StagedObject) -> str | None:
     """Find the version that has the object's ETag, where its event did not name it and the key was written again.
 
     Raises

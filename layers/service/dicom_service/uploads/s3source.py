@@ -13,8 +13,8 @@ from dicom_service.uploads.ranges import (
     StorageError,
     find_version,
 )
+from dicom_service.uploads.s3_events import StagedObject
 from dicom_service.uploads.settings import MIB
-from dicom_service.uploads.staged import Staged
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -47,7 +47,7 @@ class S3Source:
         The object; reads are refused once its ETag is another.
     """
 
-    def __init__(self, client: "S3Client", staged: Staged) -> None:
+    def __init__(self, client: "S3Client", staged: StagedObject) -> None:
         self._staged = staged
         self._object = RangedObject(client, staged)
         self._blocks: list[tuple[int, bytes]] = []
@@ -81,7 +81,7 @@ class S3Source:
 
         Raises
         ------
-        ObjectMissing, StagingTrouble
+        ObjectMissing, StorageError
             As `read`.
         """
         digest = hashlib.sha256()

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dicom_service.exams.admission import Admission, Decision
 from dicom_service.log import describe, get_logger
-from dicom_service.uploads.outgoing import Outgoing
-from dicom_service.uploads.reasons import (
+from dicom_service.uploads.failures import (
     PACS_ERROR,
     PACS_REFUSED,
     PACS_STOPS_ON_IT,
@@ -16,6 +15,7 @@ from dicom_service.uploads.reasons import (
     Refusal,
     refusal,
 )
+from dicom_service.uploads.instance import OutboundInstance
 from dicom_service.uploads.s3source import ObjectMissing, StorageError
 from dicomweb.errors import (
     BodyUnreadable,
@@ -100,7 +100,7 @@ class Sender:
         self._unanswered = 0
         self._retry_after: int | None = None
 
-    def send(self, batch: Sequence[Outgoing]) -> list[Verdict]:
+    def send(self, batch: Sequence[OutboundInstance]) -> list[Verdict]:
         """Store a batch in one request; where it is refused as a whole, each instance in its own.
 
         Parameters
@@ -114,9 +114,9 @@ class Sender:
             return self._store(batch)
         return Guarded(self._admission, self._store, self._after).send(batch)
 
-    def _store(self, batch: Sequence[Outgoing]) -> list[Verdict]:
+    def _store(self, batch: Sequence[OutboundInstance]) -> list[Verdict]:
         try:
-            result = self._pacs.store_instances([outgoing.part() for outgoing in batch])
+            result = self._pacs.store_instances([instance.part() for instance in batch])
         except DicomwebError as error:
             return self._after(error, batch)
         with self._lock:
@@ -128,7 +128,7 @@ class Sender:
             for instance in result.instances
         ]
 
-    def _after(self, error: DicomwebError, batch: Sequence[Outgoing]) -> list[Verdict]:
+    def _after(self, error: DicomwebError, batch: Sequence[OutboundInstance]) -> list[Verdict]:
         logger.warning("store failed", extra={"parts": len(batch), **describe(error)})
         if isinstance(error, PacsUnreachable | PacsTimeout | PacsBusy | PacsRejectedCredentials):
             retry_after = error.retry_after if isinstance(error, PacsBusy) else None
@@ -138,7 +138,7 @@ class Sender:
             silent = isinstance(error, PacsUnreachable | PacsTimeout)
             return [Verdict(retry_after=retry_after, unanswered=silent)] * len(batch)
         if len(batch) > 1:
-            return [self._store([outgoing])[0] for outgoing in batch]
+            return [self._store([instance])[0] for instance in batch]
         if isinstance(error, BodyUnreadable):
             return [Verdict(missing=_gone(error))]
         if isinstance(error, RequestRejected | PacsFault):
@@ -166,20 +166,20 @@ class Guarded:
     def __init__(
         self,
         admission: Admission,
-        store: Callable[[Sequence[Outgoing]], list[Verdict]],
-        after: Callable[[DicomwebError, Sequence[Outgoing]], list[Verdict]],
+        store: Callable[[Sequence[OutboundInstance]], list[Verdict]],
+        after: Callable[[DicomwebError, Sequence[OutboundInstance]], list[Verdict]],
     ) -> None:
         self._admission = admission
         self._store = store
         self._after = after
 
-    def send(self, batch: Sequence[Outgoing]) -> list[Verdict]:
+    def send(self, batch: Sequence[OutboundInstance]) -> list[Verdict]:
         """Store what may come in; one verdict for each."""
         try:
             decisions = self._admission.decide(batch)
         except (ObjectMissing, StorageError) as error:
             if len(batch) > 1:
-                return [self.send([outgoing])[0] for outgoing in batch]
+                return [self.send([instance])[0] for instance in batch]
             return [Verdict(missing=isinstance(error, ObjectMissing))]
         except DicomwebError as error:
             if not isinstance(error, PacsUnreachable | PacsTimeout | PacsBusy | PacsRejectedCredentials):
@@ -200,7 +200,7 @@ class Guarded:
             verdicts[n] = self._alone(batch[n], decisions[n])
         return verdicts
 
-    def _alone(self, outgoing: Outgoing, decision: Decision) -> Verdict:
+    def _alone(self, instance: OutboundInstance, decision: Decision) -> Verdict:
         place = self._admission.lock()
         if place is None:
             return Verdict()
@@ -208,19 +208,19 @@ class Guarded:
             # Sent only where the PACS answers now: one that is down anyway is no file's fault.
             if not self._admission.answers():
                 return Verdict()
-            (verdict,) = self._store([outgoing])
+            (verdict,) = self._store([instance])
             if verdict.unanswered and self._admission.stopped([decision], alone=True):
                 return Verdict(refusal=Refusal(PACS_STOPS_ON_IT, None, passing=False))
-            return self._settled(outgoing, decision, verdict)
+            return self._settled(instance, decision, verdict)
         finally:
             self._admission.unlock(place)
 
-    def _settled(self, outgoing: Outgoing, decision: Decision, verdict: Verdict) -> Verdict:
+    def _settled(self, instance: OutboundInstance, decision: Decision, verdict: Verdict) -> Verdict:
         if verdict.duplicate:
             try:
-                same = self._admission.confirm(outgoing, decision)
+                same = self._admission.confirm(instance, decision)
             except DicomwebError as error:
-                return self._after(error, [outgoing])[0]
+                return self._after(error, [instance])[0]
             if not same:
                 verdict = Verdict(refusal=Refusal(SOP_INSTANCE_DIFFERS, None, passing=False))
         if verdict.refusal is not None and not verdict.refusal.passing:

@@ -1,6 +1,6 @@
 """Unpacks an entry of a ZIP in one pass and in small pieces; a large one into a file, so that none is unpacked twice.
 
-What a decoder makes of damaged or hostile bytes is an error of the entry (`ArchiveRefused`), never of the service, and
+What a decoder makes of damaged or hostile bytes is an error of the entry (`ZipRejected`), never of the service, and
 no piece is longer than was asked for: a few bytes of BZIP2 or LZMA can stand for gigabytes.
 """
 
@@ -30,7 +30,7 @@ _LARGEST_DICTIONARY = 64 * MIB
 _DAMAGED = (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError, struct.error)
 
 
-class ArchiveRefused(Exception):
+class ZipRejected(Exception):
     """The ZIP, or one entry of it, is not read; `reason` is a stable code, `detail` a sentence for people."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -39,9 +39,9 @@ class ArchiveRefused(Exception):
         self.detail = detail
 
 
-def damaged(detail: str = "The entry is damaged.") -> ArchiveRefused:
+def damaged(detail: str = "The entry is damaged.") -> ZipRejected:
     """Return the error for bytes that are not as the ZIP says."""
-    return ArchiveRefused("ZIP_DAMAGED", detail)
+    return ZipRejected("ZIP_DAMAGED", detail)
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Work:
 
         Raises
         ------
-        ArchiveRefused
+        ZipRejected
             It is more than the ZIP is worth.
         """
         self.read += read
@@ -79,7 +79,7 @@ class Work:
     def check(self) -> None:
         """Refuse further work where enough was done."""
         if self.read > 2 * self.packed + _ALLOWANCE or self.made > 2 * self.unpacked + _ALLOWANCE:
-            raise ArchiveRefused("ZIP_BOMB", "The ZIP takes more work than its size is worth.")
+            raise ZipRejected("ZIP_BOMB", "The ZIP takes more work than its size is worth.")
 
 
 class _Decoder(Protocol):
@@ -207,12 +207,12 @@ def unpack(source: Source, info: zipfile.ZipInfo, work: Work, *, piece: int = CH
 
     Raises
     ------
-    ArchiveRefused
+    ZipRejected
         The entry is damaged, encrypted, packed in a way that is not known, or takes too much work.
     """
     work.check()
     if info.flag_bits & (_ENCRYPTED | _STRONG):
-        raise ArchiveRefused("ZIP_ENCRYPTED", "The entry is encrypted.")
+        raise ZipRejected("ZIP_ENCRYPTED", "The entry is encrypted.")
     if info.flag_bits & _PATCHED or info.compress_type not in _DECODERS:
         raise damaged("The entry is packed in a way that is not known.")
     decoder = _DECODERS[info.compress_type]()
@@ -291,7 +291,7 @@ class Spool:
 
     Raises
     ------
-    ArchiveRefused
+    ZipRejected
         They cannot be unpacked, or need more than the whole room.
     StorageError
         The disk is full.
@@ -302,7 +302,7 @@ class Spool:
         self._room = room
         self._taken = size if size > in_memory else 0
         if self._taken > room.left:
-            raise ArchiveRefused("ZIP_BOMB", "A file in the ZIP is larger than can be unpacked.")
+            raise ZipRejected("ZIP_BOMB", "A file in the ZIP is larger than can be unpacked.")
         room.left -= self._taken
         self._file = tempfile.SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115
         with ExitStack() as on_failure:

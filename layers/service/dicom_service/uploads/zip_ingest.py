@@ -9,12 +9,12 @@ from typing import Any, Literal, Protocol
 from dicom_service.element_walk import NotDicom, Source
 from dicom_service.exams.registry import Arrived
 from dicom_service.part10 import BytesSource, Header, read_header
-from dicom_service.uploads.archive import SMALL_ENTRY, ArchiveRefused, Entry, Limits, walk
-from dicom_service.uploads.outcome import Outcome, arrived, entry_failed, entry_judged, of_archive
-from dicom_service.uploads.outgoing import Outgoing, prepare
+from dicom_service.uploads.file_result import Outcome, arrived, entry_failure, entry_result, of_archive
+from dicom_service.uploads.instance import OutboundInstance, prepare
 from dicom_service.uploads.sender import Sender, Verdict
 from dicom_service.uploads.settings import MIB, IngestSettings
 from dicom_service.uploads.table import Key, UploadsTable, read_entries
+from dicom_service.uploads.zip_reader import SMALL_ENTRY, Entry, Limits, ZipRejected, walk
 
 # A stretch ends after so many entries or unpacked bytes: what a crash makes to be done again.
 STRETCH_ENTRIES = 500
@@ -29,7 +29,7 @@ class Postponed(Exception):
     """Time is nearly over; the rest is for the next invocation."""
 
 
-class Later(Exception):
+class RetryLater(Exception):
     """The PACS does not take it now.
 
     Parameters
@@ -143,9 +143,9 @@ class ZipIngest:
 
         Raises
         ------
-        ArchiveRefused
+        ZipRejected
             The ZIP as a whole is not read.
-        Later
+        RetryLater
             The PACS does not take an instance now; what is finished stays so.
         Postponed
             No time is left.
@@ -172,24 +172,24 @@ class ZipIngest:
     def _send_all(self, stretch: Iterator[Entry], refusals: int, registrar: "_Registrar") -> list[dict[str, Any]]:
         results: dict[int, dict[str, Any]] = {}
         sent: list[_Sent] = []
-        batch: list[tuple[int, str, Outgoing]] = []
+        batch: list[tuple[int, str, OutboundInstance]] = []
         size = 0
         uids: set[str] = set()
         for entry in stretch:
             try:
-                outgoing = self._prepare(entry)
-            except (NotDicom, ArchiveRefused) as error:
-                results[entry.number] = entry_failed(entry.name, error.reason, error.detail)
+                instance = self._prepare(entry)
+            except (NotDicom, ZipRejected) as error:
+                results[entry.number] = entry_failure(entry.name, error.reason, error.detail)
                 continue
-            uid = outgoing.header.sop_instance_uid
-            full = len(batch) >= self._settings.batch_parts or size + outgoing.size > _REQUEST_BYTES
+            uid = instance.header.sop_instance_uid
+            full = len(batch) >= self._settings.batch_parts or size + instance.size > _REQUEST_BYTES
             if batch and (full or uid in uids):
                 self._submit(batch, sent, registrar)
                 batch, size, uids = [], 0, set()
-            batch.append((entry.number, entry.name, outgoing))
-            size += outgoing.size
+            batch.append((entry.number, entry.name, instance))
+            size += instance.size
             uids.add(uid)
-            if max(outgoing.size, entry.size) > min(_REQUEST_BYTES, SMALL_ENTRY):
+            if max(instance.size, entry.size) > min(_REQUEST_BYTES, SMALL_ENTRY):
                 # Too large to be held in memory: it lies in a file, which goes with the next entry.
                 self._submit(batch, sent, registrar)
                 sent[-1].verdicts.result()
@@ -199,7 +199,7 @@ class ZipIngest:
         self._judge(sent, refusals, results, registrar)
         return [results[number] for number in sorted(results)]
 
-    def _prepare(self, entry: Entry) -> Outgoing:
+    def _prepare(self, entry: Entry) -> OutboundInstance:
         if entry.refused:
             raise entry.refused
         source = entry.source()
@@ -210,14 +210,16 @@ class ZipIngest:
             return prepare(header, len(content), lambda: iter((content,)), max_inflated=limits.max_inflated)
         return prepare(header, entry.size, source.stream, max_inflated=limits.max_inflated)
 
-    def _submit(self, batch: list[tuple[int, str, Outgoing]], sent: list[_Sent], registrar: "_Registrar") -> None:
+    def _submit(
+        self, batch: list[tuple[int, str, OutboundInstance]], sent: list[_Sent], registrar: "_Registrar"
+    ) -> None:
         in_flight = [entry for entry in sent if not entry.verdicts.done()]
         if len(in_flight) >= self._settings.connections:
             in_flight[0].verdicts.result()
-        named = [(number, name, outgoing.header) for number, name, outgoing in batch]
-        sent.append(_Sent(named, self._pool.submit(self._store, [outgoing for _, _, outgoing in batch], registrar)))
+        named = [(number, name, instance.header) for number, name, instance in batch]
+        sent.append(_Sent(named, self._pool.submit(self._store, [instance for _, _, instance in batch], registrar)))
 
-    def _store(self, batch: list[Outgoing], registrar: "_Registrar") -> list[Verdict]:
+    def _store(self, batch: list[OutboundInstance], registrar: "_Registrar") -> list[Verdict]:
         verdicts = self._sender.send(batch)
         registrar.add([arrived(sent.header) for sent, verdict in zip(batch, verdicts, strict=True) if verdict.stored])
         return verdicts
@@ -234,11 +236,11 @@ class ZipIngest:
             for (number, name, header), verdict in zip(request.entries, request.verdicts.result(), strict=True):
                 if verdict.later(refusals):
                     later.append(verdict)
-                results[number] = entry_judged(name, header, verdict)
+                results[number] = entry_result(name, header, verdict)
         registrar.finish()
         if later:
             retry_after = max(verdict.retry_after or 0 for verdict in later) or None
-            raise Later(retry_after, refused=any(verdict.refusal for verdict in later))
+            raise RetryLater(retry_after, refused=any(verdict.refusal for verdict in later))
 
 
 def _stretches(entries: Iterator[Entry]) -> Iterator[tuple[Iterator[Entry], Callable[[], bool]]]:

@@ -14,10 +14,10 @@ import pytest
 from dicom_service.element_walk import NotDicom
 from dicom_service.part10 import BytesSource, read_header
 from dicom_service.uploads import unpack as unpacking
-from dicom_service.uploads.archive import ArchiveRefused, Limits, looks_like_zip, walk
+from dicom_service.uploads.s3_events import parse_event
 from dicom_service.uploads.s3source import S3Source
-from dicom_service.uploads.staged import read_staged
 from dicom_service.uploads.unpack import Work, unpack
+from dicom_service.uploads.zip_reader import Limits, ZipRejected, looks_like_zip, walk
 from tests.support.damaged_zips import DAMAGES, random_damage
 from tests.support.s3 import FaultyS3
 from tests.support.upload_files import ROOT, dicom, uid, zipped
@@ -61,9 +61,9 @@ def test_random_damage_is_an_error_of_the_zip() -> None:
                         raise entry.refused
                     read_header(entry.source())
                     good += 1
-                except (ArchiveRefused, NotDicom):
+                except (ZipRejected, NotDicom):
                     refused += 1
-        except ArchiveRefused:
+        except ZipRejected:
             refused += 1
 
     print(f"damaged ZIPs: {seeds}, refused {refused}, entries still good {good}")
@@ -108,7 +108,7 @@ def test_a_few_bytes_that_stand_for_megabytes_are_not_unpacked_at_once(
     monkeypatch.setattr(unpacking._Block, "decode", counted)
 
     [entry] = walk(BytesSource(bytes(data)), Limits())
-    with pytest.raises(ArchiveRefused):
+    with pytest.raises(ZipRejected):
         entry.source()
 
     assert 0 < sum(made) <= 1000
@@ -123,7 +123,7 @@ def test_a_zip_in_a_zip_is_read_once(world: World) -> None:
     content = zipped({"study.zip": zipped(slices)})
     world.put("drop/a", content)
     s3: Any = FaultyS3(world.s3)
-    source = S3Source(s3, read_staged(world.events("drop/a")[0]))
+    source = S3Source(s3, parse_event(world.events("drop/a")[0]))
 
     seen = 0
     for entry in walk(source, Limits()):
@@ -187,7 +187,7 @@ def test_a_hostile_zip_costs_no_more_than_its_unpacked_size(make: Any, monkeypat
             if entry.refused:
                 raise entry.refused
             read_header(entry.source())
-        except (ArchiveRefused, NotDicom):
+        except (ZipRejected, NotDicom):
             pass
 
     # THEN what was unpacked is what it holds, and what was read is what it is, with an allowance
@@ -205,7 +205,7 @@ def test_an_entry_that_does_not_fit_into_the_room_is_refused_and_its_room_is_giv
     for entry in walk(BytesSource(zipped(large)), Limits(spool=12 * MIB)):
         try:
             fates.append(read_header(entry.source()).sop_instance_uid)
-        except ArchiveRefused as error:
+        except ZipRejected as error:
             fates.append(error.reason)
 
     assert fates == [uid(1), uid(1), "ZIP_BOMB"]

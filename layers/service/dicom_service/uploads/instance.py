@@ -22,7 +22,7 @@ Stream = Callable[[], Iterator[bytes]]
 
 
 @dataclass(frozen=True)
-class Outgoing:
+class OutboundInstance:
     """An instance that can be sent, as often as needed.
 
     Parameters
@@ -61,7 +61,7 @@ def _readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise OSError("the staged object cannot be read") from error
 
 
-def prepare(header: Header, size: int, stream: Stream, *, max_inflated: int) -> Outgoing:
+def prepare(header: Header, size: int, stream: Stream, *, max_inflated: int) -> OutboundInstance:
     """Make a file ready to be sent.
 
     The preamble is zeroed: what is in it can be run or rendered as something else (CVE-2019-11687). A deflated dataset
@@ -85,9 +85,9 @@ def prepare(header: Header, size: int, stream: Stream, *, max_inflated: int) -> 
         The deflated dataset is damaged or passes the ceiling.
     """
     if header.transfer_syntax_uid != DEFLATED:
-        return Outgoing(header, size, lambda: _blank_preamble(stream()))
+        return OutboundInstance(header, size, lambda: _blank_preamble(stream()))
     inflated = sum(len(chunk) for chunk in _inflated_file(stream(), max_inflated))
-    return Outgoing(header, inflated, lambda: _inflated_file(stream(), max_inflated))
+    return OutboundInstance(header, inflated, lambda: _inflated_file(stream(), max_inflated))
 
 
 def _blank_preamble(chunks: Iterator[bytes]) -> Iterator[bytes]:

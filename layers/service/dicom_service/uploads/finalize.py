@@ -10,12 +10,12 @@ from typing import Any
 
 from dicom_service.exams.registry import ExamRegistry
 from dicom_service.outbox import Event, Outbox
-from dicom_service.uploads.outcome import Outcome
-from dicom_service.uploads.reasons import EXPIRED
-from dicom_service.uploads.sessions import stored_instances
-from dicom_service.uploads.shelf import Shelf
-from dicom_service.uploads.staged import Staged
+from dicom_service.uploads.failures import EXPIRED
+from dicom_service.uploads.file_result import Outcome
+from dicom_service.uploads.s3_events import StagedObject
+from dicom_service.uploads.staging_bucket import StagingBucket
 from dicom_service.uploads.table import FINISHED_AT_ONCE, UPLOAD, Finished, UploadsTable
+from dicom_service.uploads.upload_service import stored_instances
 
 
 @dataclass(frozen=True)
@@ -32,27 +32,27 @@ class Ended:
         What became of it.
     """
 
-    staged: Staged
+    staged: StagedObject
     version_id: str | None
     outcome: Outcome
 
 
-class Ending:
+class Finalizer:
     """Brings files to their end.
 
     Parameters
     ----------
-    table, registry, outbox, shelf
+    table, registry, outbox, bucket
         Where progress, exams and events are noted, and the bucket.
     """
 
-    def __init__(self, table: UploadsTable, registry: ExamRegistry, outbox: Outbox, shelf: Shelf) -> None:
+    def __init__(self, table: UploadsTable, registry: ExamRegistry, outbox: Outbox, bucket: StagingBucket) -> None:
         self._table = table
         self._registry = registry
         self._outbox = outbox
-        self._shelf = shelf
+        self._bucket = bucket
 
-    def settle(self, ended: Sequence[Ended]) -> None:
+    def finalize(self, ended: Sequence[Ended]) -> None:
         """Do the last steps for files that were just stored or refused, all of one upload or dropped.
 
         Raises
@@ -72,9 +72,9 @@ class Ending:
             self._table.finish([self._finished(entry) for entry in ended[start : start + FINISHED_AT_ONCE]])
         if first.session:
             self.close(first.session, brought={study for entry in ended for study in _studies(entry.outcome)})
-        self._shelf.remove((entry.staged, entry.version_id) for entry in ended)
+        self._bucket.remove((entry.staged, entry.version_id) for entry in ended)
 
-    def repeat(self, staged: Staged, item: dict[str, Any]) -> None:
+    def repeat(self, staged: StagedObject, item: dict[str, Any]) -> None:
         """Do again what follows the end of a file, for an object that is delivered once more.
 
         Parameters
@@ -91,10 +91,10 @@ class Ending:
         """
         if item.get("reason") == EXPIRED:
             # It came after all, but its upload was told as expired: nothing is stored behind the caller's back.
-            self._shelf.quarantine(staged, staged.version_id, EXPIRED, item["detail"])
+            self._bucket.quarantine(staged, staged.version_id, EXPIRED, item["detail"])
         if staged.session:
             self.close(staged.session)
-        removed = self._shelf.remove([(staged, staged.version_id)])
+        removed = self._bucket.remove([(staged, staged.version_id)])
         if removed and removed != [item.get("versionId")]:
             # The form was used again: the copy changes nothing.
             self._table.count(staged.tracked, "copies")
@@ -108,7 +108,7 @@ class Ending:
             The bucket refuses.
         """
         self._file_away(ended)
-        self._shelf.remove([(ended.staged, ended.version_id)])
+        self._bucket.remove([(ended.staged, ended.version_id)])
 
     def close(self, upload_id: str, *, brought: Collection[str] = (), overdue: bool = False) -> None:
         """End an upload whose files are all finished, and have its exams announced; an open one stays open.
@@ -146,9 +146,9 @@ class Ending:
         if entry.staged.source == "drop" or outcome.entries is not None:
             entries = {"results": list(outcome.entries)} if outcome.entries is not None else {}
             noted = {key: value for key, value in outcome.noted.items() if value is not None}
-            self._shelf.report(entry.staged, {**noted, **entries})
+            self._bucket.report(entry.staged, {**noted, **entries})
         if outcome.state != "stored":
-            self._shelf.quarantine(entry.staged, entry.version_id, outcome.reason or "", outcome.detail or "")
+            self._bucket.quarantine(entry.staged, entry.version_id, outcome.reason or "", outcome.detail or "")
 
     def _finished(self, entry: Ended) -> Finished:
         key, outcome = entry.staged.tracked, entry.outcome
@@ -175,5 +175,5 @@ def _studies(outcome: Outcome) -> set[str]:
     return {*entries, *([outcome.arrived.study_instance_uid] if outcome.arrived else [])}
 
 
-def _source(staged: Staged) -> Any:
+def _source(staged: StagedObject) -> Any:
     return staged.source

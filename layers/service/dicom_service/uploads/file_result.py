@@ -8,8 +8,7 @@ from typing import Any, Literal
 from dicom_service.element_walk import NotDicom
 from dicom_service.exams.registry import Arrived
 from dicom_service.part10 import Header
-from dicom_service.uploads.archive import ArchiveRefused
-from dicom_service.uploads.reasons import (
+from dicom_service.uploads.failures import (
     DETAILS,
     NO_INSTANCES,
     NOT_AN_INSTANCE,
@@ -18,6 +17,7 @@ from dicom_service.uploads.reasons import (
     Refusal,
 )
 from dicom_service.uploads.sender import Verdict
+from dicom_service.uploads.zip_reader import ZipRejected
 
 State = Literal["stored", "partly-stored", "rejected"]
 
@@ -58,7 +58,7 @@ def rejected(reason: str, detail: str | None = None, **values: Any) -> Outcome:
     return Outcome("rejected", reason, detail or DETAILS[reason], values)
 
 
-def not_dicom(error: NotDicom | ArchiveRefused) -> Outcome:
+def not_dicom(error: NotDicom | ZipRejected) -> Outcome:
     """Give the end of a file that cannot be stored by anyone."""
     return rejected(error.reason, error.detail)
 
@@ -87,20 +87,20 @@ def arrived(header: Header) -> Arrived:
     )
 
 
-def entry_failed(name: str, reason: str, detail: str | None = None, code: str | None = None) -> dict[str, Any]:
+def entry_failure(name: str, reason: str, detail: str | None = None, code: str | None = None) -> dict[str, Any]:
     """Give the result of a ZIP's entry that was not stored: skipped if it never was an instance."""
     state = "skipped" if reason in NOT_AN_INSTANCE else "rejected"
     result = {"name": name, "state": state, "reason": reason, "detail": detail, "failureReason": code}
     return {key: value for key, value in result.items() if value is not None}
 
 
-def entry_judged(name: str, header: Header, verdict: Verdict) -> dict[str, Any]:
+def entry_result(name: str, header: Header, verdict: Verdict) -> dict[str, Any]:
     """Give the result of a ZIP's entry by what the PACS said."""
     outcome = judged(header, verdict)
     if outcome.state == "stored":
         uids = {"studyInstanceUID": header.study_instance_uid, "sopInstanceUID": header.sop_instance_uid}
         return {"name": name, "state": "stored", **uids}
-    return entry_failed(name, outcome.reason or "", outcome.detail, outcome.values.get("failureReason"))
+    return entry_failure(name, outcome.reason or "", outcome.detail, outcome.values.get("failureReason"))
 
 
 def of_archive(entries: Sequence[Mapping[str, Any]]) -> Outcome:

@@ -6,10 +6,10 @@ import zipfile
 
 import pytest
 
+from dicom_service.aws.sqs_worker import read_messages
 from dicom_service.part10 import BytesSource
-from dicom_service.uploads import zips
-from dicom_service.uploads.archive import ArchiveRefused, Limits, walk
-from dicom_service.uploads.staged import read_messages
+from dicom_service.uploads import zip_ingest
+from dicom_service.uploads.zip_reader import Limits, ZipRejected, walk
 from tests.support.upload_files import dicom, uid, zipped
 from tests.support.uploads import World
 
@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 
 def test_a_long_zip_is_worked_off_in_several_invocations(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a ZIP of several stretches, and invocations with time for two
-    monkeypatch.setattr(zips, "STRETCH_ENTRIES", 4)
+    monkeypatch.setattr(zip_ingest, "STRETCH_ENTRIES", 4)
     upload_id = world.open([zipped({f"IM{n:02}": dicom(n) for n in range(19)})])
     bodies = world.events("uploads/")
     ingest, sqs = world.ingest(), world.ingest_settings.queue_url
@@ -30,7 +30,12 @@ def test_a_long_zip_is_worked_off_in_several_invocations(world: World, monkeypat
     while bodies:
         rounds += 1
         records = [
-            {"messageId": str(number), "receiptHandle": "none", "body": body, "attributes": {}}
+            {
+                "messageId": str(number),
+                "receiptHandle": "none",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": "1"},
+            }
             for number, body in enumerate(bodies)
         ]
         assert ingest.handle(read_messages({"Records": records}), seconds_left=900) == []
@@ -58,7 +63,7 @@ def test_a_long_zip_is_worked_off_in_several_invocations(world: World, monkeypat
 def test_limits_hold_before_the_first_entry(limits: Limits, reason: str) -> None:
     content = zipped({f"IM{n}": dicom(n) for n in range(5)})
 
-    with pytest.raises(ArchiveRefused) as refused:
+    with pytest.raises(ZipRejected) as refused:
         next(walk(BytesSource(content), limits))
 
     assert refused.value.reason == reason
@@ -91,7 +96,7 @@ def test_a_table_of_contents_without_end_is_not_read() -> None:
             return end[max(0, tail) : max(0, tail) + length] if tail > -70_000 else (data + bytes(length))[:length]
 
     source = Endless()
-    with pytest.raises(ArchiveRefused) as refused:
+    with pytest.raises(ZipRejected) as refused:
         list(walk(source, Limits()))
 
     assert refused.value.reason == "ZIP_TOO_MANY_ENTRIES"

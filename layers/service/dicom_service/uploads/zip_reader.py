@@ -16,9 +16,9 @@ from typing import Any
 from dicom_service.element_walk import Source
 from dicom_service.part10 import PREAMBLE_LENGTH, BytesSource
 from dicom_service.uploads.settings import MIB
-from dicom_service.uploads.unpack import ArchiveRefused, Room, Spool, Work, damaged, unpack
+from dicom_service.uploads.unpack import Room, Spool, Work, ZipRejected, damaged, unpack
 
-__all__ = ["SMALL_ENTRY", "ArchiveRefused", "Entry", "Limits", "looks_like_zip", "walk"]
+__all__ = ["SMALL_ENTRY", "Entry", "Limits", "ZipRejected", "looks_like_zip", "walk"]
 
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 # Below this an entry is held in memory whole; above, in a file.
@@ -56,10 +56,10 @@ class _Budget:
 
     def check(self) -> None:
         if self.entries > self.limits.entries:
-            raise ArchiveRefused("ZIP_TOO_MANY_ENTRIES", f"A ZIP may hold {self.limits.entries} entries.")
+            raise ZipRejected("ZIP_TOO_MANY_ENTRIES", f"A ZIP may hold {self.limits.entries} entries.")
         ratio = self.unpacked > _RATIO_COUNTS_FROM and self.unpacked > self.limits.ratio * self.packed
         if ratio or self.unpacked > self.limits.unpacked:
-            raise ArchiveRefused("ZIP_BOMB", "The ZIP unpacks to more than is taken.")
+            raise ZipRejected("ZIP_BOMB", "The ZIP unpacks to more than is taken.")
 
     def take(self, size: int, infos: list[zipfile.ZipInfo]) -> None:
         self.entries += len(infos)
@@ -109,7 +109,7 @@ class Entry:
     number: int
     name: str
     size: int
-    refused: ArchiveRefused | None = None
+    refused: ZipRejected | None = None
     _archive: _Archive | None = field(default=None, repr=False)
     _info: zipfile.ZipInfo | None = field(default=None, repr=False)
     _open: list[Spool] = field(default_factory=list, repr=False)
@@ -119,7 +119,7 @@ class Entry:
 
         Raises
         ------
-        ArchiveRefused
+        ZipRejected
             It is damaged, encrypted, packed in a way that is not known, or other than the ZIP says.
         StorageError
             There is no room for it now.
@@ -158,7 +158,7 @@ def walk(source: Source, limits: Limits, *, first: int = 0) -> Iterator[Entry]:
 
     Raises
     ------
-    ArchiveRefused
+    ZipRejected
         It is damaged or holds too much; raised before the first entry.
     """
     number = 0
@@ -176,7 +176,7 @@ def walk(source: Source, limits: Limits, *, first: int = 0) -> Iterator[Entry]:
 def _with_nested(archive: _Archive, info: zipfile.ZipInfo, number: int) -> Generator[Entry]:
     try:
         spool = archive.spooled(info) if archive.begins_like_zip(info) else None
-    except ArchiveRefused as error:
+    except ZipRejected as error:
         yield Entry(number, info.filename[:_LONGEST_NAME], info.file_size, error)
         return
     if spool is None:
@@ -185,7 +185,7 @@ def _with_nested(archive: _Archive, info: zipfile.ZipInfo, number: int) -> Gener
     with closing(spool):
         try:
             inner = _opened(spool, archive.budget)
-        except ArchiveRefused as error:
+        except ZipRejected as error:
             yield Entry(number, info.filename[:_LONGEST_NAME], info.file_size, error)
             return
         for place, nested in enumerate(inner.infos):
@@ -193,11 +193,11 @@ def _with_nested(archive: _Archive, info: zipfile.ZipInfo, number: int) -> Gener
             yield Entry(number + place, name, nested.file_size, _too_deep(inner, nested), inner, nested)
 
 
-def _too_deep(archive: _Archive, info: zipfile.ZipInfo) -> ArchiveRefused | None:
+def _too_deep(archive: _Archive, info: zipfile.ZipInfo) -> ZipRejected | None:
     try:
         if archive.begins_like_zip(info):
-            return ArchiveRefused("ZIP_NESTED", "A ZIP in a ZIP in a ZIP is not read.")
-    except ArchiveRefused as error:
+            return ZipRejected("ZIP_NESTED", "A ZIP in a ZIP in a ZIP is not read.")
+    except ZipRejected as error:
         return error
     return None
 
@@ -208,7 +208,7 @@ def _opened(source: Source, budget: _Budget) -> _Archive:
         with zipfile.ZipFile(_File(source)) as archive:
             infos = archive.infolist()
     except _DirectoryTooLarge as error:
-        raise ArchiveRefused("ZIP_TOO_MANY_ENTRIES", "The ZIP's table of contents is too long.") from error
+        raise ZipRejected("ZIP_TOO_MANY_ENTRIES", "The ZIP's table of contents is too long.") from error
     except _DAMAGED as error:
         raise damaged("The ZIP is damaged or cut off.") from error
     budget.take(source.size, infos)

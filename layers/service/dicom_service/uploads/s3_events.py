@@ -1,11 +1,9 @@
-"""A staged object as its event names it, and the SQS message that brought the event."""
+"""Staged objects, as the "Object Created" events of S3 name them."""
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from dicom_service.uploads.settings import DROP_PREFIX, UPLOADS_PREFIX
 
@@ -21,7 +19,7 @@ class NotAnEvent(Exception):
 
 
 @dataclass(frozen=True)
-class Staged:
+class StagedObject:
     """One version of one object in the staging bucket.
 
     Parameters
@@ -85,30 +83,7 @@ class Staged:
         return self.size == 0 and self.key.endswith("/")
 
 
-@dataclass(frozen=True)
-class Message:
-    """A queue message: what to ingest and how often it was tried."""
-
-    message_id: str
-    receipt_handle: str
-    attempts: int
-    body: str
-
-
-def read_messages(event: Mapping[str, Any]) -> list[Message]:
-    """Read the records of an SQS event."""
-    return [
-        Message(
-            message_id=record["messageId"],
-            receipt_handle=record.get("receiptHandle", ""),
-            attempts=int(record.get("attributes", {}).get("ApproximateReceiveCount", "1")),
-            body=record["body"],
-        )
-        for record in event["Records"]
-    ]
-
-
-def read_staged(body: str) -> Staged:
+def parse_event(body: str) -> StagedObject:
     """Read an EventBridge "Object Created" event of S3.
 
     Raises
@@ -118,7 +93,7 @@ def read_staged(body: str) -> Staged:
     """
     try:
         detail = json.loads(body)["detail"]
-        staged = Staged(
+        staged = StagedObject(
             bucket=detail["bucket"]["name"],
             key=detail["object"]["key"],
             etag=detail["object"]["etag"].strip('"'),

@@ -193,7 +193,7 @@ def test_an_unknown_upload_is_404(call: Call, upload_id: str) -> None:
 
 def test_an_abandoned_upload_ends_as_expired_and_leaves_nothing_behind(world: World) -> None:
     # GIVEN an upload of which one file came and is stored, one came and waits, one never came, one came in part
-    from dicom_service.uploads.sessions import Announced
+    from dicom_service.uploads.upload_service import Announced
 
     sizes = (len(dicom(1)), len(dicom(2)), 7, SINGLE_POST_LIMIT + 1)
     upload_id = world.uploads().open([Announced(f"f{size}", size, None) for size in sizes], "")["uploadId"]
@@ -225,7 +225,7 @@ def test_an_abandoned_upload_ends_as_expired_and_leaves_nothing_behind(world: Wo
 
 
 def test_a_file_that_comes_after_its_upload_expired_is_not_stored_behind_the_callers_back(world: World) -> None:
-    from dicom_service.uploads.sessions import Announced
+    from dicom_service.uploads.upload_service import Announced
 
     upload_id = world.uploads().open([Announced("a", len(dicom(1)), None)], "")["uploadId"]
     world.now += 5000

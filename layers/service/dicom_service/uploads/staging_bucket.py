@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from dicom_service import aws
 from dicom_service.errors import Unavailable
 from dicom_service.uploads.ranges import find_version
+from dicom_service.uploads.s3_events import StagedObject
 from dicom_service.uploads.settings import MIB, QUARANTINE_PREFIX, REPORTS_PREFIX
-from dicom_service.uploads.staged import Staged
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -20,7 +20,7 @@ _AT_ONCE = 1000
 _COPIED_AT_ONCE = 256 * MIB
 
 
-class Shelf:
+class StagingBucket:
     """The staging bucket, as far as ingested objects are concerned.
 
     Parameters
@@ -33,7 +33,7 @@ class Shelf:
         self._client = client
 
     @aws.errors(_BUSY)
-    def report(self, staged: Staged, report: Mapping[str, Any]) -> None:
+    def report(self, staged: StagedObject, report: Mapping[str, Any]) -> None:
         """Write the report of an object to ``reports/<where it is filed>.json``."""
         named = {"key": staged.key, "etag": staged.etag, "versionId": staged.version_id, "size": staged.size}
         body = json.dumps({**named, **report}, indent=1, ensure_ascii=False).encode()
@@ -44,7 +44,7 @@ class Shelf:
             ContentType="application/json",
         )
 
-    def quarantine(self, staged: Staged, version_id: str | None, reason: str, detail: str) -> None:
+    def quarantine(self, staged: StagedObject, version_id: str | None, reason: str, detail: str) -> None:
         """Copy an object to ``quarantine/`` with the reason in its metadata; one that is gone is passed over."""
         source: Any = {"Bucket": staged.bucket, "Key": staged.key}
         if version_id:
@@ -62,7 +62,7 @@ class Shelf:
             else:
                 self._client.copy_object(**where, **how)
 
-    def remove(self, objects: Iterable[tuple[Staged, str | None]]) -> list[str]:
+    def remove(self, objects: Iterable[tuple[StagedObject, str | None]]) -> list[str]:
         """Delete exactly these versions, and return them: what was put under a key since then stays.
 
         Raises
@@ -88,7 +88,7 @@ class Shelf:
         return removed
 
     @aws.errors(_BUSY)
-    def _delete_one(self, staged: Staged, version_id: str) -> None:
+    def _delete_one(self, staged: StagedObject, version_id: str) -> None:
         self._client.delete_object(Bucket=staged.bucket, Key=staged.key, VersionId=version_id)
 
     @aws.errors(_BUSY)

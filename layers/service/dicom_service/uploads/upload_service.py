@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dicom_service.errors import BadRequest, Conflict, NotFound, PayloadTooLarge
-from dicom_service.uploads.presign import Stage
+from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.settings import (
     LARGEST_FILE,
     MOST_FILES,
@@ -116,8 +116,8 @@ def read_parts(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(parts, key=lambda part: int(part["partNumber"]))
 
 
-class Uploads:
-    """Opens uploads, finishes their multipart files and tells how far they are.
+class UploadService:
+    """Opens uploads, finishes their multipart files and reports how far they are.
 
     Parameters
     ----------
@@ -129,10 +129,10 @@ class Uploads:
         Where their files go.
     """
 
-    def __init__(self, settings: UploadSettings, table: UploadsTable, stage: Stage) -> None:
+    def __init__(self, settings: UploadSettings, table: UploadsTable, presigned: PresignedUploads) -> None:
         self._settings = settings
         self._table = table
-        self._stage = stage
+        self._presigned = presigned
 
     def open(self, files: Sequence[Announced], base_url: str) -> dict[str, Any]:
         """Open an upload and give its URLs.
@@ -155,7 +155,7 @@ class Uploads:
         named = {f"{number:04d}": file for number, file in enumerate(files, start=1)}
         with ThreadPoolExecutor(8) as pool:
             large = [file_id for file_id, file in named.items() if file.parts]
-            begun = pool.map(lambda file_id: self._stage.begin_parts(_key(upload_id, file_id)), large)
+            begun = pool.map(lambda file_id: self._presigned.begin_parts(_key(upload_id, file_id)), large)
             s3_ids = dict(zip(large, begun, strict=True))
         items = {
             file_id: {
@@ -175,10 +175,10 @@ class Uploads:
             key = _key(upload_id, file_id)
             if file.parts:
                 complete = f"{base_url}/uploads/{upload_id}/files/{file_id}/complete"
-                parts = self._stage.parts(key, s3_ids[file_id], file.size, lifetime)
+                parts = self._presigned.parts(key, s3_ids[file_id], file.size, lifetime)
                 way: dict[str, Any] = {"multipart": {"partSize": PART_SIZE, "parts": parts, "completeUrl": complete}}
             else:
-                way = self._stage.post(key, file.size, file.sha256, lifetime)
+                way = self._presigned.post(key, file.size, file.sha256, lifetime)
             answers.append({"fileId": file_id, "name": file.name, **way})
         return {"uploadId": upload_id, "expiresAt": _iso(expires_at), "files": answers}
 
@@ -203,7 +203,7 @@ class Uploads:
             raise Conflict("The upload has expired; open a new one.", code="UPLOAD_EXPIRED")
         if "finishedAt" in file:
             return
-        self._stage.join_parts(_key(upload_id, file_id), file["s3UploadId"], file["size"], parts)
+        self._presigned.join_parts(_key(upload_id, file_id), file["s3UploadId"], file["size"], parts)
         self._table.received((upload_id, file_id))
 
     def progress(self, upload_id: str) -> dict[str, Any]:
@@ -223,7 +223,7 @@ class Uploads:
         files = [item for item in items if FILE_ID.fullmatch(item["file"])]
         if any(file["state"] == "waiting" for file in files):
             # It is in the bucket before anybody has noted it, and for long where a worker died with it.
-            come = self._stage.staged(f"{UPLOADS_PREFIX}{upload_id}/")
+            come = self._presigned.staged(f"{UPLOADS_PREFIX}{upload_id}/")
             here = {
                 file["file"] for file in files if file["state"] == "waiting" and _key(upload_id, file["file"]) in come
             }
@@ -256,7 +256,7 @@ class Uploads:
         answer |= {name: file[name] for name in told if name in file}
         answer["instances"] = file.get("instances", 0)
         if "finishedAt" in file and "entries" in file:
-            answer["reportUrl"] = self._stage.report_url(f"{REPORTS_PREFIX}{_key(upload_id, file['file'])}.json")
+            answer["reportUrl"] = self._presigned.report_url(f"{REPORTS_PREFIX}{_key(upload_id, file['file'])}.json")
         elif entries:
             answer["entries"] = dict(Counter(entry["state"] for entry in entries))
         problems = [entry for entry in entries if entry["state"] == "rejected"]

@@ -18,7 +18,7 @@ _BUSY = "The staging bucket does not answer at the moment; try again."
 _WRONG_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "InvalidRequest"})
 
 
-class Stage:
+class PresignedUploads:
     """Presigned access to the staging bucket; methods raise Unavailable where S3 does not answer.
 
     Parameters

@@ -1,0 +1,101 @@
+"""The objects of this room, wired from the settings once per process.
+
+What speaks to the PACS is imported by its factory: no route of uploads has to load the client.
+"""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from dicom_service import aws
+from dicom_service.settings import load
+from dicom_service.uploads.presigned_uploads import PresignedUploads
+from dicom_service.uploads.settings import UploadSettings
+from dicom_service.uploads.table import UploadsTable
+
+if TYPE_CHECKING:
+    from dicom_service.exams.registry import ExamRegistry
+    from dicom_service.uploads.expiry import Expiry
+    from dicom_service.uploads.finalize import Finalizer
+    from dicom_service.uploads.ingest import Ingest
+    from dicom_service.uploads.upload_service import UploadService
+
+# Lease of a claim: the timeout of the ingest and a little more, so that it hardly outlives its writer.
+CLAIM_LEASE = 960
+
+
+@cache
+def settings() -> UploadSettings:
+    """Return where uploads are staged, and for how long."""
+    return load(UploadSettings)
+
+
+@cache
+def table() -> UploadsTable:
+    """Return the Uploads table."""
+    return UploadsTable(settings().table, keep_days=settings().keep_days)
+
+
+@cache
+def presigned_uploads() -> PresignedUploads:
+    """Return the requests by which clients reach the staging bucket."""
+    return PresignedUploads(aws.s3(), settings().bucket)
+
+
+@cache
+def upload_service() -> "UploadService":
+    """Return the service behind the routes of ``/uploads``."""
+    from dicom_service.uploads.upload_service import UploadService
+
+    return UploadService(settings(), table(), presigned_uploads())
+
+
+@cache
+def registry() -> "ExamRegistry":
+    """Return the register of exams."""
+    from dicom_service.exams.registry import ExamRegistry, ExamSettings
+
+    return ExamRegistry(load(ExamSettings))
+
+
+@cache
+def finalizer() -> "Finalizer":
+    """Return what records the results of files."""
+    from dicom_service.outbox import Outbox, OutboxSettings
+    from dicom_service.uploads.finalize import Finalizer
+    from dicom_service.uploads.staging_bucket import StagingBucket
+
+    return Finalizer(table(), registry(), Outbox(load(OutboxSettings)), StagingBucket(aws.s3()))
+
+
+@cache
+def expiry() -> "Expiry":
+    """Return what ends overdue uploads."""
+    from dicom_service.uploads.expiry import Expiry
+
+    return Expiry(settings(), table(), presigned_uploads(), finalizer())
+
+
+@cache
+def ingest() -> "Ingest":
+    """Return what brings staged objects to the PACS."""
+    from dicom_service.exams.admission import Admission, AdmissionSettings
+    from dicom_service.exams.claims import Claims, ClaimSettings
+    from dicom_service.pacs import connect
+    from dicom_service.settings import PacsSettings
+    from dicom_service.uploads.ingest import Ingest
+    from dicom_service.uploads.ingest_queue import IngestQueue
+    from dicom_service.uploads.sender import Sender
+    from dicom_service.uploads.settings import IngestSettings
+
+    limits = load(IngestSettings)
+    pacs = connect(load(PacsSettings))
+    admission = Admission(load(AdmissionSettings), pacs, Claims(load(ClaimSettings), lease=CLAIM_LEASE))
+    return Ingest(
+        limits,
+        client=aws.s3(),
+        table=table(),
+        register=registry(),
+        finalizer=finalizer(),
+        queue=IngestQueue(limits.queue_url),
+        make_sender=lambda: Sender(pacs, admission),
+    )

@@ -1,0 +1,71 @@
+"""The ingest queue: messages are leased while they are worked on, come back later, or are queued anew."""
+
+import random
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from dicom_service.aws import sqs_worker
+from dicom_service.aws.sqs_worker import Message, Retry
+
+_SHORTEST, _LONGEST = 5, 900
+# Seconds of a lease, and after how many it is renewed: the messages of a killed worker are back soon.
+_LEASE, _RENEWAL = 120, 40
+
+
+class IngestQueue:
+    """Delays messages and requeues unfinished work.
+
+    Parameters
+    ----------
+    url
+        The queue.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @contextmanager
+    def lease(self, messages: Sequence[Message]) -> Iterator[None]:
+        """Keep messages from other invocations while they are worked on, and hardly longer if this one is killed.
+
+        The queue's own visibility timeout must exceed the longest transfer, which is far too long for that.
+        """
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(_RENEWAL):
+                self._hide(dict.fromkeys(messages, _LEASE))
+
+        self._hide(dict.fromkeys(messages, _LEASE))
+        renewing = threading.Thread(target=renew, daemon=True)
+        renewing.start()
+        try:
+            yield
+        finally:
+            over.set()
+            renewing.join()
+
+    def delay(self, messages: Mapping[Message, int | None]) -> None:
+        """Let failed messages come back soon at first, then ever more rarely, at the latest after 15 minutes.
+
+        Parameters
+        ----------
+        messages
+            With the seconds that the PACS asked for, where it did.
+        """
+        self._hide(
+            {message: min(_LONGEST, max(_backoff(message.attempts), asked or 0)) for message, asked in messages.items()}
+        )
+
+    def requeue(self, message: Message) -> bool:
+        """Queue the same work anew, with no attempt counted; False where the queue rejects it."""
+        return sqs_worker.requeue(message, self._url)
+
+    def _hide(self, seconds: Mapping[Message, int]) -> None:
+        sqs_worker.delay({message: Retry(hidden) for message, hidden in seconds.items()}, self._url)
+
+
+def _backoff(attempts: int) -> int:
+    longest: int = min(_LONGEST, _SHORTEST * 2 ** min(attempts - 1, 10))
+    return random.randint(longest * 3 // 4, longest)  # noqa: S311  (spreads messages, guards nothing)
