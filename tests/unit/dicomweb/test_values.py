@@ -98,9 +98,20 @@ def test_malformed_rows_have_no_values() -> None:
         assert text(row, "00100010") == ""
 
 
-def test_person_name_joins_its_groups() -> None:
-    row = element("PN", {"Alphabetic": "Yamada^Taro", "Phonetic": "やまだ^たろう"})
-    assert text(row, "00100010") == "Yamada^Taro==やまだ^たろう"
+@pytest.mark.parametrize(
+    ("name", "joined"),
+    [
+        ({"Alphabetic": "Yamada^Taro", "Phonetic": "やまだ^たろう"}, "Yamada^Taro==やまだ^たろう"),
+        ({"Alphabetic": "Yamada^Taro"}, "Yamada^Taro"),
+        ({}, ""),
+    ],
+)
+def test_text_joins_the_groups_of_a_name(name: dict[str, str], joined: str) -> None:
+    assert text(element("PN", name), "00100010") == joined
+
+
+def test_text_joins_several_values_without_the_empty_ones() -> None:
+    assert text(element("LO", "Nickel", None, "Latex"), "00100010") == "Nickel\\Latex"
 
 
 def test_tags() -> None:

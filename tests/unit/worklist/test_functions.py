@@ -18,6 +18,7 @@ import pytest
 
 from dicom_service.errors import SettingsError
 from dicom_service.outbox import Outbox, OutboxSettings
+from dicom_service.settings import load
 from dicom_service.worklist import dependencies
 from dicom_service.worklist.dependencies import worklist_files
 from dicom_service.worklist.dynamodb import DynamoWorklist
@@ -196,6 +197,20 @@ def test_the_worklist_of_the_settings_is_opened(kind: str, monkeypatch: pytest.M
         dependencies.pacs_worklist.cache_clear()
         assert invoke("recover_workitems") == {"done": 1, "left": 0}
         assert pacs.received
+
+
+def test_settings_are_read_once_per_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[type] = []
+
+    def counted(kind: type) -> Any:
+        loaded.append(kind)
+        return load(kind)
+
+    monkeypatch.setattr(dependencies, "load", counted)
+    assert call("list_workitems")[0] == 200
+    assert call("list_workitems")[0] == 200
+    assert loaded.count(dependencies.WorklistSettings) == 1
+    assert len(set(loaded)) == len(loaded) == 3
 
 
 def test_a_worklist_that_nobody_knows_is_misconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
