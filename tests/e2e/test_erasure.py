@@ -179,7 +179,7 @@ def test_an_erased_patient_is_in_no_store(stack: Stack, tmp_path: Path) -> None:
     rehearsed = erase(stack, "--patient", person.word, "--dry-run")
     assert rehearsed.returncode == 0, rehearsed.stderr
     assert set(found(stack, person)) == set(before)
-    places = [event["data"]["sequence"] for event in feed(stack)]
+    positions = [event["data"]["sequence"] for event in feed(stack)]
 
     # WHEN the exam is deleted in the PACS and the patient is erased
     delete_in_pacs(stack, person)
@@ -190,7 +190,7 @@ def test_an_erased_patient_is_in_no_store(stack: Stack, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert found(stack, person) == {}
     assert {kind: words for kind, words in found(stack, other).items() if kind in of_other} == of_other
-    assert [event["data"]["sequence"] for event in feed(stack)][: len(places)] == places
+    assert [event["data"]["sequence"] for event in feed(stack)][: len(positions)] == positions
     receipt = json.loads(receipt_file.read_text())
     assert receipt["studies"] == 1
     for text in (done.stdout, receipt_file.read_text()):

@@ -1,15 +1,15 @@
-"""The outbox: an event is written in the same transaction as the state it tells of (architecture.md, "Flows").
+"""The outbox: events are written in the same transaction as the state that they report (architecture.md, "Flows").
 
-Nothing is announced that is not stored, and nothing stored goes unannounced: the stream of the ExamEvents table hands
-each entry to `publish_event`, which gives it its place in the feed and puts it on the bus. Entries carry no place of
-their own, so writers share no counter (docs/decisions/0005-sequence-events-when-published.md).
+Nothing is published that is not stored, and everything stored is published: the stream of the ExamEvents table brings
+each entry to `publish_event`, which assigns its position in the feed and puts it on the bus. Entries have no position
+before, so writers share no counter (docs/decisions/0005-sequence-events-when-published.md).
 
 =================================  ==============================================================================
 item of ExamEvents                 holds
 =================================  ==============================================================================
 ``PENDING#<0–f>``, event id        an event that is written and not yet on the bus
-``FEED#<block>``, place            the change feed, 10,000 places a block (`dicom_service.notifications.feed`)
-``COUNTER``, ``feed``              the last place given
+``FEED#<block>``, position         the change feed, 10,000 positions a block (`dicom_service.notifications.feed`)
+``COUNTER``, ``feed``              the last position assigned
 ``ENDPOINT``, SHA-256 of the URL   a webhook that is switched off (`dicom_service.notifications.webhooks`)
 ``ERASURE``, whom, hashed          what an erasure has found and not yet erased (`dicom_service.erasure.plan`)
 =================================  ==============================================================================
@@ -28,7 +28,7 @@ from dicom_service.settings import setting
 
 PENDING = "PENDING#"
 PENDING_SHARDS = tuple(f"{PENDING}{digit:x}" for digit in range(16))
-# Standard Webhooks asks for bodies below 20 kB; what an event says beyond ids and counts belongs behind the API.
+# Standard Webhooks asks for bodies below 20 kB; anything beyond ids and counts is read from the API.
 LARGEST_DETAIL = 16_000
 
 
@@ -41,7 +41,7 @@ class OutboxSettings:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened, to be told to whoever listens.
+    """Something that happened, to be published.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Event:
 
 
 class Outbox:
-    """Writes events together with the state they tell of."""
+    """Writes events together with the state that they report."""
 
     def __init__(self, settings: OutboxSettings) -> None:
         self._table = settings.table
@@ -85,10 +85,10 @@ class Outbox:
 
 
 def fitted(detail: Mapping[str, Any], largest: int = LARGEST_DETAIL) -> dict[str, Any]:
-    """Return a detail that is short enough to be sent, with ``truncated: true`` where something had to go.
+    """Return a detail that is short enough to be sent, with ``truncated: true`` where it was cut.
 
-    Of the longest value the first half stays, if it is a list; a text is left out whole, since half an identifier is
-    somebody else's. An event is a hint to look: counts and UIDs are short and stay.
+    The longest value is cut first: a list to its first half, a text to nothing, since half an identifier may be
+    another's. An event is a hint to look: counts and UIDs are short and stay.
     """
     values = dict(detail)
     while len(_dump(values).encode()) > largest:
@@ -104,5 +104,5 @@ def _dump(value: Any) -> str:
 
 
 def pending_shard(event_id: str) -> str:
-    """Return the partition in which an event waits; spread, so that writers do not crowd one partition."""
+    """Return the partition in which an event waits; events are spread over all of them."""
     return PENDING_SHARDS[zlib.crc32(event_id.encode()) % len(PENDING_SHARDS)]

@@ -87,7 +87,7 @@ def test_a_reader_misses_nothing_while_many_publish(cloud: Stack, table: Any) ->
         finally:
             done.set()
         following.result()
-    # THEN it has seen each event once, in the order of the feed, whose places have no gap
+    # THEN it has seen each event once, in the order of the feed, whose positions have no gap
     everything = Feed(FeedSettings(events_table)).read(None, 10_000).notifications
     assert [entry.position for entry in everything] == list(range(1, EVENTS + 1))
     assert seen == [entry.event_id for entry in everything]

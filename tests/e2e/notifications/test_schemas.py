@@ -39,7 +39,7 @@ def schema_of(kind: str) -> dict[str, Any]:
 
 
 def last(stack: Stack) -> int:
-    """Return the place of the newest event."""
+    """Return the position of the newest event."""
     return max((event["data"]["sequence"] for event in feed(stack)), default=0)
 
 

@@ -65,7 +65,7 @@ def test_pages_follow_each_other_without_gap_or_repetition() -> None:
 
 
 def test_a_place_that_commits_late_is_not_skipped() -> None:
-    # GIVEN a query that sees place 3 before place 2
+    # GIVEN a query that sees position 3 before position 2
     put(1)
     put(3)
     head(3)
@@ -79,7 +79,7 @@ def test_a_place_that_commits_late_is_not_skipped() -> None:
 
 
 def test_the_stop_at_a_gap_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Negative control: a reader that takes every gap for expiry loses the late place."""
+    """Negative control: a reader that takes every gap for expiry loses the late position."""
     monkeypatch.setattr(feed_module, "_SETTLED", -(10**9))
     put(1)
     put(3)
@@ -110,7 +110,7 @@ def test_a_page_stays_below_what_a_function_may_answer(monkeypatch: pytest.Monke
 
 
 def test_blocks_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    # GIVEN blocks of 4 places
+    # GIVEN blocks of 4 positions
     monkeypatch.setattr(feed_module, "BLOCK", 4)
     for position in range(1, 11):
         put(position)

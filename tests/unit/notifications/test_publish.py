@@ -111,7 +111,7 @@ def test_killed_between_placing_and_putting(bus: Bus, monkeypatch: pytest.Monkey
     assert bus.taken == []
     # WHEN the batch comes again
     publish_stream(publisher(), stream(events))
-    # THEN each is on the bus once, at the place that it had
+    # THEN each is on the bus once, at the position that it had
     assert feed() == [(1, "a"), (2, "b")]
     assert ['"sequence":1' in bus.taken[0]["Detail"], '"sequence":2' in bus.taken[1]["Detail"]] == [True, True]
     assert waiting() == []
@@ -129,7 +129,7 @@ def test_killed_between_putting_and_acknowledging(bus: Bus, monkeypatch: pytest.
         publish_stream(publisher(), stream(events))
     # WHEN the batch comes again
     publish_stream(publisher(), stream(events))
-    # THEN the repetition on the bus has the same id and place, and the feed has one entry
+    # THEN the repetition on the bus has the same id and position, and the feed has one entry
     assert feed() == [(1, "a")]
     assert len(bus.taken) == 2
     assert bus.taken[0]["Detail"] == bus.taken[1]["Detail"]
@@ -145,7 +145,7 @@ def test_what_the_bus_refuses_is_tried_again_and_then_reported(bus: Bus) -> None
     assert answer == {"batchItemFailures": [{"itemIdentifier": "n-bb"}]}
     assert [entry.event_id for entry in waiting()] == ["bb"]
     assert len(bus.taken) == 2
-    # AND the sweep publishes it at its place
+    # AND the sweep publishes it at its position
     assert sweep(publisher(), older_than=-60) == {"found": 1, "failed": 0}
     assert feed() == [(1, "aa"), (2, "bb"), (3, "cc")]
     assert waiting() == []
@@ -178,6 +178,6 @@ def test_more_events_than_a_transaction_takes(bus: Bus) -> None:
     events = write(*(f"{number:03}" for number in range(120)))
     # WHEN they are published in one go
     publisher().publish([Pending(event.event_id, event.detail_type, event.detail, 0) for event in events])
-    # THEN the places are 1 to 120 without a gap
+    # THEN the positions are 1 to 120 without a gap
     assert [position for position, _ in feed()] == list(range(1, 121))
     assert len(bus.taken) == 120

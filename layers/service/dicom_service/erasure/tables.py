@@ -102,7 +102,7 @@ def erase_codes(places: Places, subject: Subject, writer: Writer, otp_ids: list[
 
 
 def erase_events(places: Places, subject: Subject, writer: Writer) -> None:
-    """Blank the events of the feed, which keep their places so that cursors go on, and remove those of the outbox.
+    """Blank the events of the feed, which keep their positions so that cursors go on, and remove those of the outbox.
 
     Raises
     ------

@@ -1,16 +1,16 @@
-"""What can go wrong with a webhook.
+"""Errors of a webhook's delivery.
 
 ::
 
     WebhookError
-    ├── UnsafeUrl           the URL itself is one that must not be called
-    ├── UnsafeAddress       its host stands for an address that is not public
-    └── DeliveryFailed      not resolved, not reached, too slow, or TLS refused
+    ├── UnsafeUrl           the URL must not be called
+    ├── UnsafeAddress       its host resolves to an address that is not public
+    └── DeliveryFailed      not resolved, not reached, too slow, or TLS failed
 """
 
 
 class WebhookError(Exception):
-    """Base of them all.
+    """Base of the errors of a delivery.
 
     Parameters
     ----------
@@ -24,12 +24,12 @@ class WebhookError(Exception):
 
 
 class UnsafeUrl(WebhookError):
-    """The URL is not https, carries credentials, or is no URL."""
+    """The URL is not https, contains credentials, or is not a URL."""
 
 
 class UnsafeAddress(WebhookError):
-    """The host's address is private, loopback, link-local or otherwise not one of the public Internet."""
+    """The host's address is private, loopback, link-local or otherwise not public."""
 
 
 class DeliveryFailed(WebhookError):
-    """No answer came."""
+    """The receiver did not answer."""

@@ -1,8 +1,8 @@
-"""The change feed: every notification in one order, read with a cursor that never skips one.
+"""The change feed: all notifications in the order of their positions, read with a cursor that never skips one.
 
-Places are given in a transaction that moves the counter from n to n+k, so a place is never committed after a higher
-one. A query that runs while such a transaction commits may still see its later items and not its earlier ones
-(DynamoDB isolates items, not queries): places have no gaps, so the reader stops at the first one.
+Positions are assigned in a transaction that moves the counter from n to n+k, so none is committed after a higher one. A
+query that runs while such a transaction commits may still see its later items and not its earlier ones (DynamoDB
+isolates items, not queries): positions have no gaps, so the reader stops at the first gap.
 """
 
 import base64
@@ -20,12 +20,12 @@ from dicom_service.errors import BadRequest, Conflict
 from dicom_service.notifications.message import Notification
 from dicom_service.settings import setting
 
-# Places a partition: one that grew for ever would be one partition's worth of reads and writes for ever.
+# Positions a partition: all reads and writes of the feed would otherwise have the throughput of one partition.
 BLOCK = 10_000
 COUNTER = {"shard": "COUNTER", "sequence": "feed"}
-# Commits take milliseconds: a gap before something this old was left by expiry, not by a commit under way.
+# In ms. Commits take milliseconds: a gap before an older entry was left by expiry, not by a commit under way.
 _SETTLED = 3600_000
-# A function's answer has 6 MB at most.
+# Bytes; a function's answer has 6 MB at most.
 _LARGEST_PAGE = 4_000_000
 _UNREADABLE = "The events cannot be read at the moment; try again."
 _CURSOR = re.compile(r"v1\.([0-9]{1,15})")
@@ -40,7 +40,7 @@ class FeedSettings:
 
 @dataclass(frozen=True)
 class Page:
-    """Some notifications in order, and the cursor behind the last of them."""
+    """Notifications in order, and the cursor behind the last of them."""
 
     notifications: list[Notification]
     next: str
@@ -52,17 +52,17 @@ def feed_key(position: int) -> dict[str, str]:
 
 
 def write_cursor(position: int) -> str:
-    """Make the cursor that stands behind a place."""
+    """Return the cursor behind a position."""
     return base64.urlsafe_b64encode(f"v1.{position}".encode()).decode().rstrip("=")
 
 
 def read_cursor(text: str) -> int:
-    """Read a cursor that `write_cursor` made.
+    """Return the position of a cursor that `write_cursor` made.
 
     Raises
     ------
     BadRequest
-        It is none.
+        The text is not a cursor.
     """
     try:
         plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
@@ -95,19 +95,17 @@ class Feed:
         Parameters
         ----------
         after
-            A cursor given before, or None for the oldest that is kept.
+            The cursor of an earlier page, or None to begin with the oldest notification that is kept.
         limit
             How many at most; fewer where they are long.
 
         Raises
         ------
         BadRequest
-            The cursor is none of ours.
+            The text is not a cursor.
         Conflict
-            The cursor is beyond the newest event: it is of another feed, or of this one before it was restored. It
-            would be silent until the feed has grown past it, and skip what comes until then.
-        Unavailable
-            The table cannot be read.
+            The cursor is beyond the newest event: it is of another feed, or of this one before it was restored. Its
+            reader would skip all events until the feed has grown past it.
         """
         start = read_cursor(after) if after else 0
         head = self._head()
@@ -138,7 +136,7 @@ class Feed:
         return items
 
     def _oldest(self, block: int, last: int) -> int:
-        """Find the first block that still has entries; expiry empties them in order."""
+        """Return the first block that still has entries; expiry empties them in order."""
         while block < last:
             middle = (block + last) // 2
             block, last = (block, middle) if self._query(middle, 0, 1) else (middle + 1, last)
@@ -169,4 +167,4 @@ def _notification(item: dict[str, Any]) -> Notification:
 
 def _bad_cursor() -> BadRequest:
     problem = [{"field": "after", "problem": "not a cursor of this feed"}]
-    return BadRequest("after is not a cursor that GET /events gave.", code="INVALID_CURSOR", errors=problem)
+    return BadRequest("after is not a cursor that GET /events returned.", code="INVALID_CURSOR", errors=problem)

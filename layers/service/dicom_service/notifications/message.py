@@ -1,4 +1,4 @@
-"""The shape in which a notification leaves: one for the bus, one shared by the change feed and the webhooks."""
+"""The forms of a notification: one for the bus, one shared by the change feed and the webhooks."""
 
 import datetime
 import json
@@ -13,20 +13,20 @@ SCHEMA_VERSION = "1.1"
 
 @dataclass(frozen=True)
 class Notification:
-    """An event with its place in the feed.
+    """An event with its position in the feed.
 
     Parameters
     ----------
     event_id
         The same wherever and however often it is delivered; ``webhook-id`` of the webhooks.
     detail_type
-        What happened.
+        The kind of event, such as ``Exam Uploaded``.
     detail
-        As the writer gave it.
+        As it was written to the outbox.
     created_at
         When it was written, in ms since the epoch.
     position
-        Its place in the feed, 1 and up without gaps.
+        Counted from 1, without gaps.
     """
 
     event_id: str
@@ -36,15 +36,15 @@ class Notification:
     position: int
 
     def data(self) -> dict[str, Any]:
-        """Give what was written with id, place and schema version: EventBridge's ``detail``, a webhook's ``data``."""
+        """Return the detail with id, position and schema version: EventBridge's ``detail``, a webhook's ``data``."""
         return {"version": SCHEMA_VERSION, **self.detail, "eventId": self.event_id, "sequence": self.position}
 
     def body(self) -> dict[str, Any]:
-        """Give the form of the feed and the webhooks (Standard Webhooks, "Payload structure")."""
+        """Return the form of the feed and the webhooks (Standard Webhooks, "Payload structure")."""
         return {"type": self.detail_type, "timestamp": timestamp(self.created_at), "data": self.data()}
 
     def bus_entry(self, bus: str) -> dict[str, Any]:
-        """Give the entry for ``PutEvents``."""
+        """Return the entry for ``PutEvents``."""
         return {
             "EventBusName": bus,
             "Source": SOURCE,

@@ -1,7 +1,7 @@
-"""Publishing: pending events get their places in the feed, go on the bus, and leave the outbox.
+"""Publishes pending events: assigns their positions in the feed, puts them on the bus, removes them from the outbox.
 
-Any step may be repeated. A place is given once (the pending entry is marked in the same transaction); an entry that
-has one is put on the bus again under the same id and place; an entry that is gone was on the bus already.
+Any step may be repeated. A position is assigned once (the same transaction writes it to the pending entry); an entry
+that has one is put on the bus again under the same id and position; an entry that is gone was on the bus already.
 """
 
 import json
@@ -21,16 +21,16 @@ from dicom_service.settings import setting
 
 logger = log.get_logger()
 
-# The counter and two items for each event: 100 at most in a transaction.
+# A transaction has 100 items at most: the counter, and two for each event.
 _CHUNK = 49
-# Other publishers come first now and then.
+# Transactions that lose against another publisher's are tried again.
 _ATTEMPTS = 30
 _NOT_WRITABLE = "The feed cannot be written."
 
 
 @dataclass(frozen=True)
 class PublishSettings:
-    """Where events come from, where they go, how long the feed keeps them."""
+    """The table of events, the bus, and how long the feed keeps events."""
 
     table: str = setting("EXAM_EVENTS_TABLE")
     bus: str = setting("EVENT_BUS")
@@ -39,7 +39,7 @@ class PublishSettings:
 
 @dataclass(frozen=True)
 class Pending:
-    """An event of the outbox."""
+    """An event in the outbox, not published yet."""
 
     event_id: str
     detail_type: str
@@ -48,12 +48,12 @@ class Pending:
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> "Pending":
-        """Read an item of the outbox, as the table or its stream gives it."""
+        """Read an item of the outbox, from the table or its stream."""
         values = aws.from_item(item)
         return cls(values["sequence"], values["detailType"], json.loads(values["detail"]), values["createdAt"])
 
-    def at(self, position: int) -> Notification:
-        """Give it its place."""
+    def at_position(self, position: int) -> Notification:
+        """Return the event at its position in the feed."""
         return Notification(self.event_id, self.detail_type, self.detail, self.created_at, position)
 
 
@@ -78,48 +78,37 @@ class Publisher:
         Returns
         -------
         set of str
-            Ids of those that the bus did not take; publish them again.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses; publish all of them again.
+            Ids of the events that could not be published; publish them again.
         """
         unique = list({entry.event_id: entry for entry in entries}.values())
         failed: set[str] = set()
         for start in range(0, len(unique), _CHUNK):
-            placed, impossible = self._place_each(unique[start : start + _CHUNK])
-            failed |= impossible
-            refused = self._put_on_bus(placed)
-            self._forget([notification.event_id for notification in placed if notification.event_id not in refused])
-            failed |= refused
+            notifications, impossible = self._assign_each(unique[start : start + _CHUNK])
+            rejected = self._put_on_bus(notifications)
+            published = [each.event_id for each in notifications if each.event_id not in rejected]
+            self._remove_from_outbox(published)
+            failed |= impossible | rejected
         return failed
 
-    def _place_each(self, entries: list[Pending]) -> tuple[list[Notification], set[str]]:
-        """Assign positions, and return the ids of entries that can have none: one by one where not all of them can."""
+    def _assign_each(self, entries: list[Pending]) -> tuple[list[Notification], set[str]]:
+        """Assign positions; one by one where it fails for all. Also return the ids of those that fail alone."""
         try:
-            return attempts.attempt(partial(self._place, entries)), set()
+            return attempts.attempt(partial(self._assign, entries)), set()
         except (Unforeseen, aws.Rejected) as error:
             if len(entries) == 1:
                 described = {"eventId": entries[0].event_id, **log.describe(error)}
                 logger.error("an event cannot be published", extra=described)
                 return [], {entries[0].event_id}
-        placed: list[Notification] = []
+        notifications: list[Notification] = []
         impossible: set[str] = set()
         for entry in entries:
-            one, failed = self._place_each([entry])
-            placed += one
+            one, failed = self._assign_each([entry])
+            notifications += one
             impossible |= failed
-        return placed, impossible
+        return notifications, impossible
 
     def leftovers(self, older_than: float) -> list[Pending]:
-        """Find events that wait in the outbox for more than `older_than` seconds, the oldest first.
-
-        Raises
-        ------
-        Unavailable
-            The table cannot be read.
-        """
+        """Return the events that have been in the outbox for more than `older_than` seconds, the oldest first."""
         newest = int((self._clock() - older_than) * 1000)
         found: list[Pending] = []
         for shard in PENDING_SHARDS:
@@ -135,23 +124,23 @@ class Publisher:
                 found += [entry for item in items if (entry := _readable(item))]
         return sorted(found, key=lambda entry: entry.created_at)
 
-    def _place(self, entries: list[Pending]) -> list[Notification]:
+    def _assign(self, entries: list[Pending]) -> list[Notification]:
         """Assign each event a position, or find the one that it was assigned before."""
-        placed: list[Notification] = []
+        found: list[Notification] = []
         for _ in aws.tries(_ATTEMPTS):
             if not entries:
-                return placed
+                return found
             head = self._head()
             try:
                 with aws.errors(_NOT_WRITABLE):
                     self._commit(entries, head)
             except aws.ConditionFailed as failed:
-                # Position 0 is the counter's; each entry has two items, the second of which marks it.
+                # Item 0 is the counter; of the two items of each entry the second fails if it has a position.
                 before = [entry for number, entry in enumerate(entries) if 2 * number + 2 in failed.positions]
                 entries = [entry for entry in entries if entry not in before]
-                placed += [notification for entry in before for notification in self._placed_before(entry)]
+                found += [notification for entry in before for notification in self._assigned_before(entry)]
                 continue
-            return placed + [entry.at(head + number) for number, entry in enumerate(entries, 1)]
+            return found + [entry.at_position(head + number) for number, entry in enumerate(entries, 1)]
         raise Unavailable(_NOT_WRITABLE)
 
     def _commit(self, entries: list[Pending], head: int) -> None:
@@ -167,7 +156,7 @@ class Publisher:
         }
         items: list[dict[str, Any]] = [{"Update": counter}]
         for position, entry in enumerate(entries, head + 1):
-            place = {
+            feed_entry = {
                 **feed_key(position),
                 "position": position,
                 "eventId": entry.event_id,
@@ -177,7 +166,7 @@ class Publisher:
                 "sequencedAt": now,
                 "expiresAt": now // 1000 + self._settings.retention_days * 86_400,
             }
-            mark = {
+            assignment = {
                 "TableName": table,
                 "Key": aws.to_item(_pending_key(entry.event_id)),
                 "UpdateExpression": "SET #position = :position",
@@ -185,27 +174,27 @@ class Publisher:
                 "ExpressionAttributeNames": {"#shard": "shard", "#position": "position"},
                 "ExpressionAttributeValues": aws.to_item({":position": position}),
             }
-            items += [{"Put": {"TableName": table, "Item": aws.to_item(place)}}, {"Update": mark}]
+            items += [{"Put": {"TableName": table, "Item": aws.to_item(feed_entry)}}, {"Update": assignment}]
         aws.transact(items)
 
     def _head(self) -> int:
         item = self._get(COUNTER)
         return int(item["position"]) if item else 0
 
-    def _placed_before(self, entry: Pending) -> list[Notification]:
+    def _assigned_before(self, entry: Pending) -> list[Notification]:
         item = self._get(_pending_key(entry.event_id))
-        return [entry.at(item["position"])] if item and "position" in item else []
+        return [entry.at_position(item["position"])] if item and "position" in item else []
 
     @aws.errors("The feed cannot be read.")
     def _get(self, key: Mapping[str, str]) -> dict[str, Any] | None:
         return aws.get(self._settings.table, key)
 
-    def _put_on_bus(self, placed: list[Notification]) -> set[str]:
-        refused = aws.put_events([notification.bus_entry(self._settings.bus) for notification in placed])
-        return {placed[position].event_id for position in refused}
+    def _put_on_bus(self, notifications: list[Notification]) -> set[str]:
+        rejected = aws.put_events([notification.bus_entry(self._settings.bus) for notification in notifications])
+        return {notifications[number].event_id for number in rejected}
 
-    def _forget(self, event_ids: list[str]) -> None:
-        """Take published events out of the outbox; one that stays is only published once more."""
+    def _remove_from_outbox(self, event_ids: list[str]) -> None:
+        """Delete the pending entries of published events; one that stays is only published again."""
         keys = [aws.to_item(_pending_key(event_id)) for event_id in event_ids]
         with aws.tolerated("published events stay in the outbox"):
             aws.batch_write(self._settings.table, [{"DeleteRequest": {"Key": key}} for key in keys])
@@ -217,7 +206,7 @@ def read_stream(event: Mapping[str, Any]) -> tuple[list[tuple[str, Pending]], li
     Returns
     -------
     tuple
-        The entries, each with its sequence number in the stream, and the sequence numbers of those that make no sense.
+        The entries, each with its sequence number in the stream, and the sequence numbers of unreadable ones.
     """
     entries, unreadable = [], []
     for record in event["Records"]:
@@ -232,7 +221,7 @@ def read_stream(event: Mapping[str, Any]) -> tuple[list[tuple[str, Pending]], li
 
 
 def publish_stream(publisher: Publisher, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Publish a batch of the stream and report which records have to come again (partial batch response)."""
+    """Publish a batch of the stream; return the records to be delivered again (partial batch response)."""
     entries, unreadable = read_stream(event)
     try:
         failed = publisher.publish([entry for _, entry in entries])
@@ -245,13 +234,7 @@ def publish_stream(publisher: Publisher, event: Mapping[str, Any]) -> dict[str, 
 
 
 def sweep(publisher: Publisher, older_than: float = 120.0) -> dict[str, int]:
-    """Publish what has waited in the outbox for longer than `older_than` seconds; give how many were found and left.
-
-    Raises
-    ------
-    Unavailable
-        The table refuses; the next sweep tries again.
-    """
+    """Publish events older than `older_than` seconds that the stream gave up; return how many there were and failed."""
     entries = publisher.leftovers(older_than)
     failed = publisher.publish(entries)
     if entries:
@@ -260,7 +243,7 @@ def sweep(publisher: Publisher, older_than: float = 120.0) -> dict[str, int]:
 
 
 def _readable(item: Mapping[str, Any]) -> Pending | None:
-    """Read an item of the outbox; None, with an error in the log, where it makes no sense."""
+    """Read an item of the outbox; None, with an error in the log, where it cannot be read."""
     try:
         return attempts.attempt(partial(Pending.from_item, item))
     except Unforeseen:
