@@ -1,22 +1,15 @@
-"""Rule of the bus: one message for each URL that is told of an event."""
+"""Events that a rule of the bus has matched: queues one webhook for each URL."""
 
-from functools import cache
 from typing import Any
 
-from dicom_service.aws.sqs_worker import Outcome, Queues, process_batch
-from dicom_service.notifications.webhooks import FanOutSettings, fan_out
-from dicom_service.settings import load
+from dicom_service.aws.sqs_worker import Outcome, process_batch
+from dicom_service.notifications.dependencies import fan_out_settings
+from dicom_service.notifications.webhooks import fan_out
 
 
-@cache
-def settings() -> FanOutSettings:
-    return load(FanOutSettings)
-
-
-def look(message: Any, attempt: int) -> Outcome:
-    return fan_out(settings(), message)
+def handle(message: Any, attempt: int) -> Outcome:
+    return fan_out(fan_out_settings(), message)
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    queues = Queues(settings().events_queue_url, settings().dead_events_queue_url)
-    return process_batch(event, queues, look)
+    return process_batch(event, fan_out_settings().queues, handle)

@@ -1,4 +1,4 @@
-"""GET /health: whether the PACS and the tables answer, and which does not."""
+"""GET /health: whether the PACS and the tables are reachable."""
 
 from functools import cache
 from typing import Any

@@ -1,13 +1,13 @@
-"""GET /exams/studies/{studyUID}/callbacks: what the PACS reported of an exam."""
+"""GET /exams/studies/{studyUID}/callbacks: the last report of an exam by the PACS."""
 
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, check_uid, create_app, serve
-from dicom_service.notifications.callback import ReportSettings, read_report
+from dicom_service.notifications.callback import read_report
+from dicom_service.notifications.dependencies import report_settings
 from dicom_service.query import Query
-from dicom_service.settings import load
 
 app = create_app()
 
@@ -15,7 +15,7 @@ app = create_app()
 @app.get("/exams/studies/<studyUID>/callbacks")
 def list_callbacks(studyUID: str) -> Response[Any]:
     Query(app).check()
-    report = read_report(load(ReportSettings).table, check_uid("studyUID", studyUID))
+    report = read_report(report_settings().table, check_uid("studyUID", studyUID))
     return answer([report.row()] if report else [])
 
 

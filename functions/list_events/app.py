@@ -1,21 +1,14 @@
 """GET /events: the change feed of all notifications."""
 
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, create_app, serve
-from dicom_service.notifications.feed import Feed, FeedSettings
+from dicom_service.notifications.dependencies import feed
 from dicom_service.query import Query
-from dicom_service.settings import load
 
 app = create_app()
-
-
-@cache
-def feed() -> Feed:
-    return Feed(load(FeedSettings))
 
 
 @app.get("/events")

@@ -1,15 +1,9 @@
-"""Stream of ExamEvents, and every few minutes: puts new events, and those that the stream gave up, on feed and bus."""
+"""Publishes new events (stream of ExamEvents) and, every five minutes, those that the stream gave up."""
 
-from functools import cache
 from typing import Any
 
-from dicom_service.notifications.publish import Publisher, PublishSettings, publish_stream, sweep
-from dicom_service.settings import load
-
-
-@cache
-def publisher() -> Publisher:
-    return Publisher(load(PublishSettings))
+from dicom_service.notifications.dependencies import publisher
+from dicom_service.notifications.publish import publish_stream, sweep
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:

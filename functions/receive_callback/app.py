@@ -1,19 +1,12 @@
 """POST /new-exam-callback: the PACS reports an exam."""
 
-from functools import cache
-
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import create_app, empty, json_body, serve
-from dicom_service.notifications.callback import LARGEST_BODY, Callbacks, CallbackSettings
-from dicom_service.settings import load
+from dicom_service.notifications.callback import LARGEST_BODY
+from dicom_service.notifications.dependencies import callbacks
 
 app = create_app()
-
-
-@cache
-def callbacks() -> Callbacks:
-    return Callbacks(load(CallbackSettings))
 
 
 @app.post("/new-exam-callback")

@@ -1,4 +1,4 @@
-"""Tells whether what the service stands on answers: the PACS and the tables."""
+"""Reports whether the service's dependencies are reachable: the PACS and the tables."""
 
 import time
 from collections.abc import Callable
@@ -13,29 +13,29 @@ from dicom_service.settings import PacsSettings, setting
 
 logger = log.get_logger()
 
-# Whoever asks wants to know now: a PACS that takes longer is as good as down.
+# Seconds; a PACS that takes longer counts as down.
 PATIENCE = 5.0
-# Seconds. The route is open to all: without this, anybody could load the PACS through it.
+# Seconds. The route is open to all: without a cache anybody could load the PACS through it.
 CACHED_FOR = 5.0
 
 
 @dataclass(frozen=True)
 class HealthSettings:
-    """What is looked at besides the PACS."""
+    """The tables to check."""
 
     uids_table: str = setting("UIDS_TABLE")
     exams_table: str = setting("EXAMS_TABLE")
 
 
 class Health:
-    """The report, asked anew at most every few seconds by each function instance.
+    """Keeps the report for a few seconds in each function instance.
 
     Parameters
     ----------
     check
-        Asks everything.
+        Makes a report.
     clock
-        Seconds that never go back.
+        Monotonic, in seconds.
     """
 
     def __init__(self, check: Callable[[], dict[str, Any]], clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,24 +48,24 @@ class Health:
         """Return the last report while it is fresh, good or bad, else a new one."""
         if self._clock() >= self._expires:
             self._report = self._check()
-            # Counted from the end of the check: one that waits for a PACS that is down takes as long as it is kept.
+            # Counted from the end of the check, which may take as long as a report is kept.
             self._expires = self._clock() + CACHED_FOR
         return self._report
 
 
 def check_all(settings: HealthSettings, pacs: PacsSettings) -> dict[str, Any]:
-    """Ask everything at the same time.
+    """Check all dependencies at the same time.
 
     Returns
     -------
     dict
-        ``{"status": "up" | "down", "checks": {name: {"status": …, "code": …}}}``; only codes, no internals, since
-        this route is open to all.
+        ``{"status": "up" | "down", "checks": {name: {"status": …, "code": …}}}``: codes alone, since the route is open
+        to all.
     """
     checks: dict[str, Callable[[], None]] = {
-        "pacs": lambda: _ask_pacs(pacs),
-        "uids": lambda: _ask_table(settings.uids_table, {"prefix": "health"}),
-        "exams": lambda: _ask_table(settings.exams_table, {"StudyInstanceUID": "health", "SOPInstanceUID": "health"}),
+        "pacs": lambda: _check_pacs(pacs),
+        "uids": lambda: _check_table(settings.uids_table, {"prefix": "health"}),
+        "exams": lambda: _check_table(settings.exams_table, {"StudyInstanceUID": "health", "SOPInstanceUID": "health"}),
     }
     with ThreadPoolExecutor(len(checks)) as pool:
         results = dict(zip(checks, pool.map(_outcome, checks.values()), strict=True))
@@ -84,7 +84,7 @@ def _outcome(check: Callable[[], None]) -> dict[str, str]:
     return {"status": "up"}
 
 
-def _ask_pacs(settings: PacsSettings) -> None:
+def _check_pacs(settings: PacsSettings) -> None:
     quick = replace(
         settings,
         connect_timeout=min(settings.connect_timeout, PATIENCE),
@@ -96,5 +96,5 @@ def _ask_pacs(settings: PacsSettings) -> None:
 
 
 @aws.errors("The table cannot be read.")
-def _ask_table(table: str, key: dict[str, str]) -> None:
+def _check_table(table: str, key: dict[str, str]) -> None:
     aws.get(table, key, consistent=False)

@@ -68,7 +68,7 @@ def test_a_loose_exam_is_announced_once_after_the_quiet_period(house: House) -> 
         house.now += 10
     # WHEN their checks come up
     house.now += 50
-    outcomes = [house.announcer.look(check, 1) for check in checks]
+    outcomes = [house.announcer.announce(check, 1) for check in checks]
     # THEN only the last announces, with the PACS's counts
     assert outcomes == [Done(), Done(), Done()]
     assert house.events() == [
@@ -92,10 +92,10 @@ def test_the_same_content_reported_another_way_makes_no_second_event(house: Hous
     # GIVEN an announced exam
     check = house.arrive(1, 2)
     house.now += 60
-    house.announcer.look(check, 1)
+    house.announcer.announce(check, 1)
     # WHEN it is reported again, twice, by whichever way
     again = Check(STUDY, reason, arrived_at=check.arrived_at if reason == "arrival" else None)
-    assert [house.announcer.look(again, 1) for _ in range(2)] == [Done(), Done()]
+    assert [house.announcer.announce(again, 1) for _ in range(2)] == [Done(), Done()]
     # THEN there is one event
     assert len(house.events()) == 1
 
@@ -104,13 +104,13 @@ def test_later_instances_make_an_update(house: House) -> None:
     # GIVEN an announced exam
     check = house.arrive(1)
     house.now += 60
-    house.announcer.look(check, 1)
+    house.announcer.announce(check, 1)
     # WHEN the drop folder and later the PACS itself bring more
     check = house.arrive(2, source="drop")
     house.now += 60
-    house.announcer.look(check, 1)
+    house.announcer.announce(check, 1)
     house.pacs.studies[STUDY]["1.2.3.2"] = 5
-    house.announcer.look(Check(STUDY, "callback"), 1)
+    house.announcer.announce(Check(STUDY, "callback"), 1)
     # THEN each growth is told, with its source and the new counts
     told = [(e["eventType"], e["revision"], e["source"], e["NumberOfStudyRelatedInstances"]) for e in house.events()]
     assert told == [("CREATED", 1, "upload", 1), ("UPDATED", 2, "drop", 2), ("UPDATED", 3, "pacs", 7)]
@@ -121,36 +121,36 @@ def test_an_open_session_holds_the_announcement_back(house: House) -> None:
     check = house.arrive(1, session="s")
     house.now += 120
     # WHEN the PACS reports the exam as stable, or a check comes up
-    assert house.announcer.look(Check(STUDY, "callback"), 1) == Done()
-    assert house.announcer.look(check, 1) == Retry(900)
+    assert house.announcer.announce(Check(STUDY, "callback"), 1) == Done()
+    assert house.announcer.announce(check, 1) == Retry(900)
     assert house.events() == []
     # THEN it is announced when the upload is complete, once, with all its instances
     house.arrive(2, 3, session="s")
     house.exams.complete_session("s", [STUDY])
-    assert house.announcer.look(Check(STUDY, "session"), 1) == Done()
+    assert house.announcer.announce(Check(STUDY, "session"), 1) == Done()
     assert [event["NumberOfStudyRelatedInstances"] for event in house.events()] == [3]
 
 
 def test_an_abandoned_session_is_announced_in_the_end(house: House) -> None:
     check = house.arrive(1, session="s")
     house.now += 3599
-    assert house.announcer.look(check, 4) == Retry(900)
+    assert house.announcer.announce(check, 4) == Retry(900)
     house.now += 2
-    assert house.announcer.look(check, 5) == Done()
+    assert house.announcer.announce(check, 5) == Done()
     assert len(house.events()) == 1
 
 
 def test_a_callback_while_files_still_arrive_waits_for_the_quiet_period(house: House) -> None:
     house.arrive(1)
     house.now += 20
-    assert house.announcer.look(Check(STUDY, "callback"), 1) == Retry(40)
+    assert house.announcer.announce(Check(STUDY, "callback"), 1) == Retry(40)
     assert house.events() == []
 
 
 def test_an_exam_sent_straight_to_the_pacs_is_announced_by_its_callback(house: House) -> None:
     house.pacs.studies["9.9"] = {"9.9.1": 4, "9.9.2": 1, "9.9.3": 2}
-    assert house.announcer.look(Check("9.9", "callback"), 1) == Done()
-    assert house.announcer.look(Check("9.9", "callback"), 1) == Done()
+    assert house.announcer.announce(Check("9.9", "callback"), 1) == Done()
+    assert house.announcer.announce(Check("9.9", "callback"), 1) == Done()
     (event,) = house.events()
     assert (event["source"], event["NumberOfStudyRelatedSeries"], event["NumberOfStudyRelatedInstances"]) == (
         "pacs",
@@ -162,12 +162,12 @@ def test_an_exam_sent_straight_to_the_pacs_is_announced_by_its_callback(house: H
 def test_counts_are_counted_where_the_pacs_does_not_tell_them(house: House) -> None:
     house.pacs.studies["9.9"] = {"9.9.1": 5, "9.9.2": 1}
     house.pacs.tells_counts = False
-    house.announcer.look(Check("9.9", "callback"), 1)
+    house.announcer.announce(Check("9.9", "callback"), 1)
     assert [event["NumberOfStudyRelatedInstances"] for event in house.events()] == [6]
 
 
 def test_a_study_that_the_pacs_does_not_know_is_looked_for_and_then_set_aside(house: House) -> None:
-    outcomes = [house.announcer.look(Check("9.9", "callback"), attempt) for attempt in range(1, 9)]
+    outcomes = [house.announcer.announce(Check("9.9", "callback"), attempt) for attempt in range(1, 9)]
     assert all(isinstance(outcome, Retry) for outcome in outcomes[:7])
     assert outcomes[7] == DeadLetter("UNKNOWN_STUDY")
     assert house.events() == []
@@ -176,7 +176,7 @@ def test_a_study_that_the_pacs_does_not_know_is_looked_for_and_then_set_aside(ho
 def test_a_pacs_that_is_down_puts_the_look_off(house: House) -> None:
     house.pacs.down = True
     with pytest.raises(PacsError):
-        house.announcer.look(Check(STUDY, "callback"), 1)
+        house.announcer.announce(Check(STUDY, "callback"), 1)
 
 
 def test_an_index_behind_the_store_is_waited_for(house: House) -> None:
@@ -185,17 +185,17 @@ def test_an_index_behind_the_store_is_waited_for(house: House) -> None:
     house.pacs.studies[STUDY]["1.2.3.1"] = 1
     house.now += 60
     # WHEN looked at THEN it is looked at again, and announced whole
-    assert isinstance(house.announcer.look(check, 1), Retry)
+    assert isinstance(house.announcer.announce(check, 1), Retry)
     house.pacs.studies[STUDY]["1.2.3.1"] = 2
-    house.announcer.look(check, 2)
+    house.announcer.announce(check, 2)
     assert [event["NumberOfStudyRelatedInstances"] for event in house.events()] == [2]
 
 
 def test_a_study_that_still_grows_is_left_to_the_next_poll(house: House) -> None:
     house.pacs.studies["9.9"] = {"9.9.1": 4}
-    assert house.announcer.look(Check("9.9", "poll", instances=3), 1) == Done()
+    assert house.announcer.announce(Check("9.9", "poll", instances=3), 1) == Done()
     assert house.events() == []
-    house.announcer.look(Check("9.9", "poll", instances=4), 1)
+    house.announcer.announce(Check("9.9", "poll", instances=4), 1)
     assert len(house.events()) == 1
 
 
@@ -203,12 +203,12 @@ def test_two_that_announce_at_once_make_one_event(house: House, monkeypatch: pyt
     # GIVEN one that reads the state before another announces
     house.pacs.studies["9.9"] = {"9.9.1": 4}
     stale = house.exams.study("9.9")
-    house.announcer.look(Check("9.9", "callback"), 1)
+    house.announcer.announce(Check("9.9", "callback"), 1)
     with monkeypatch.context() as patch:
         patch.setattr(ExamRegistry, "study", lambda self, uid: stale)
         # WHEN it announces THEN the transaction refuses it and it looks again
-        assert house.announcer.look(Check("9.9", "callback"), 1) == Retry(1)
-    assert house.announcer.look(Check("9.9", "callback"), 2) == Done()
+        assert house.announcer.announce(Check("9.9", "callback"), 1) == Retry(1)
+    assert house.announcer.announce(Check("9.9", "callback"), 2) == Done()
     assert len(house.events()) == 1
 
 
@@ -221,9 +221,9 @@ def test_killed_between_the_announcement_and_the_worklist(house: House, monkeypa
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(house.announcer, "_reconcile", die)
-        house.announcer.look(Check("9.9", "callback"), 1)
+        house.announcer.announce(Check("9.9", "callback"), 1)
     # WHEN the check comes again THEN the workitem is completed and the event stays one
-    house.announcer.look(Check("9.9", "callback"), 2)
+    house.announcer.announce(Check("9.9", "callback"), 2)
     assert house.reconciled == [("9.9", "A1", "P1")]
     assert len(house.events()) == 1
 
@@ -238,7 +238,7 @@ def test_no_name_leaves_with_an_event_or_a_check(house: House) -> None:
     house.pacs.studies["9.9"] = {"9.9.1": 4}
     # WHEN its exam is announced
     messages = drain(house.queue)
-    house.announcer.look(Check.from_message(json.loads(messages[0]["Body"])), 1)
+    house.announcer.announce(Check.from_message(json.loads(messages[0]["Body"])), 1)
     # THEN the marker is in the register alone
     assert marker not in json.dumps([message["Body"] for message in messages])
     assert marker not in json.dumps(house.events())
@@ -268,7 +268,7 @@ def test_items_written_for_an_exam(house: House, instances: int, monkeypatch: py
     # WHEN an exam arrives in one call, is announced and published
     check = house.arrive(*range(instances))
     house.now += 60
-    house.announcer.look(check, 1)
+    house.announcer.announce(check, 1)
     publisher = Publisher(PublishSettings(EVENTS, "bus"))
     publisher.publish(publisher.leftovers(-(10**9)))
     # THEN each instance is one item, its study one for 99 of them, and the event six: state, outbox; counter, feed,

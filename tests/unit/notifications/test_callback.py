@@ -44,7 +44,6 @@ REFERENCE = {
 def call(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], dict[str, Any]]:
     monkeypatch.setenv("EXAMS_TABLE", EXAMS)
     monkeypatch.setenv("EXAM_CHECKS_QUEUE_URL", queue("checks"))
-    function.callbacks.cache_clear()
 
     def send(body: Any) -> dict[str, Any]:
         event = {
@@ -163,10 +162,11 @@ def test_a_report_whose_time_is_over_is_not_read_although_it_is_still_there(
     assert kept() is not None
 
 
-def test_bad_questions_for_reports_are_400_and_an_outage_503(
-    call: Callable[[Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_invalid_requests_for_reports_are_400(call: Callable[[Any], dict[str, Any]]) -> None:
     assert listed("1..2")["statusCode"] == 400
     assert listed(patientID="P1")["statusCode"] == 400
+
+
+def test_reports_are_503_while_their_table_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAMS_TABLE", "none")
     assert listed()["statusCode"] == 503

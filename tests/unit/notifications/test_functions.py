@@ -13,6 +13,7 @@ import pytest
 from dicom_service import aws
 from dicom_service.exams.checks import Check
 from dicom_service.notifications.announce import Announcer
+from dicom_service.notifications.dependencies import announce_settings
 from dicom_service.notifications.webhooks import Answer
 from dicom_service.outbox import Event, Outbox, OutboxSettings
 from tests.support.cloud import queue
@@ -25,12 +26,9 @@ SCHEMA = json.loads((ROOT / "schemas/events/v1/exam-uploaded.json").read_text())
 URL = "https://receiver.example/hook"
 
 
-def forget_patients(*_: object) -> None:
-    pass
-
-
-def forget(*_: str) -> None:
-    """No worklist."""
+def announcer_of(pacs: Pacs) -> Announcer:
+    """Return an announcer without worklist and codes."""
+    return Announcer(announce_settings(), pacs, reconcile=lambda *_: None, watch=lambda *_: None)
 
 
 def sample(name: str) -> dict[str, Any]:
@@ -106,9 +104,7 @@ def test_announce_exam(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a PACS that has the exam of the sample
     function = functions("announce_exam")
     pacs = Pacs({"1.2.3": {"1.2.3.1": 120}})
-    monkeypatch.setattr(
-        function, "announcer", lambda: Announcer(function.settings(), pacs, reconcile=forget, watch=forget_patients)
-    )
+    monkeypatch.setattr(function, "announcer", lambda: announcer_of(pacs))
     # WHEN its check comes up THEN one event waits in the outbox
     assert function.lambda_handler(sample("announce_exam"), None) == {"batchItemFailures": []}
     # AND the schedule leaves it to the stream while it is fresh, and publishes it when it is not
@@ -121,9 +117,7 @@ def test_announce_exam(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_check_that_has_to_wait_and_one_that_is_hopeless(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a PACS that does not know the exam
     function = functions("announce_exam")
-    monkeypatch.setattr(
-        function, "announcer", lambda: Announcer(function.settings(), Pacs(), reconcile=forget, watch=forget_patients)
-    )
+    monkeypatch.setattr(function, "announcer", lambda: announcer_of(Pacs()))
     boto3.client("sqs").send_message(QueueUrl=queue("EXAM_CHECKS"), MessageBody='{"x": 1}')
     received = boto3.client("sqs").receive_message(QueueUrl=queue("EXAM_CHECKS"))["Messages"][0]
     event = sample("announce_exam")

@@ -83,7 +83,7 @@ def report(**fields: Any) -> None:
 def test_the_body_is_what_the_pacs_reported_and_verifies() -> None:
     receiver = Receiver()
     report()
-    assert deliverer(receiver).look(MESSAGE, 1) == Done()
+    assert deliverer(receiver).deliver(MESSAGE, 1) == Done()
     [(payload, headers)] = receiver.posts
     assert standardwebhooks.Webhook(endpoint_secrets(KEYS, URL)[0]).verify(payload, headers) == REPORT
     assert headers["webhook-id"] == "e1"
@@ -94,14 +94,14 @@ def test_the_body_is_what_the_pacs_reported_and_verifies() -> None:
 def test_the_envelope_is_the_default_and_tells_nothing_of_the_report() -> None:
     receiver = Receiver()
     report()
-    deliverer(receiver, wanted=WebhookSettings.format).look(MESSAGE, 1)
+    deliverer(receiver, wanted=WebhookSettings.format).deliver(MESSAGE, 1)
     assert json.loads(receiver.posts[0][0]) == BODY
 
 
 def test_an_exam_that_the_pacs_did_not_report_has_the_same_fields() -> None:
     receiver = Receiver()
     report(StudyInstanceUID="1.2.4")
-    deliverer(receiver).look(MESSAGE, 1)
+    deliverer(receiver).deliver(MESSAGE, 1)
     body = json.loads(receiver.posts[0][0])
     assert set(body) == NAMES
     assert {name: value for name, value in body.items() if value is not None} == {
@@ -114,8 +114,8 @@ def test_an_exam_that_the_pacs_did_not_report_has_the_same_fields() -> None:
 def test_what_fails_is_tried_again_under_the_same_id() -> None:
     receiver = Receiver(failures=1)
     report()
-    assert isinstance(deliverer(receiver).look(MESSAGE, 1), Retry)
-    assert deliverer(receiver).look(MESSAGE, 2) == Done()
+    assert isinstance(deliverer(receiver).deliver(MESSAGE, 1), Retry)
+    assert deliverer(receiver).deliver(MESSAGE, 2) == Done()
     assert [headers["webhook-id"] for _, headers in receiver.posts] == ["e1", "e1"]
     assert [json.loads(payload) for payload, _ in receiver.posts] == [REPORT, REPORT]
 
@@ -127,16 +127,16 @@ def test_a_table_that_cannot_be_read_sends_nothing_else(monkeypatch: pytest.Monk
     monkeypatch.setattr("dicom_service.notifications.webhooks.read_report", down)
     receiver = Receiver()
     with pytest.raises(Unavailable):
-        deliverer(receiver).look(MESSAGE, 1)
+        deliverer(receiver).deliver(MESSAGE, 1)
     assert receiver.posts == []
 
 
 def test_a_receiver_that_is_not_listed_gets_nothing() -> None:
     receiver = Receiver()
-    assert isinstance(deliverer(receiver, listed="other.internal").look(MESSAGE, 1), Retry)
+    assert isinstance(deliverer(receiver, listed="other.internal").deliver(MESSAGE, 1), Retry)
     assert receiver.posts == []
     # control: listed, it does
-    assert deliverer(receiver).look(MESSAGE, 1) == Done()
+    assert deliverer(receiver).deliver(MESSAGE, 1) == Done()
     assert len(receiver.posts) == 1
 
 

@@ -121,7 +121,7 @@ class TestSummaries:
         announcer = Announcer(
             AnnounceSettings(EXAMS, EVENTS, url, "", 0), pacs, reconcile=lambda *_: None, watch=lambda *_: None
         )
-        assert announcer.look(Check.from_message(check), 1) == Done()
+        assert announcer.announce(Check.from_message(check), 1) == Done()
         [item] = items()
         assert len(item["detail"]["S"].encode()) <= LARGEST_DETAIL
         detail: dict[str, Any] = json.loads(item["detail"]["S"])

@@ -125,7 +125,7 @@ def test_killed_between_putting_and_acknowledging(bus: Bus, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Publisher, "_forget", die)
+        patch.setattr(Publisher, "_remove_from_outbox", die)
         publish_stream(publisher(), stream(events))
     # WHEN the batch comes again
     publish_stream(publisher(), stream(events))

@@ -69,7 +69,7 @@ def verify(secret: str, post: tuple[Target, str, bytes, dict[str, str]], monkeyp
 
 def test_a_delivery_verifies_with_the_standards_own_library(monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = Endpoint()
-    assert deliverer(endpoint).look(MESSAGE, 1) == Done()
+    assert deliverer(endpoint).deliver(MESSAGE, 1) == Done()
     (post,) = endpoint.posts
     assert verify(endpoint_secrets(KEYS, URL)[0], post, monkeypatch) == MESSAGE["body"]
     assert post[3]["webhook-id"] == "e1"
@@ -84,15 +84,15 @@ def test_a_delivery_verifies_with_the_standards_own_library(monkeypatch: pytest.
 def test_both_secrets_verify_while_rotating(monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = Endpoint()
     keys = {"current": "n" * 40, "previous": KEYS["current"]}
-    deliverer(endpoint, keys=keys).look(MESSAGE, 1)
+    deliverer(endpoint, keys=keys).deliver(MESSAGE, 1)
     for key in ("n" * 40, KEYS["current"]):
         assert verify(endpoint_secrets({"current": key}, URL)[0], endpoint.posts[0], monkeypatch)
 
 
 def test_a_retry_has_the_same_id_and_a_fresh_timestamp() -> None:
     endpoint = Endpoint(Answer(500, 0))
-    deliverer(endpoint).look(MESSAGE, 1)
-    deliverer(endpoint, now=1_700_000_030.0).look(MESSAGE, 2)
+    deliverer(endpoint).deliver(MESSAGE, 1)
+    deliverer(endpoint, now=1_700_000_030.0).deliver(MESSAGE, 2)
     first, second = (post[3] for post in endpoint.posts)
     assert first["webhook-id"] == second["webhook-id"]
     assert (first["webhook-timestamp"], second["webhook-timestamp"]) == ("1700000000", "1700000030")
@@ -110,7 +110,7 @@ def test_a_retry_has_the_same_id_and_a_fresh_timestamp() -> None:
 )
 def test_what_fails_is_tried_with_growing_delays_for_a_day_and_then_set_aside(trouble: Any) -> None:
     endpoint = Endpoint(*[trouble] * 20)
-    outcomes = [deliverer(endpoint).look(MESSAGE, attempt) for attempt in range(1, len(RETRY_DELAYS) + 2)]
+    outcomes = [deliverer(endpoint).deliver(MESSAGE, attempt) for attempt in range(1, len(RETRY_DELAYS) + 2)]
     waits = [outcome.seconds for outcome in outcomes[:-1] if isinstance(outcome, Retry) and outcome.seconds]
     assert len(waits) == len(RETRY_DELAYS)
     assert all(0.8 * delay <= wait <= delay for wait, delay in zip(waits, RETRY_DELAYS, strict=True))
@@ -121,14 +121,14 @@ def test_what_fails_is_tried_with_growing_delays_for_a_day_and_then_set_aside(tr
 
 
 def test_retry_after_is_heeded() -> None:
-    outcome = deliverer(Endpoint(Answer(429, 600))).look(MESSAGE, 1)
+    outcome = deliverer(Endpoint(Answer(429, 600))).deliver(MESSAGE, 1)
     assert outcome == Retry(600)
 
 
 def test_gone_switches_the_url_off_until_it_is_switched_on() -> None:
     endpoint = Endpoint(Answer(410, 0))
-    assert deliverer(endpoint).look(MESSAGE, 1) == Done()
-    assert deliverer(endpoint).look(MESSAGE, 1) == Done()
+    assert deliverer(endpoint).deliver(MESSAGE, 1) == Done()
+    assert deliverer(endpoint).deliver(MESSAGE, 1) == Done()
     assert len(endpoint.posts) == 1
     assert Endpoints(EVENTS).read(URL).is_off
     assert not Endpoints(EVENTS).read(URL + "2").is_off
@@ -136,24 +136,24 @@ def test_gone_switches_the_url_off_until_it_is_switched_on() -> None:
 
 def test_a_url_that_is_no_longer_configured_is_left_alone() -> None:
     endpoint = Endpoint()
-    assert deliverer(endpoint).look({**MESSAGE, "url": "https://old.example/"}, 1) == Done()
+    assert deliverer(endpoint).deliver({**MESSAGE, "url": "https://old.example/"}, 1) == Done()
     assert endpoint.posts == []
 
 
 def test_a_slow_url_is_spared_for_a_minute_but_not_in_its_late_attempts() -> None:
     endpoint = Endpoint(DeliveryFailed("TIMEOUT"), DeliveryFailed("TIMEOUT"))
-    assert isinstance(deliverer(endpoint).look(MESSAGE, 1), Retry)
+    assert isinstance(deliverer(endpoint).deliver(MESSAGE, 1), Retry)
     # Each worker is a process of its own.
-    assert isinstance(deliverer(endpoint).look(MESSAGE, 4), Retry)
+    assert isinstance(deliverer(endpoint).deliver(MESSAGE, 4), Retry)
     assert len(endpoint.posts) == 1
-    deliverer(endpoint).look(MESSAGE, 5)
+    deliverer(endpoint).deliver(MESSAGE, 5)
     assert len(endpoint.posts) == 2
 
 
 def test_without_a_key_nothing_is_sent() -> None:
     endpoint = Endpoint()
     with pytest.raises(SettingsError):
-        deliverer(endpoint, keys={}).look(MESSAGE, 1)
+        deliverer(endpoint, keys={}).deliver(MESSAGE, 1)
     assert endpoint.posts == []
 
 

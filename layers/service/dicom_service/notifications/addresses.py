@@ -1,4 +1,4 @@
-"""Which URLs and addresses a webhook may go to: none that only this service can reach, unless its host is listed.
+"""Checks where a webhook may go: to no address that is not public, unless its host is listed.
 
 See security.md, "Webhooks and callbacks".
 """
@@ -18,11 +18,11 @@ LookUp = Callable[..., list[tuple[Any, ...]]]
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
-# The only space from which public IPv6 addresses are given out (RFC 4291 §2.4); what lies outside, such as the old
-# site-local fec0::/10, is none.
+# The only space from which public IPv6 addresses are assigned (RFC 4291 §2.4): the old site-local fec0::/10, for
+# instance, is not in it.
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-# IANA's special-purpose registries (RFC 6890) as of 2026, multicast and reserved space. Written out: `is_global` has
-# another opinion in each version of Python.
+# IANA's special-purpose registries (RFC 6890) as of 2026, multicast and reserved space. Written out, since `is_global`
+# changes between versions of Python.
 _NOT_PUBLIC_V4 = tuple(
     ipaddress.IPv4Network(network)
     for network in (
@@ -43,8 +43,8 @@ _NOT_PUBLIC_V4 = tuple(
         "240.0.0.0/4",
     )
 )
-# Networks of a house (RFC 1918, RFC 6598, RFC 4193): all that a listed host may have besides public addresses. Never
-# the loopback, link-local addresses or the cloud's own services, of which some are in fd00::/8.
+# Private networks (RFC 1918, RFC 6598, RFC 4193): allowed for listed hosts besides public addresses. Loopback,
+# link-local addresses and the cloud's own services, some of which are in fd00::/8, are never allowed.
 _PRIVATE = tuple(
     ipaddress.ip_network(network)
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
@@ -106,12 +106,12 @@ def _is_address(text: str) -> bool:
 
 
 def parse_target(url: str, *, loopback: bool = False, private_hosts: Collection[str] = ()) -> Target:
-    """Take a webhook's URL apart.
+    """Parse a webhook's URL and check it.
 
     Parameters
     ----------
     url
-        As the operator gave it.
+        As in ``CALLBACK_URLS``.
     loopback
         Local mode: loopback addresses are allowed, over plain HTTP too.
     private_hosts
@@ -120,7 +120,7 @@ def parse_target(url: str, *, loopback: bool = False, private_hosts: Collection[
     Raises
     ------
     UnsafeUrl
-        It must not be called.
+        The URL must not be called.
     """
     try:
         parts = urlsplit(url)
@@ -144,14 +144,14 @@ def parse_target(url: str, *, loopback: bool = False, private_hosts: Collection[
 
 
 def resolve(target: Target, look_up: LookUp = socket.getaddrinfo) -> str:
-    """Look the host up, once, and give the address to connect to.
+    """Look the host up, once, and return the address to connect to.
 
     Raises
     ------
     DeliveryFailed
         The name does not resolve.
     UnsafeAddress
-        One of its addresses is not allowed; a name that has both kinds is not trusted with either.
+        One of its addresses is not allowed, even if others are.
     """
     try:
         found = look_up(target.host, target.port, type=socket.SOCK_STREAM)
@@ -170,10 +170,10 @@ def resolve(target: Target, look_up: LookUp = socket.getaddrinfo) -> str:
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address is one of the public Internet, the same in every version of Python.
+    """Check whether an address is public, the same in every version of Python.
 
-    IPv4 addresses inside IPv6 ones are judged by themselves: ``64:ff9b::169.254.169.254`` and ``2002:a9fe:a9fe::``
-    lead to them.
+    An IPv4 address inside an IPv6 one is checked as itself: ``64:ff9b::169.254.169.254`` and ``2002:a9fe:a9fe::`` lead
+    to it.
     """
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_V4)
@@ -186,5 +186,5 @@ def is_public(address: Address) -> bool:
 
 
 def is_private(address: Address) -> bool:
-    """Tell whether an address is one of a house's own network, and none of the cloud's own services."""
+    """Check whether an address is of a private network, and not one of the cloud's own services."""
     return address not in _CLOUDS_OWN and any(address in network for network in _PRIVATE)

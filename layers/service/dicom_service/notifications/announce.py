@@ -1,9 +1,9 @@
-"""Announcing: one event for an exam that is complete, and one more when it has grown since.
+"""Announces exams: one event for each exam that is complete, and one more when it has grown since.
 
-An exam is complete when its upload has ended, else when nothing has arrived for the quiet period, else when the PACS
-says so. What is announced is what the PACS has at that moment, never what a caller claims. The event and the digest
-of what it told are written in one transaction on condition that nobody else announced meanwhile, so the same content
-reported by two ways makes one event.
+An exam is complete when its upload has ended; without one, when nothing has arrived for the quiet period, or when the
+PACS reports it. Announced is what the PACS holds at that moment, never what a caller claims. The event and the digest
+of the snapshot are written in one transaction on condition that nobody else announced meanwhile, so the same content
+reported in two ways makes one event.
 """
 
 import time
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicom_service import aws, log
-from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry, backoff
+from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Queues, Retry, backoff
 from dicom_service.exams.checks import LONGEST_DELAY, Check
 from dicom_service.exams.registry import STUDY, ExamRegistry, ExamSettings, expiry
 from dicom_service.notifications.study_snapshot import Searches, StudySnapshot, read_snapshot
@@ -23,15 +23,15 @@ from dicom_service.settings import setting
 logger = log.get_logger()
 
 DETAIL_TYPE = "Exam Uploaded"
-# An upload whose client went away without a word: its session is not waited for longer than this, in ms.
+# In ms after its last instance: an open session counts as abandoned then.
 _ABANDONED = 3600_000
-# How often a study that the PACS does not know (yet), or not wholly, is looked for.
-_UNKNOWN_LOOKS, _PARTIAL_LOOKS, _UNWRITTEN_LOOKS = 8, 5, 2
+# Attempts for a study that the PACS does not know, or not wholly; and for an arrival that is not written yet.
+_UNKNOWN_ATTEMPTS, _PARTIAL_ATTEMPTS, _UNWRITTEN_ATTEMPTS = 8, 5, 2
 
 
 @dataclass(frozen=True)
 class AnnounceSettings:
-    """Where exams, events and checks are."""
+    """The tables of exams and events, the queue of checks, and the quiet period in seconds."""
 
     exams_table: str = setting("EXAMS_TABLE")
     events_table: str = setting("EXAM_EVENTS_TABLE")
@@ -39,9 +39,14 @@ class AnnounceSettings:
     dead_checks_queue_url: str = setting("DEAD_EXAM_CHECKS_QUEUE_URL")
     quiet_period: float = setting("QUIET_PERIOD", cast=float, default=60.0)
 
+    @property
+    def queues(self) -> Queues:
+        """The queue of checks and its dead letters."""
+        return Queues(self.checks_queue_url, self.dead_checks_queue_url)
+
 
 class Announcer:
-    """Looks at exams that may be complete and announces those that are.
+    """Announces the exams that are complete.
 
     Parameters
     ----------
@@ -52,7 +57,7 @@ class Announcer:
     reconcile
         Called with StudyInstanceUID, AccessionNumber and PatientID of every complete exam, to complete its workitem.
     watch
-        Called with StudyInstanceUID and the patients that the PACS has under it, of every exam that is looked at.
+        Called with StudyInstanceUID and the patients that the PACS has under it, of every exam that is checked.
     clock
         Seconds since the epoch.
     """
@@ -75,22 +80,15 @@ class Announcer:
         self._registry = ExamRegistry(exams)
         self._outbox = Outbox(OutboxSettings(settings.events_table))
 
-    def look(self, check: Check, attempt: int) -> Outcome:
-        """Announce the exam if it is complete and not announced as it is.
+    def announce(self, check: Check, attempt: int) -> Outcome:
+        """Announce the exam if it is complete and has changed since its last announcement.
 
         Parameters
         ----------
         check
-            Which exam, and why.
+            The exam, and the reason of the check.
         attempt
-            How often this check has come up, 1 the first time.
-
-        Raises
-        ------
-        PacsError
-            The PACS cannot be asked now.
-        Unavailable
-            A table cannot be read or written now.
+            How often the check has been received, 1 the first time.
         """
         uid = check.study_instance_uid
         study = self._registry.study(uid) or {}
@@ -100,16 +98,16 @@ class Announcer:
         snapshot = read_snapshot(self._pacs, uid)
         if snapshot is None:
             return self._unknown(check, study, attempt)
-        # Before anything else: a second patient closes the exam for those whom it was shared with.
+        # Before anything else: a second patient suspends the codes of the exam.
         self._watch(uid, snapshot.patients)
         if check.reason == "poll" and check.instances not in (None, snapshot.instances):
             return Done()
-        if snapshot.instances < study.get("instances", 0) and attempt <= _PARTIAL_LOOKS:
-            # An index that lags behind the store. A PACS where instances were deleted is believed after a while.
+        if snapshot.instances < study.get("instances", 0) and attempt <= _PARTIAL_ATTEMPTS:
+            # The index may lag behind the store. If the number stays, instances were deleted there.
             return Retry(backoff(attempt))
-        if study.get("announcedDigest") != snapshot.digest and not self._announce(uid, study, snapshot):
+        if study.get("announcedDigest") != snapshot.digest and not self._write(uid, study, snapshot):
             return Retry(1)
-        # Also when there was nothing to announce: the function may have been killed right here before.
+        # Also when there was nothing to announce: an earlier attempt may have been killed right here.
         self._reconcile(uid, snapshot.accession_number, snapshot.patient_id)
         return Done()
 
@@ -119,11 +117,11 @@ class Announcer:
         if check.reason == "arrival" and check.arrived_at is not None:
             if last > check.arrived_at:
                 return Done()
-            if last < check.arrived_at and attempt <= _UNWRITTEN_LOOKS:
-                # The check is left before the arrival is written; give the writer time.
+            if last < check.arrived_at and attempt <= _UNWRITTEN_ATTEMPTS:
+                # The check is queued before the arrival is written.
                 return Retry(backoff(attempt))
         if study.get("openSessions") and now - last < _ABANDONED:
-            # The end of the session leaves a check of its own; this one stays in case there is no end.
+            # The end of the session queues a check of its own; this one stays in case there is no end.
             return Retry(LONGEST_DELAY) if check.reason == "arrival" else Done()
         quiet_for = now - last
         if check.reason in ("callback", "poll") and quiet_for < self._settings.quiet_period * 1000:
@@ -133,13 +131,13 @@ class Announcer:
     def _unknown(self, check: Check, study: dict[str, Any], attempt: int) -> Outcome:
         if check.reason == "poll" or (check.reason != "callback" and not study):
             return Done()
-        if attempt < _UNKNOWN_LOOKS:
+        if attempt < _UNKNOWN_ATTEMPTS:
             return Retry(backoff(attempt))
         logger.error("the PACS does not know the exam", extra={"exam": log.hashed(check.study_instance_uid)})
         return DeadLetter("UNKNOWN_STUDY")
 
-    def _announce(self, uid: str, study: dict[str, Any], snapshot: StudySnapshot) -> bool:
-        """Write the event and what it told; False when another announcement came first."""
+    def _write(self, uid: str, study: dict[str, Any], snapshot: StudySnapshot) -> bool:
+        """Write the event and the announced state; False when another announcement came first."""
         before = study.get("announcedVersion", 0)
         version = before + 1
         now = int(self._clock() * 1000)

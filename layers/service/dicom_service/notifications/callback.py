@@ -1,4 +1,4 @@
-"""The PACS's own report of an exam: kept, readable, and a hint to look (security.md, "Webhooks and callbacks")."""
+"""The PACS's report of an exam: stored, readable, and a reason to check (security.md, "Webhooks and callbacks")."""
 
 import json
 import time
@@ -41,7 +41,7 @@ FIELDS = tuple(sorted(_TEXTS | _COUNTS | _LISTS))
 
 @dataclass(frozen=True)
 class CallbackSettings:
-    """Where callbacks are kept and checks are left."""
+    """The table of reports and the queue of checks."""
 
     table: str = setting("EXAMS_TABLE")
     checks_queue_url: str = setting("EXAM_CHECKS_QUEUE_URL")
@@ -49,21 +49,21 @@ class CallbackSettings:
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """Where callbacks are kept."""
+    """The table of reports."""
 
     table: str = setting("EXAMS_TABLE")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the PACS reported last of an exam.
+    """The last report of an exam by the PACS.
 
     Parameters
     ----------
     fields
-        The body of the callback, as it came.
+        The body of the callback, unchanged.
     received_at
-        When, in seconds since the epoch.
+        In seconds since the epoch.
     """
 
     fields: Mapping[str, Any]
@@ -75,28 +75,22 @@ class Report:
 
 
 def read_report(table: str, study_uid: str, *, clock: Callable[[], float] = time.time) -> Report | None:
-    """Return the last report of a study; None when there is none or its time is over.
-
-    Raises
-    ------
-    Unavailable
-        The table cannot be read.
-    """
+    """Return the last report of a study; None when there is none or it has expired."""
     with aws.errors("The reports of the PACS cannot be read at the moment; try again."):
         item = aws.get(table, {"StudyInstanceUID": study_uid, "SOPInstanceUID": CALLBACK}) or {}
-    # DynamoDB takes up to days to delete what has expired.
+    # DynamoDB deletes expired items days later.
     if item.get("expiresAt", 0) <= clock():
         return None
     return Report(json.loads(item["fields"]), int(item["receivedAt"]))
 
 
 def check_fields(body: Mapping[str, Any]) -> None:
-    """Check a callback's fields; those that the reference does not name are left alone.
+    """Check a callback's fields; fields that the reference does not name may have any value.
 
     Raises
     ------
     BadRequest
-        With member ``errors``: one entry for each bad field.
+        Its member ``errors`` has one entry for each invalid field.
     """
     problems = [(name, "required") for name in ("SourceID", "StudyInstanceUID") if body.get(name) in (None, "")]
     study = body.get("StudyInstanceUID")
@@ -125,7 +119,7 @@ def _fits(name: str, value: Any) -> bool:
 
 
 class Callbacks:
-    """Takes what the PACS reports.
+    """Stores the reports of the PACS and queues checks.
 
     Parameters
     ----------
@@ -141,16 +135,9 @@ class Callbacks:
         self._clock = clock
 
     def take(self, body: Mapping[str, Any]) -> None:
-        """Keep the report and leave a check of its exam; durable once this returns.
+        """Store the report for 90 days and queue a check of its exam; both are durable once this returns.
 
-        All fields are kept for 90 days as they came; the check carries the StudyInstanceUID alone.
-
-        Raises
-        ------
-        BadRequest
-            A field is missing or has the wrong type.
-        Unavailable
-            The table or the queue refuses; the PACS should report again.
+        Of the report, the check has the StudyInstanceUID alone.
         """
         check_fields(body)
         now = int(self._clock())

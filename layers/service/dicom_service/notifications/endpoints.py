@@ -1,4 +1,4 @@
-"""What all workers know of each webhook URL: switched off after 410 Gone, or held while it does not answer."""
+"""The state of each webhook URL, shared by all workers: switched off after 410 Gone, held while it does not answer."""
 
 import threading
 import time
@@ -13,12 +13,12 @@ from dicom_service.notifications.errors import DeliveryFailed
 
 logger = log.get_logger()
 
-# A delivery that takes longer than this, in seconds, holds its URL for the others: many messages to it would otherwise
-# take up all workers before the first of them has reached its timeout.
+# All in seconds. A delivery that takes longer than this holds its URL for the other workers: many messages to it would
+# otherwise occupy all of them before the first has reached its timeout.
 _PATIENCE = 1.0
-# For so long: until its own delivery has timed out at the latest.
+# A hold outlives the timeout of the delivery that set it,
 _HELD_WAITING = 15
-# And for so long when it has timed out.
+# and is longer once a delivery has timed out.
 _HELD_SILENT = 60
 
 
@@ -31,9 +31,9 @@ class Endpoint:
     url
         Where webhooks go.
     is_off
-        It answered 410 Gone and gets nothing until an operator switches it on again.
+        It answered 410 Gone; nothing is sent there until an operator switches it on again.
     held_until
-        Seconds since the epoch before which it gets nothing; 0 for a URL that answers in time.
+        Seconds since the epoch before which nothing is sent there; 0 for a URL that answers in time.
     """
 
     url: str
@@ -53,7 +53,7 @@ class Endpoints:
     clock
         Seconds since the epoch.
     patience
-        Seconds that a delivery may take before its URL is held.
+        Seconds before a delivery holds its URL.
     """
 
     def __init__(self, table: str, *, clock: Callable[[], float] = time.time, patience: float = _PATIENCE) -> None:
@@ -62,26 +62,14 @@ class Endpoints:
         self._patience = patience
 
     def read(self, url: str) -> Endpoint:
-        """Return the state of a URL.
-
-        Raises
-        ------
-        Unavailable
-            The table cannot be read.
-        """
+        """Return the state of a URL."""
         with aws.errors("The state of the webhooks cannot be read now."):
             answer = aws.dynamodb().get_item(TableName=self._table, Key=_key(url), ConsistentRead=True)
         item = aws.from_item(answer.get("Item", {}))
         return Endpoint(url, "offSince" in item, item.get("heldUntil", 0))
 
     def switch_off(self, url: str) -> None:
-        """Send nothing to a URL from now on.
-
-        Raises
-        ------
-        Unavailable
-            The table cannot be written.
-        """
+        """Send nothing to a URL from now on."""
         logger.error("webhook switched off: it answered 410 Gone", extra={"endpoint": log.hashed(url)})
         item = {**_key(url), **aws.to_item({"url": url, "offSince": int(self._clock())})}
         with aws.errors("The state of the webhooks cannot be written now."):
@@ -90,7 +78,7 @@ class Endpoints:
     def is_free(self, endpoint: Endpoint) -> bool:
         """Check whether a message may go to a URL now.
 
-        When a hold is over, one worker tries the URL and the others go on holding it until that one knows.
+        When a hold has expired, one worker tries the URL; for the others it stays held until that one has an answer.
         """
         if not endpoint.held_until:
             return True
@@ -98,7 +86,7 @@ class Endpoints:
 
     @contextmanager
     def watch(self, endpoint: Endpoint) -> Iterator[None]:
-        """Hold a URL while a delivery to it takes long, and longer if it times out; release it when it answers."""
+        """Hold a URL while a delivery to it is slow, and longer if it times out; release it when it answers."""
         slow = threading.Event()
 
         def hold() -> None:
@@ -141,7 +129,7 @@ class Endpoints:
         except aws.ConditionFailed:
             return False
         except aws.AwsError as error:
-            # Others may wait for this URL meanwhile; its message must not fail for that.
+            # Without the hold other workers may wait for this URL; its message must not fail for that.
             logger.warning("hold not written", extra={"endpoint": log.hashed(url), **log.describe(error)})
         return True
 

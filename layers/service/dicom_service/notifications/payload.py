@@ -1,4 +1,4 @@
-"""What a webhook's body is: the envelope of Standard Webhooks, or the PACS's own event as the reference proxies it."""
+"""The body of a webhook: the envelope of Standard Webhooks, or the PACS's own event as the reference forwards it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,10 +22,10 @@ def pacs_event(data: Mapping[str, Any], report: Report | None) -> Mapping[str, A
     Parameters
     ----------
     data
-        What was announced.
+        The announcement.
     report
-        What the PACS reported of the exam: it is passed on as it came. Without one the same fields are made from what
-        was announced, those that an announcement does not have as null.
+        The PACS's report of the exam, forwarded unchanged. Without one the same fields are filled from the
+        announcement; fields that it does not have are null.
     """
     if report is not None:
         return report.fields

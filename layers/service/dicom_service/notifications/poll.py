@@ -1,4 +1,4 @@
-"""Polling a PACS that cannot call back: studies that are new or have grown get a check, like any other arrival."""
+"""Polls a PACS that cannot call back: queues a check of each study that is new or has grown."""
 
 import datetime
 import time
@@ -20,7 +20,7 @@ _STUDY_UID, _STUDY_INSTANCES = "0020000D", "00201208"
 
 @dataclass(frozen=True)
 class PollSettings:
-    """Where exams and checks are, and how far back to look."""
+    """The table of exams, the queue of checks, the quiet period in seconds, and how many days to look back."""
 
     table: str = setting("EXAMS_TABLE")
     checks_queue_url: str = setting("EXAM_CHECKS_QUEUE_URL")
@@ -29,14 +29,14 @@ class PollSettings:
 
 
 class Poller:
-    """Compares the PACS's recent studies with what was announced.
+    """Compares the PACS's recent studies with their last announcements.
 
     Parameters
     ----------
     settings
-        Table, queue, days.
+        Table, queue, quiet period, days.
     pacs
-        What is searched.
+        Searched for studies.
     clock
         Seconds since the epoch.
     """
@@ -48,31 +48,24 @@ class Poller:
         self._checks = CheckQueue(CheckSettings(settings.checks_queue_url))
 
     def poll(self) -> int:
-        """Leave a check for each study whose number of instances is not the one announced; give how many.
+        """Queue a check for each study whose number of instances is not the one announced; return how many.
 
-        The check comes up after the quiet period and announces only a study that has not grown meanwhile; one that
-        has is found again by the next poll.
-
-        Raises
-        ------
-        PacsError
-            The PACS does not answer as it should.
-        Unavailable
-            Our table or queue refuses.
+        The check is due after the quiet period and announces only a study that has not grown meanwhile; one that has
+        is found again by the next poll.
         """
-        left = 0
+        queued = 0
         for seen in self._studies():
             announced = self._announced(list(seen))
             changed = [uid for uid, count in seen.items() if uid not in announced or count != announced[uid]]
             checks = [Check(uid, "poll", instances=seen[uid]) for uid in changed]
             self._checks.enqueue(checks, delay=self._settings.quiet_period)
-            left += len(checks)
-        return left
+            queued += len(checks)
+        return queued
 
     def _studies(self) -> Iterator[dict[str, int | None]]:
-        """Give the recent studies, a hundred at a time: UID and number of instances where the PACS tells it."""
+        """Yield the recent studies, a hundred at a time: UID and number of instances, None if unknown."""
         today = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date()
-        # A day ahead, since a PACS east of here is in tomorrow already.
+        # A day ahead: it is tomorrow already for a PACS in the east.
         first, last = today - datetime.timedelta(days=self._settings.days), today + datetime.timedelta(days=1)
         filters = {"StudyDate": f"{first:%Y%m%d}-{last:%Y%m%d}"}
 

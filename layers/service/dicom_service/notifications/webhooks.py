@@ -1,4 +1,4 @@
-"""Webhooks: each event to each URL of ``CALLBACK_URLS``, one queue message for every pair, tried for a day."""
+"""Delivers each event to each URL of ``CALLBACK_URLS``: one queue message for each pair, tried for a day."""
 
 import json
 import random
@@ -11,7 +11,7 @@ from typing import Any
 import urllib3
 
 from dicom_service import aws, log
-from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry
+from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Queues, Retry
 from dicom_service.errors import SettingsError
 from dicom_service.notifications.addresses import Target, hosts, parse_target, resolve
 from dicom_service.notifications.callback import read_report
@@ -25,7 +25,7 @@ logger = log.get_logger()
 
 # Seconds before the second, third … attempt: 23.7 h in all. SQS hides a message for 12 h at most.
 RETRY_DELAYS = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800)
-# A URL that is held (`endpoints`) is spared in the first attempts; the later, rarer ones are always made.
+# A URL that is held (`endpoints`) is spared the first attempts; the later, rarer ones are always made.
 _SPARED_ATTEMPTS = 4
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
 
@@ -37,12 +37,17 @@ def delays(text: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class FanOutSettings:
-    """Which URLs are told, and by which queue."""
+    """The URLs to notify, the queue of webhooks, and the queue that the bus brings events by."""
 
     queue_url: str = setting("WEBHOOKS_QUEUE_URL")
     events_queue_url: str = setting("ANNOUNCED_QUEUE_URL")
     dead_events_queue_url: str = setting("DEAD_ANNOUNCED_QUEUE_URL")
     urls: tuple[str, ...] = setting("CALLBACK_URLS", cast=words, default=())
+
+    @property
+    def queues(self) -> Queues:
+        """The queue of events and its dead letters."""
+        return Queues(self.events_queue_url, self.dead_events_queue_url)
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,17 @@ class WebhookSettings:
     private_hosts: frozenset[str] = setting("CALLBACK_PRIVATE_HOSTS", cast=hosts, default=frozenset())
     exams_table: str = setting("EXAMS_TABLE", default="")
 
+    @property
+    def queues(self) -> Queues:
+        """The queue of webhooks and its dead letters."""
+        return Queues(self.queue_url, self.dead_queue_url)
+
 
 @aws.errors("The webhooks cannot be queued now.")
 def fan_out(settings: FanOutSettings, bus_event: Mapping[str, Any]) -> Done:
-    """Queue one message for each URL of an event that a rule of the bus brought.
+    """Queue one message for each URL of an event that a rule of the bus has matched.
 
-    Where the queue takes only some of them, those are delivered again under the same id.
+    Where the queue takes only some of them, all are queued again, and delivered again under the same id.
     """
     body = {"type": bus_event["detail-type"], "timestamp": bus_event["time"], "data": bus_event["detail"]}
     messages = [json.dumps({"url": url, "body": body}, separators=(",", ":")) for url in settings.urls]
@@ -75,7 +85,7 @@ def fan_out(settings: FanOutSettings, bus_event: Mapping[str, Any]) -> Done:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an endpoint said."""
+    """The status of an endpoint's answer, and its ``Retry-After`` in seconds, 0 without one."""
 
     status: int
     retry_after: int
@@ -89,7 +99,7 @@ class Deliverer:
     settings
         Queues, schedule, keys.
     keys
-        Gives the signing keys (`dicom_service.notifications.signing.endpoint_secrets`).
+        Returns the signing keys (`dicom_service.notifications.signing.endpoint_secrets`).
     post
         Sends a body to a target at an address.
     look_up
@@ -114,16 +124,8 @@ class Deliverer:
         self._clock = clock
         self._endpoints = Endpoints(settings.table, clock=clock)
 
-    def look(self, message: Mapping[str, Any], attempt: int) -> Outcome:
-        """Deliver one message, once.
-
-        Raises
-        ------
-        SettingsError
-            There is no signing key.
-        Unavailable
-            Our own table cannot be read or written.
-        """
+    def deliver(self, message: Mapping[str, Any], attempt: int) -> Outcome:
+        """Try to deliver one message."""
         url = message["url"]
         if url not in self._settings.urls:
             return Done()
@@ -133,7 +135,7 @@ class Deliverer:
         if attempt <= _SPARED_ATTEMPTS and not self._endpoints.is_free(endpoint):
             return self._failed(url, "SPARED", attempt, 0)
         try:
-            answer = self._deliver(endpoint, message["body"])
+            answer = self._send(endpoint, message["body"])
         except WebhookError as error:
             return self._failed(url, error.code, attempt, 0)
         if 200 <= answer.status < 300:
@@ -143,7 +145,7 @@ class Deliverer:
             return Done()
         return self._failed(url, f"HTTP_{answer.status}", attempt, answer.retry_after)
 
-    def _deliver(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
+    def _send(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
         target = parse_target(endpoint.url, loopback=self._settings.local, private_hosts=self._settings.private_hosts)
         address = self._look_up(target)
         payload = json.dumps(self._content(body), separators=(",", ":"), ensure_ascii=False).encode()
@@ -173,14 +175,14 @@ class Deliverer:
 def post_pinned(
     target: Target, address: str, payload: bytes, headers: Mapping[str, str], *, ca_certs: str | None = None
 ) -> Answer:
-    """Post to a target at the address that was checked; follows no redirect, uses no proxy, reads no body.
+    """Post to a target at the address that was checked; follow no redirect, use no proxy, read no body.
 
-    TLS is for the host's name, although the connection goes to its address.
+    The connection goes to the address; its certificate has to be valid for the host's name.
 
     Raises
     ------
     DeliveryFailed
-        Nothing answered in time, or not with HTTP, or the certificate is not good for the name.
+        There was no answer in time, or none in HTTP, or the certificate is not valid for the name.
     """
     pool: urllib3.HTTPConnectionPool
     if target.scheme == "https":
@@ -210,7 +212,7 @@ def post_pinned(
             )
             response.close()
         except urllib3.exceptions.NewConnectionError as error:
-            # One of the timeouts to urllib3, but a refusal costs no time.
+            # A subclass of TimeoutError in urllib3; but a connection is rejected at once.
             raise DeliveryFailed("UNREACHABLE") from error
         except urllib3.exceptions.TimeoutError as error:
             raise DeliveryFailed("TIMEOUT") from error
@@ -218,5 +220,6 @@ def post_pinned(
             raise DeliveryFailed("TLS") from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise DeliveryFailed("UNREACHABLE") from error
-    told = response.headers.get("Retry-After", "")
-    return Answer(response.status, int(told) if told.isdecimal() and response.status in (429, 503) else 0)
+    retry_after = response.headers.get("Retry-After", "")
+    heeded = response.status in (429, 503) and retry_after.isdecimal()
+    return Answer(response.status, int(retry_after) if heeded else 0)
