@@ -96,8 +96,8 @@ def measure() -> Iterator[Row]:
         for number in range(2 * _BLOCKS):
             hangs = number % 4 in (1, 2)
             times[hangs] += _block(stack, registry, receiver, f"/second/{number}", hangs=hangs)
-        if receiver.refused:
-            raise WorkNotDone(f"{len(receiver.refused)} webhooks had a bad signature")
+        if receiver.rejected:
+            raise WorkNotDone(f"{len(receiver.rejected)} webhooks had a bad signature")
     yield from _rows(times[False], times[True])
 
 

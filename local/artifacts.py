@@ -1,17 +1,17 @@
-"""What `sam build` made: the layers, the functions, and where each function finds what it imports."""
+"""The output of `sam build`: the layers, the functions, and the import path of each function."""
 
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-# Lambda's Python has these; a copy in a layer would shadow them and cost a third of the room.
+# Lambda's Python has these; a copy in a layer would shadow them and cost a third of its size.
 IN_THE_RUNTIME = ("boto3", "botocore", "s3transfer")
 _NEEDED_BY_THEM = ("jmespath", "dateutil", "six.py", "urllib3")
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads a template's plain values and !Ref; SAM writes most of what it built in the long form."""
+    """Reads a template's plain values and !Ref; SAM writes most others in their long form."""
 
 
 _Loader.add_multi_constructor("!", lambda loader, suffix, node: {suffix: getattr(node, "value", None)})
@@ -47,13 +47,13 @@ class Artifacts:
         }
 
     def import_path(self, function: str, runtime: Path) -> list[Path]:
-        """Where a function looks for modules, in order: its code, its layers, what Lambda has."""
+        """Return the folders that a function imports from, in order: its code, its layers, Lambda's own packages."""
         code, layers = self.functions[function]
         return [code, *(self.layers[layer] / "python" for layer in layers), runtime]
 
 
 def lambda_packages(folder: Path) -> Path:
-    """Fill a folder with what Lambda's own Python offers: boto3 and what it stands on."""
+    """Fill a folder with the packages of Lambda's own Python: boto3 and its dependencies."""
     site = Path(yaml.__file__).parent.parent
     for name in (*IN_THE_RUNTIME, *_NEEDED_BY_THEM):
         (folder / name).symlink_to(site / name)

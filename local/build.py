@@ -1,4 +1,4 @@
-"""`sam build` of the template for the machine at hand, done again only when what it reads has changed."""
+"""Runs `sam build` for this machine, again only when its input has changed."""
 
 import fcntl
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from local.settings import ROOT, SHARED, LocalStackError, say
 
-# The functions run on the interpreter that MiniStack has, which is the one of this environment.
+# The functions run on MiniStack's interpreter, which is the one of this environment.
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 MACHINE = "aarch64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
 LAMBDA_ARCHITECTURE = {"aarch64": "arm64", "x86_64": "x86_64"}[MACHINE]
@@ -22,7 +22,7 @@ _KEPT = 3
 
 
 def build_key() -> str:
-    """Hash everything that decides what gets built."""
+    """Hash all input of the build."""
     digest = hashlib.sha256(f"{PYTHON_VERSION} {MACHINE}".encode())
     for path in _inputs():
         digest.update(f"{path.relative_to(ROOT)}\0".encode())
@@ -31,7 +31,7 @@ def build_key() -> str:
 
 
 def ensure_build() -> tuple[str, Path]:
-    """Build what is not built yet; give the key and the built template."""
+    """Build unless this input is built already; return its key and the built template."""
     SHARED.mkdir(parents=True, exist_ok=True)
     builds = SHARED / "builds"
     with (SHARED / "build.lock").open("w") as lock:

@@ -1,4 +1,4 @@
-"""`sam deploy` to the local stack, and what a fresh stack needs before it is of use: keys and credentials."""
+"""Runs `sam deploy` to the local stack, and fills a fresh stack's secrets: keys and credentials."""
 
 import hashlib
 import json
@@ -28,12 +28,12 @@ from local.settings import (
 )
 
 _ARTIFACTS = "sam-artifacts"
-# What is deployed is noted in the cloud that it is deployed to: killed hard, that one falls back to an earlier state.
+# The state of the deployment is stored in the emulated cloud itself: killed, that falls back to an earlier state.
 _RECORD = "/local/deployed"
 
 
 class _TemplateLoader(yaml.SafeLoader):
-    """Reads a template's plain values; what CloudFormation would compute (!Ref, !Sub) is left out."""
+    """Reads a template's plain values, without those that CloudFormation computes (!Ref, !Sub)."""
 
 
 _TemplateLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
@@ -49,7 +49,7 @@ def override(name: str, value: str) -> str:
 
 @dataclass(frozen=True)
 class Keys:
-    """The credentials that the local stack gives out, made once."""
+    """The credentials of the local stack, made once."""
 
     service: str
     callback: str
@@ -62,7 +62,7 @@ class Deployment:
         self._settings = settings
 
     def client(self, service: str) -> Any:
-        """Give a boto3 client that acts as the local administrator."""
+        """Return a boto3 client that acts as the local administrator."""
         return boto3.client(  # type: ignore[call-overload]
             service,
             endpoint_url=self._settings.endpoint,
@@ -72,7 +72,7 @@ class Deployment:
         )
 
     def ensure(self, pacs: Pacs) -> dict[str, str]:
-        """Deploy unless just this is deployed already, then fill the secrets; give the stack's outputs."""
+        """Deploy unless exactly this is deployed already, then fill the secrets; return the stack's outputs."""
         key, template = ensure_build()
         parameters = self._parameters(pacs)
         wanted = {"build": key, "endpoint": self._settings.endpoint, "parameters": parameters}
@@ -88,7 +88,7 @@ class Deployment:
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     def keys(self) -> Keys:
-        """Give the keys of this stack; made on first use, kept until `make reset`."""
+        """Return the keys of this stack; made on first use, kept until `make reset`."""
         path = self._settings.state / "keys.json"
         if not path.exists():
             made = {"service": f"dsk_{secrets.token_urlsafe(32)}", "callback": f"dcb_{secrets.token_urlsafe(32)}"}
@@ -96,14 +96,14 @@ class Deployment:
         return Keys(**json.loads(path.read_text()))
 
     def api_url(self) -> str:
-        """Give the API's base URL, which holds the id that the API got when it was made."""
+        """Return the API's base URL, which contains the id that the API got when it was created."""
         return self._public_url().format(apiId=self.outputs()["ApiId"])
 
     def _public_url(self) -> str:
         return f"{self._settings.endpoint}/_aws/execute-api/{{apiId}}/{STAGE}"
 
     def wait_until_healthy(self, seconds: float = 90) -> None:
-        """Wait for GET /health to say 200.
+        """Wait until GET /health is 200.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class Deployment:
             time.sleep(0.5)
 
     def _parameters(self, pacs: Pacs) -> dict[str, str]:
-        # Our own Orthanc shows the worklist to modalities; somebody else's PACS is not ours to write to.
+        # The stack's own Orthanc shows the worklist to modalities; another PACS is not written to.
         files = "" if self._settings.external_pacs else str(Orthanc(self._settings).worklists)
         return {
             "PythonRuntime": f"python{PYTHON_VERSION}",
@@ -149,7 +149,7 @@ class Deployment:
         self._put_gateway_responses(template)
 
     def _put_gateway_responses(self, template: Path) -> None:
-        """Put the template's GatewayResponses in force: MiniStack leaves that part of an API's definition out."""
+        """Apply the template's GatewayResponses: MiniStack ignores that part of an API's definition."""
         gateway = self.client("apigateway")
         api_id = self.outputs()["ApiId"]
         properties = yaml.load(template.read_text(), _TemplateLoader)["Resources"]["Api"]["Properties"]  # noqa: S506

@@ -1,4 +1,4 @@
-"""`make events`: shows the change feed of the local stack, what was and what comes, until Ctrl-C."""
+"""`make events`: prints the change feed of the local stack, past and new events, until Ctrl-C."""
 
 import json
 import shlex
@@ -15,7 +15,7 @@ _PAUSE = 1.0
 
 
 def follow(api_url: str, key: str) -> Iterator[dict[str, Any]]:
-    """Give every event of the feed, oldest first, and wait for more at its end."""
+    """Yield every event of the feed, oldest first, and wait for more at its end."""
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {key}"
     cursor = None
@@ -30,7 +30,7 @@ def follow(api_url: str, key: str) -> Iterator[dict[str, Any]]:
 
 
 def line(event: dict[str, Any]) -> str:
-    """Put an event on one line."""
+    """Format an event as one line."""
     data = {name: value for name, value in event["data"].items() if name not in ("version", "eventId", "sequence")}
     return f"{event['data']['sequence']:>6}  {event['timestamp']}  {event['type']:<18} {json.dumps(data)}"
 

@@ -1,4 +1,4 @@
-"""MiniStack: the AWS services on one loopback port, without Docker and without an account."""
+"""Runs MiniStack: the AWS services on one loopback port, without Docker and without an account."""
 
 import json
 import os
@@ -33,7 +33,7 @@ class MiniStack:
 
     @property
     def log(self) -> str:
-        """What it and the functions wrote."""
+        """The log of MiniStack and of the functions."""
         return self._server.log.read_text(errors="replace")
 
     def start(self) -> bool:
@@ -48,25 +48,25 @@ class MiniStack:
         for name in ("state", "s3", "home", "tmp"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         rewind_streams(self._folder / "state" / "lambda.json")
-        # -P: this folder has a module of the name of MiniStack's own package
+        # -P: a module of this folder has the name of MiniStack's own package
         self._server.start([str(python), "-P", str(_SERVER)], self._environment(), MINISTACK_PROJECT)
         self._server.wait_until(self._answers, seconds=60)
         return True
 
     def require_ports(self) -> None:
-        """Check that its port is free, unless it holds it itself."""
+        """Check that its port is free, or its own."""
         if self._server.pid() is None:
             require_free(self._settings.ports.api, "API_PORT", "the API")
 
     def stop(self) -> bool:
-        """Stop it; on SIGTERM it writes its state down."""
+        """Stop it; on SIGTERM it saves its state."""
         return self._server.stop()
 
     def _answers(self) -> bool:
         return self._server.pid() is not None and http_status(f"{self._settings.endpoint}/_ministack/health") == 200
 
     def _environment(self) -> dict[str, str]:
-        # Nothing of the caller's environment gets in: the functions inherit this one.
+        # Without the caller's environment: the functions inherit this one.
         return {
             **ADMINISTRATOR,
             "PATH": os.defpath,
@@ -90,7 +90,7 @@ class MiniStack:
 
 
 def rewind_streams(state: Path) -> None:
-    """Let every reader of a table's stream begin at the start, in the state that MiniStack reads when it starts.
+    """Reset every reader of a table's stream to its beginning, in the state that MiniStack reads when it starts.
 
     It keeps how many records a reader has read, and not the records: after a restart the stream is empty, and the
     reader would pass over as many new records as it had read before.

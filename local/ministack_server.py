@@ -14,7 +14,7 @@ _ERROR = '{"status": "error", "error": str(e), "trace": traceback.format_exc()}'
 
 
 def keep_environments() -> None:
-    """Have an error pass as an answer where MiniStack decides about the process, and as an error behind that."""
+    """Return an error as an answer where MiniStack decides about the process, and raise it behind that."""
     script = lambda_runtime._PYTHON_WORKER_SCRIPT
     if script.count(_ERROR) != 1:
         raise SystemExit("A function's process answers otherwise than expected: is this another MiniStack?")

@@ -14,7 +14,7 @@ from local.settings import ORTHANC_USER, ROOT, LocalStackError, Pacs, Settings, 
 QUIRKS = "raw-query"
 _PROGRAMS = ("/usr/sbin/Orthanc", "/usr/local/sbin/Orthanc")
 _PLUGIN_FOLDERS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc", "/usr/local/share/orthanc/plugins")
-# The GDCM plugin is left out on purpose: the one of Debian 12 crashes Orthanc.
+# Without the GDCM plugin: the one of Debian 12 crashes Orthanc.
 _PLUGINS = ("libOrthancDicomWeb.so", "libModalityWorklists.so")
 
 
@@ -62,7 +62,7 @@ class Orthanc:
         return True
 
     def require_ports(self) -> None:
-        """Check that its ports are free, unless it holds them itself."""
+        """Check that its ports are free, or its own."""
         if not self.running:
             require_free(self._ports.orthanc_http, "ORTHANC_HTTP_PORT", "Orthanc's DICOMweb")
             require_free(self._ports.orthanc_dicom, "ORTHANC_DICOM_PORT", "Orthanc's DICOM")
@@ -92,7 +92,7 @@ class Orthanc:
             "HttpPort": self._ports.orthanc_http,
             "DicomPort": self._ports.orthanc_dicom,
             "DicomAet": "LOCALPACS",
-            # Orthanc listens on all interfaces and has no option for less: strangers get 403 and no association.
+            # Orthanc always listens on all interfaces: requests from elsewhere get 403 and no association.
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": True,
             "RegisteredUsers": {ORTHANC_USER: self._password()},
@@ -115,12 +115,12 @@ class Orthanc:
 
 
 def installed() -> bool:
-    """Tell whether Orthanc and its DICOMweb plugin are on this machine."""
+    """Check whether Orthanc and its DICOMweb plugin are on this machine."""
     return any(Path(path).exists() for path in _PROGRAMS) and _find(_PLUGINS[0]) is not None
 
 
 def has_to_be_installed() -> bool:
-    """Tell whether `make up` needs Orthanc on this machine and it is not there."""
+    """Check whether `make up` needs Orthanc on this machine and it is not there."""
     try:
         external = Settings.from_environment().external_pacs
     except LocalStackError:

@@ -1,4 +1,4 @@
-"""Servers in the background: started once, found again by pid file, stopped only when they are really ours."""
+"""Background servers: started once, found again by their pid file, stopped only if the pid is still theirs."""
 
 import contextlib
 import json
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from local.settings import LocalStackError
 
-# What this process started and has not stopped, by pid. A server may outlive the object that started it, of which
-# Python would warn, and this process too (`make up`); stopped by us, it has to be waited for by us.
+# Servers that this process started and has not stopped, by pid. A server may outlive the object that started it, which
+# Python warns of, and this process too (`make up`); the process that stops its own child has to wait for it.
 _STARTED: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -37,7 +37,7 @@ class Server:
         self.log = folder / f"{name}.log"
 
     def pid(self) -> int | None:
-        """Give the pid of the running server; a pid that the system gave to another program since is not ours."""
+        """Return the pid of the running server; None if the system has reused the pid for another program."""
         if not self.pid_file.exists():
             return None
         known = json.loads(self.pid_file.read_text())
@@ -76,12 +76,12 @@ class Server:
             time.sleep(0.1)
 
     def stop(self, seconds: float = 30) -> bool:
-        """Ask it to end, insist after a while; True when it was running."""
+        """Terminate it, kill it after a while; return whether it was running."""
         pid = self.pid()
         if pid is not None:
             os.kill(pid, signal.SIGTERM)
             is_gone = self._gone(pid, seconds)
-            # MiniStack leaves its workers behind; they are of the group that the server led.
+            # MiniStack leaves its workers behind, in the process group that it led.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
             if not is_gone:
@@ -105,7 +105,7 @@ class Server:
 
 
 def _started_at(pid: int) -> str | None:
-    """Give the moment (in clock ticks since boot) at which a living process began, which makes its pid unmistakable."""
+    """Return the start of a living process in clock ticks since boot, which makes its pid unique."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -114,7 +114,7 @@ def _started_at(pid: int) -> str | None:
 
 
 def require_free(port: int, variable: str, what: str) -> None:
-    """Check that nobody listens on a port yet.
+    """Check that no process listens on a port yet.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def require_free(port: int, variable: str, what: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports on which nobody listens, all different."""
+    """Return different free ports."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -141,7 +141,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def http_status(url: str, headers: Mapping[str, str] | None = None, timeout: float = 5) -> int:
-    """Give the status of a GET, 0 when nobody answers."""
+    """Return the status of a GET, 0 without an answer."""
     request = urllib.request.Request(url, headers=dict(headers or {}))
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:

@@ -1,4 +1,4 @@
-"""Where the local stack keeps its things and on which ports it listens."""
+"""The state folder, the ports and the PACS of a local stack."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# The environment of MiniStack and the build cache are the same for every stack of one clone.
+# MiniStack's environment and the build cache are shared by all stacks of one clone.
 SHARED = ROOT / "local" / ".state"
 MINISTACK_PROJECT = ROOT / "local" / "ministack"
 MINISTACK_ENVIRONMENT = SHARED / "ministack-env"
@@ -17,8 +17,8 @@ STACK_NAME = "dicom-service"
 STAGE = "v1"
 # The user of the stack's own Orthanc.
 ORTHANC_USER = "dicom-service"
-# What the env file tells scripts. None of these is a name by which `make up` is told what to do (PACS_URL, API_PORT): a
-# shell that has read the file with `set -a` must not order another stack than a fresh one.
+# The variables of the env file, for scripts. None of them sets `make up` (PACS_URL, API_PORT): a shell that has read
+# the file with `set -a` must start the same stack as a fresh one.
 ENV_FILE_NAMES = (
     "API_URL",
     "SERVICE_KEY",
@@ -39,7 +39,7 @@ ADMINISTRATOR = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 class LocalStackError(Exception):
-    """The local stack cannot do what was asked; the message tells the person at the keyboard what to do."""
+    """The local stack cannot do what was asked; the message says what to do about it."""
 
 
 _PORT_VARIABLES = {"api": "API_PORT", "orthanc_http": "ORTHANC_HTTP_PORT", "orthanc_dicom": "ORTHANC_DICOM_PORT"}
@@ -55,7 +55,7 @@ class Ports:
 
     @classmethod
     def choose(cls, environ: Mapping[str, str], remembered: Path) -> "Ports":
-        """Take each port from its variable, else as remembered from the last start, else the default."""
+        """Take each port from its variable, else from the last start, else the default."""
         values = asdict(cls())
         if remembered.exists():
             values |= json.loads(remembered.read_text())
@@ -76,7 +76,7 @@ class Pacs:
     url: str
     user: str = ""
     password: str = field(default="", repr=False)
-    # PACS_QUIRKS of the service: what this PACS does its own way.
+    # PACS_QUIRKS of the service: deviations of this PACS.
     quirks: str = ""
 
     @property
@@ -85,7 +85,7 @@ class Pacs:
 
     @classmethod
     def external(cls, environ: Mapping[str, str], ports: Ports) -> "Pacs | None":
-        """Give the PACS that the caller wants instead of Orthanc, None when it names none.
+        """Return the PACS that the environment names instead of Orthanc; None when it names none.
 
         The stack's own Orthanc is none: its address may be left in a shell that read an older env file.
         """
@@ -99,7 +99,7 @@ class Pacs:
 
 @dataclass(frozen=True)
 class Settings:
-    """One local stack: its state folder, its ports, and the PACS of somebody else's where one is named."""
+    """One local stack: its state folder, its ports, and another PACS than Orthanc where one is named."""
 
     state: Path
     ports: Ports
@@ -121,13 +121,13 @@ class Settings:
         return self.state / "env"
 
     def prepare(self) -> None:
-        """Make the state folder, readable by its owner alone, and remember the ports."""
+        """Make the state folder, readable by its owner alone, and write the ports there."""
         self.state.mkdir(parents=True, exist_ok=True)
         self.state.chmod(0o700)
         (self.state / "ports.json").write_text(json.dumps(asdict(self.ports)))
 
     def aws_environment(self) -> dict[str, str]:
-        """The variables with which boto3 and the SAM CLI talk to this stack and to nothing else."""
+        """Return the variables that point boto3 and the SAM CLI to this stack alone."""
         return {
             **ADMINISTRATOR,
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -138,7 +138,7 @@ class Settings:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, all or nothing."""
+    """Write a file that only its owner can read, whole or not at all."""
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -147,5 +147,5 @@ def write_private(path: Path, text: str) -> None:
 
 
 def say(message: str) -> None:
-    """Tell what is going on, at once even when the output is a pipe."""
+    """Print progress, at once even when the output is a pipe."""
     print(f"==> {message}", flush=True)

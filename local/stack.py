@@ -1,4 +1,4 @@
-"""One whole local stack: a PACS, the cloud services, and the service deployed between them."""
+"""A whole local stack: a PACS, the cloud services, and the service deployed between them."""
 
 import shlex
 import shutil
@@ -24,7 +24,7 @@ class LocalStack:
         return self.settings.external_pacs or self.orthanc.pacs()
 
     def up(self) -> dict[str, str]:
-        """Start what is not running, deploy what has changed; give what scripts need to know."""
+        """Start what is not running, deploy what has changed; return the variables for scripts."""
         self.settings.prepare()
         self.ministack.require_ports()
         if self.settings.external_pacs:
@@ -44,12 +44,12 @@ class LocalStack:
         return values
 
     def down(self) -> list[str]:
-        """Stop both servers; give the names of those that were running."""
+        """Stop both servers; return the names of those that were running."""
         stopped = {"MiniStack": self.ministack.stop(), "Orthanc": self.orthanc.stop()}
         return [name for name, was_running in stopped.items() if was_running]
 
     def reset(self) -> None:
-        """Stop and forget everything that was stored; what was only built or installed stays."""
+        """Stop, and delete everything that was stored; builds and installations stay."""
         self.down()
         for name in ("orthanc", "ministack"):
             shutil.rmtree(self.settings.state / name, ignore_errors=True)
@@ -67,7 +67,7 @@ class LocalStack:
         refresh(self.deployment.client("lambda"), outputs["WorklistFilesFunction"], sorted(studies))
 
     def values(self, outputs: dict[str, str]) -> dict[str, str]:
-        """Give what scripts need to know, by the names of `ENV_FILE_NAMES`."""
+        """Return the variables for scripts, by the names of `ENV_FILE_NAMES`."""
         keys = self.deployment.keys()
         return {
             "API_URL": self.deployment.api_url(),

@@ -1,6 +1,6 @@
 """tiny_pacs: a PACS that implements the minimum of DICOMweb, beside Orthanc for the tests and the conformance report.
 
-It searches, gives instances and stores; it has no metadata, no frames, no rendered pictures, and its searches return
+It searches, returns instances and stores; it has no metadata, no frames, no rendered pictures, and its searches return
 neither counts nor ModalitiesInStudy. What is stored stays in its memory.
 """
 
@@ -58,7 +58,7 @@ class TinyPacs:
                 "Database": on,
                 "Devices": on,
                 "PACS": on,
-                # Without this it fails what it has already, and so each repeated delivery.
+                # Without this it rejects instances that it has already, and so each repeated delivery.
                 "InMemoryStorage": on | {"overwrite": True},
                 "HttpServer": on | {"host": "127.0.0.1", "port": self._http_port},
                 "DICOMWeb": on | {"prefix": "/dicomweb", "max_part_size": _LARGEST_REQUEST},

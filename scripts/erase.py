@@ -1,4 +1,4 @@
-"""Erases what the service holds of a study or of a patient, and prints a receipt (docs/security.md, "Erasure").
+"""Erases the service's data of a study or of a patient, and prints a receipt (docs/security.md, "Erasure").
 
 ::
 
@@ -26,12 +26,12 @@ from dicom_service.otp.keyring import Keyring
 from dicom_service.patient import Patient, PatientHasher
 from dicomweb.uid import is_uid
 
-# A shorter word would be in the files of many.
+# A shorter word would be in many patients' files.
 SHORTEST_WORD = 4
 
 
 def places_of(stack: str) -> Places:
-    """Return where a stack keeps what."""
+    """Return the tables, buckets and queues of a stack."""
     found = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
     given = {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", [])}
@@ -63,7 +63,7 @@ def read_request(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, R
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Erase and print the receipt: 0 when all is gone, 1 when something stays, 2 when it has to be run again."""
+    """Erase and print the receipt; return 0 when all is gone, 1 when something stays, 2 when it has to be run again."""
     given, request = read_request(arguments)
     places = places_of(given.stack)
     hasher = PatientHasher(Keyring.of(places.patient_keys))

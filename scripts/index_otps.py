@@ -1,4 +1,4 @@
-"""Has the one-time passwords of an earlier version found by their study, so that they are listed and revoked with it.
+"""Indexes the one-time passwords of an earlier version by study, so that they are listed and revoked with it.
 
 ::
 
@@ -21,7 +21,7 @@ from scripts.redrive import outputs
 
 
 def index(dynamodb: Any, otps: str, subjects: str) -> int:
-    """Write for each code what it is found by; return how many codes there are."""
+    """Write the index rows of each code; return the number of codes."""
     count = 0
     for page in dynamodb.get_paginator("scan").paginate(TableName=otps):
         for row in page["Items"]:

@@ -1,4 +1,4 @@
-"""Send the dead letters of a queue again, once the cause is repaired.
+"""Sends the dead letters of a queue again, once the cause is repaired.
 
 ::
 
@@ -7,8 +7,8 @@
     python -m scripts.redrive ExamChecks | Announced | Fetch
 
 Uses the AWS credentials and the region of the environment; ``--stack`` names the CloudFormation stack. Each message is
-sent before it is deleted, so none is lost if this stops; receivers know repetitions. A message that comes back while
-this runs is left for the next run.
+sent before it is deleted, so none is lost if this stops; receivers recognize repetitions. A message that comes back
+while this runs is left for the next run.
 """
 
 import argparse

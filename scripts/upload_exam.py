@@ -29,12 +29,12 @@ FILES_AT_ONCE = 8
 PARTS_AT_ONCE = 4
 POLL_SECONDS = 1.0
 TRIES = 5
-# An upload with less time left is not gone on with.
+# An upload with less time left is not resumed.
 SECONDS_NEEDED = 120
 
 
 class UploadFailed(Exception):
-    """The service or S3 refuses; the message says what and why."""
+    """The service or S3 rejects a request; the message has the request and the reason."""
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Client:
 
 
 def again(send: Callable[[], requests.Response]) -> requests.Response:
-    """Send until there is an answer that is not of the server's own trouble."""
+    """Send until there is an answer that is not a server error."""
     for attempt in range(1, TRIES + 1):
         try:
             answer = send()
@@ -91,7 +91,7 @@ def again(send: Callable[[], requests.Response]) -> requests.Response:
 
 
 class _Window:
-    """A stretch of a file with a length, as `requests` sends it."""
+    """A part of a file with a length, as `requests` sends it."""
 
     def __init__(self, file: BinaryIO, start: int, length: int) -> None:
         self._file, self._left = file, length
@@ -195,7 +195,7 @@ class Sender:
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
-    """Give the files below the paths in a fixed order; hidden ones are left out."""
+    """Return the files below the paths in a fixed order, without hidden ones."""
 
     def below(path: Path) -> Iterator[Path]:
         if path.is_dir():
@@ -209,7 +209,7 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def wait(client: Client, uploads: Sequence[Upload], timeout: float, bar: Any) -> list[dict[str, Any]]:
-    """Ask until every upload has ended, or the time is over; give what the service says of each."""
+    """Poll until every upload has ended, or the timeout; return the progress of each."""
     ends_at = time.monotonic() + timeout
     while True:
         progress = [client.call("GET", f"/uploads/{upload.upload_id}") for upload in uploads]
@@ -220,8 +220,8 @@ def wait(client: Client, uploads: Sequence[Upload], timeout: float, bar: Any) ->
         time.sleep(POLL_SECONDS)
 
 
-def tell(uploads: Sequence[Upload], progress: Sequence[dict[str, Any]]) -> bool:
-    """Print the outcome of each file; give whether all is stored."""
+def print_outcome(uploads: Sequence[Upload], progress: Sequence[dict[str, Any]]) -> bool:
+    """Print the outcome of each file; return whether all are stored."""
     states: Counter[str] = Counter()
     for upload, entry in zip(uploads, progress, strict=True):
         for path, file in zip(upload.paths, entry["files"], strict=True):
@@ -267,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if all(entry["state"] != "open" for entry in progress):
         sender.forget()
-    return 0 if tell(sender.uploads, progress) else 1
+    return 0 if print_outcome(sender.uploads, progress) else 1
 
 
 if __name__ == "__main__":

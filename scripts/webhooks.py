@@ -1,4 +1,4 @@
-"""What an operator does with webhooks: give a receiver its secret, switch a URL on again.
+"""Webhooks for operators: print a receiver's secret, switch a URL on again.
 
 Dead letters are sent again by ``python -m scripts.redrive``.
 
@@ -21,13 +21,13 @@ from dicom_service.notifications.signing import endpoint_secrets
 
 
 def outputs(stack: str) -> dict[str, str]:
-    """Give the outputs of the CloudFormation stack."""
+    """Return the outputs of the CloudFormation stack."""
     found = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
 
 
 def secret(names: dict[str, str], url: str) -> str:
-    """Give the secret with which the receiver at `url` verifies (Standard Webhooks, ``whsec_…``)."""
+    """Return the secret by which the receiver at `url` verifies signatures (Standard Webhooks, ``whsec_…``)."""
     text = boto3.client("secretsmanager").get_secret_value(SecretId=names["WebhookKeysSecret"])["SecretString"]
     return endpoint_secrets(json.loads(text), url)[0]
 

@@ -1,4 +1,4 @@
-"""Writes every worklist file (.wl) again, from what the Workitems table says now.
+"""Writes every worklist file (.wl) again, from the current Workitems table.
 
 ::
 
@@ -29,9 +29,9 @@ def studies_in(dynamodb: Any, table: str) -> Iterator[str]:
 
 
 def refresh(functions: Any, function: str, studies: Iterable[str]) -> int:
-    """Have the function write or remove the files of these studies, in the background; return how many they are.
+    """Let the function write or remove the files of these studies, in the background; return the number of studies.
 
-    It is sent what the table's stream would send: the function looks at the table for what the file shall be.
+    It gets the event that the table's stream would send, and reads the rest from the table.
     """
     count = 0
     remaining = iter(studies)

@@ -28,13 +28,13 @@ class Delivery:
 
 @dataclass
 class Receiver:
-    """A receiver that verifies what it gets, and fails by path when told to."""
+    """A receiver that verifies what it gets, and fails for the paths that say so."""
 
     keys: dict[str, Any]
     statuses: dict[str, int] = field(default_factory=dict)
     pauses: dict[str, float] = field(default_factory=dict)
     deliveries: list[Delivery] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
     answered: list[tuple[str, int]] = field(default_factory=list)
     port: int = 0
     _server: ThreadingHTTPServer | None = None
@@ -75,7 +75,7 @@ class Receiver:
                 body = standardwebhooks.Webhook(secret).verify(payload, headers)
             except standardwebhooks.WebhookVerificationError:
                 status = 401
-                self.refused.append(request.path)
+                self.rejected.append(request.path)
             else:
                 self.deliveries.append(Delivery(request.path, headers, payload, body, time.monotonic()))
         self.answered.append((request.path, status))
@@ -84,7 +84,7 @@ class Receiver:
         request.end_headers()
 
     def of(self, study: str, path: str = "/hook") -> list[dict[str, Any]]:
-        """Give what came of one study at one path, a repetition (same webhook-id) once."""
+        """Return the deliveries of one study at one path, a repetition (same webhook-id) once."""
         found = {
             delivery.headers["webhook-id"]: delivery.body["data"]
             for delivery in list(self.deliveries)

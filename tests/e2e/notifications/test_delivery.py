@@ -46,14 +46,14 @@ def test_an_uploaded_exam_is_told_once_with_its_counts(stack: Stack, receiver: R
     study, files = exam(2, 3)
     upload(stack, files[:4])
     upload(stack, files[4:])
-    # WHEN the quiet period is over THEN one signed webhook tells its counts
+    # WHEN the quiet period is over THEN one signed webhook has its counts
     (data,) = wait_for(lambda: receiver.of(study))
     assert (data["eventType"], data["source"]) == ("CREATED", "upload")
     assert (data["NumberOfStudyRelatedSeries"], data["NumberOfStudyRelatedInstances"]) == (2, 6)
     assert (data["PatientID"], data["AccessionNumber"], data["ModalitiesInStudy"]) == ("PAT1", "ACC1", ["OT"])
     # AND the change feed says the same
     assert of(stack, study) == [data]
-    assert receiver.refused == []
+    assert receiver.rejected == []
     assert not any(b"CANARY" in delivery.payload for delivery in receiver.deliveries)
 
 
@@ -65,7 +65,7 @@ def test_an_exam_sent_straight_to_the_pacs_is_told_once(stack: Stack, receiver: 
     port = str(stack.local.settings.ports.orthanc_dicom)
     command = ["/usr/bin/storescu", "-aet", "LOCALSCU", "-aec", "LOCALPACS", "127.0.0.1", port]
     subprocess.run([*command, *map(str, tmp_path.glob("*.dcm"))], check=True, capture_output=True)
-    # WHEN Orthanc finds it stable and calls back THEN it is told with the PACS's counts
+    # WHEN Orthanc finds it stable and calls back THEN it is announced with the PACS's counts
     (data,) = wait_for(lambda: receiver.of(study))
     assert (data["source"], data["NumberOfStudyRelatedInstances"]) == ("pacs", 3)
     # AND callbacks replayed make no second event
@@ -82,14 +82,14 @@ def test_an_upload_session_is_told_once_when_it_is_complete(stack: Stack, receiv
     named = [{"name": f"{number}.dcm", "size": len(data)} for number, data in enumerate(files)]
     opened = stack.request("POST", "/uploads", json={"files": named})
     assert opened.status_code == 201, opened.text
-    for number, (told, data) in enumerate(zip(opened.json()["files"], files, strict=True)):
+    for number, (opening, data) in enumerate(zip(opened.json()["files"], files, strict=True)):
         if number == 2:
             wait_for(lambda: len(in_pacs(stack, study)) == 2)
             time.sleep(4)
             assert receiver.of(study) == []
-        sent = requests.post(told["url"], data=told["fields"], files={"file": data}, timeout=60)
+        sent = requests.post(opening["url"], data=opening["fields"], files={"file": data}, timeout=60)
         assert sent.status_code < 300, sent.text
-    # WHEN the session is complete THEN the exam is told, once, whole
+    # WHEN the session is complete THEN the exam is announced, once, whole
     (data,) = wait_for(lambda: receiver.of(study))
     assert (data["eventType"], data["source"], data["NumberOfStudyRelatedInstances"]) == ("CREATED", "upload", 3)
 
@@ -104,16 +104,16 @@ def test_dropped_files_are_told_once(stack: Stack, receiver: Receiver) -> None:
     study, files = exam(1, 2)
     drop(stack, study, files)
     wait_for(lambda: any(data["NumberOfStudyRelatedInstances"] == 2 for data in receiver.of(study)))
-    # WHEN an exam that was dropped later has been told
+    # WHEN an exam that was dropped later has been announced
     later, more = exam(1, 1)
     drop(stack, later, more)
     wait_for(lambda: receiver.of(later))
-    # THEN each state was told once: both files together, or the first and then both where the machine was that slow
-    told = receiver.of(study)
-    assert [data["NumberOfStudyRelatedInstances"] for data in told] == [1, 2][-len(told) :]
-    assert [data["eventType"] for data in told] == ["CREATED", "UPDATED"][: len(told)]
-    assert {data["source"] for data in told} == {"drop"}
-    assert len(of(stack, study)) == len(told)
+    # THEN each state was announced once: both files together, or the first and then both on a slow machine
+    announced = receiver.of(study)
+    assert [data["NumberOfStudyRelatedInstances"] for data in announced] == [1, 2][-len(announced) :]
+    assert [data["eventType"] for data in announced] == ["CREATED", "UPDATED"][: len(announced)]
+    assert {data["source"] for data in announced} == {"drop"}
+    assert len(of(stack, study)) == len(announced)
 
 
 def test_later_instances_make_an_update(stack: Stack, receiver: Receiver) -> None:
@@ -121,8 +121,8 @@ def test_later_instances_make_an_update(stack: Stack, receiver: Receiver) -> Non
     upload(stack, files[:1])
     wait_for(lambda: receiver.of(study))
     upload(stack, files[1:])
-    told = wait_for(lambda: len(receiver.of(study)) == 2 and receiver.of(study))
-    assert {(data["eventType"], data["NumberOfStudyRelatedInstances"]) for data in told} == {
+    announced = wait_for(lambda: len(receiver.of(study)) == 2 and receiver.of(study))
+    assert {(data["eventType"], data["NumberOfStudyRelatedInstances"]) for data in announced} == {
         ("CREATED", 1),
         ("UPDATED", 3),
     }
@@ -142,14 +142,14 @@ def test_what_the_pacs_reported_is_read_back(stack: Stack) -> None:
     assert stack.request("GET", path, key=stack.callback_key).status_code == 403
 
 
-def test_a_forged_callback_is_refused_and_an_unknown_study_makes_no_event(stack: Stack) -> None:
+def test_a_forged_callback_is_rejected_and_an_unknown_study_makes_no_event(stack: Stack) -> None:
     study, _ = exam(1, 1)
     body = {"SourceID": "test", "StudyInstanceUID": study}
     assert stack.request("POST", "/new-exam-callback", key="dcb_forged", json=body).status_code == 401
     assert stack.request("POST", "/new-exam-callback", key=None, json=body).status_code == 401
     assert stack.request("POST", "/new-exam-callback", json=body).status_code == 403
     assert call_back(stack, study) == 204
-    # a study that the PACS has, reported later, is told
+    # a study that the PACS has, reported later, is announced
     known, files = exam(1, 1)
     upload_to_pacs(stack, files)
     assert call_back(stack, known) == 204
@@ -178,13 +178,13 @@ def test_many_exams_at_once_are_each_told_once(stack: Stack, receiver: Receiver)
         list(pool.map(lambda files: upload_to_pacs(stack, files), exams.values()))
         # WHEN all are reported at once, each twice
         assert set(pool.map(lambda study: call_back(stack, study), [*exams, *exams])) == {204}
-    # THEN each is told once: nothing missing, nothing twice
+    # THEN each is announced once: nothing missing, nothing twice
     wait_for(lambda: all(receiver.of(study) for study in exams), 60 + BURST)
-    told = [event["data"]["StudyInstanceUID"] for event in feed(stack) if event["type"] == "Exam Uploaded"]
-    assert {study: told.count(study) for study in exams} == dict.fromkeys(exams, 1)
+    announced = [event["data"]["StudyInstanceUID"] for event in feed(stack) if event["type"] == "Exam Uploaded"]
+    assert {study: announced.count(study) for study in exams} == dict.fromkeys(exams, 1)
     sequences = [event["data"]["sequence"] for event in feed(stack)]
     assert sequences == list(range(1, len(sequences) + 1))
-    print(f"{BURST} exams at once: {BURST} told, 0 missing, 0 twice")
+    print(f"{BURST} exams at once: {BURST} announced, 0 missing, 0 twice")
 
 
 def poll(stack: Stack) -> int:
@@ -201,7 +201,7 @@ def test_the_poll_finds_what_the_pacs_has(stack: Stack) -> None:
     wait_for(lambda: poll(stack) == 0)
     study, files = exam(1, 1, date=f"{datetime.datetime.now(datetime.UTC):%Y%m%d}")
     upload_to_pacs(stack, files)
-    # WHEN the schedule would run the poll THEN it leaves a check for it, until it is told
+    # WHEN the schedule would run the poll THEN it leaves a check for it, until it is announced
     assert poll(stack) == 1
     wait_for(partial(of, stack, study))
     wait_for(lambda: poll(stack) == 0)

@@ -27,4 +27,4 @@ def test_the_event_of_the_pacs_is_passed_on_signed_and_tried_again(stack: Stack)
         (report,) = stack.request("GET", f"/exams/studies/{study}/callbacks").json()
         assert body == report["fields"]
         assert (body["SourceID"], body["NumberOfStudyRelatedInstances"]) == ("orthanc", "2")
-        assert receiver.refused == []
+        assert receiver.rejected == []

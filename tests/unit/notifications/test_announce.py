@@ -41,7 +41,7 @@ class House:
         )
 
     def arrive(self, *numbers: int, session: str | None = None, source: Any = "upload") -> Check:
-        """Store instances and give the check that the registry left."""
+        """Store instances and return the check that the registry queued."""
         self.pacs.studies.setdefault(STUDY, {}).setdefault("1.2.3.1", 0)
         self.pacs.studies[STUDY]["1.2.3.1"] += len(numbers)
         entries = [
@@ -111,9 +111,11 @@ def test_later_instances_make_an_update(house: House) -> None:
     house.announcer.announce(check, 1)
     house.pacs.studies[STUDY]["1.2.3.2"] = 5
     house.announcer.announce(Check(STUDY, "callback"), 1)
-    # THEN each growth is told, with its source and the new counts
-    told = [(e["eventType"], e["revision"], e["source"], e["NumberOfStudyRelatedInstances"]) for e in house.events()]
-    assert told == [("CREATED", 1, "upload", 1), ("UPDATED", 2, "drop", 2), ("UPDATED", 3, "pacs", 7)]
+    # THEN each growth is announced, with its source and the new counts
+    announced = [
+        (e["eventType"], e["revision"], e["source"], e["NumberOfStudyRelatedInstances"]) for e in house.events()
+    ]
+    assert announced == [("CREATED", 1, "upload", 1), ("UPDATED", 2, "drop", 2), ("UPDATED", 3, "pacs", 7)]
 
 
 def test_an_open_session_holds_the_announcement_back(house: House) -> None:
@@ -184,7 +186,7 @@ def test_an_index_behind_the_store_is_waited_for(house: House) -> None:
     check = house.arrive(1, 2)
     house.pacs.studies[STUDY]["1.2.3.1"] = 1
     house.now += 60
-    # WHEN looked at THEN it is looked at again, and announced whole
+    # WHEN checked THEN it is checked again, and announced whole
     assert isinstance(house.announcer.announce(check, 1), Retry)
     house.pacs.studies[STUDY]["1.2.3.1"] = 2
     house.announcer.announce(check, 2)
@@ -206,7 +208,7 @@ def test_two_that_announce_at_once_make_one_event(house: House, monkeypatch: pyt
     house.announcer.announce(Check("9.9", "callback"), 1)
     with monkeypatch.context() as patch:
         patch.setattr(ExamRegistry, "study", lambda self, uid: stale)
-        # WHEN it announces THEN the transaction refuses it and it looks again
+        # WHEN it announces THEN the transaction fails and it checks again
         assert house.announcer.announce(Check("9.9", "callback"), 1) == Retry(1)
     assert house.announcer.announce(Check("9.9", "callback"), 2) == Done()
     assert len(house.events()) == 1

@@ -104,7 +104,7 @@ def test_a_bad_field_is_named_and_nothing_is_kept(
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{", "null"])
-def test_what_is_no_json_object_is_refused(call: Callable[[Any], dict[str, Any]], body: str) -> None:
+def test_a_body_that_is_no_json_object_is_rejected(call: Callable[[Any], dict[str, Any]], body: str) -> None:
     assert call(body)["statusCode"] == 400
 
 
@@ -112,13 +112,13 @@ def test_what_is_no_json_object_is_refused(call: Callable[[Any], dict[str, Any]]
 def test_no_204_unless_it_is_durable(
     call: Callable[[Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    # GIVEN a table or a queue that refuses
-    def refuse(**_: object) -> None:
+    # GIVEN a table or a queue that is unavailable
+    def fail(**_: object) -> None:
         raise ClientError({"Error": {"Code": "InternalError"}}, step)
 
     client = aws.dynamodb() if step == "put_item" else aws.sqs()
-    monkeypatch.setattr(client, step, refuse)
-    # THEN the PACS is told to report again
+    monkeypatch.setattr(client, step, fail)
+    # THEN the PACS has to report again
     assert call(REFERENCE)["statusCode"] == 503
 
 

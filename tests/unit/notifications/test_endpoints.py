@@ -80,7 +80,7 @@ def test_one_worker_tries_a_url_whose_hold_is_over() -> None:
     assert is_free(second)
 
 
-def test_a_url_that_refuses_is_not_held() -> None:
+def test_a_url_that_rejects_connections_is_not_held() -> None:
     worker = endpoints()
     time_out(worker)
     later = endpoints(NOW + 61)
@@ -97,10 +97,10 @@ def test_a_url_that_is_switched_off_stays_off_whatever_holds_it() -> None:
 
 
 def test_a_hold_that_cannot_be_written_fails_no_delivery(monkeypatch: pytest.MonkeyPatch, log: io.StringIO) -> None:
-    def refuse(**_: Any) -> None:
+    def fail(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "ThrottlingException"}}, "UpdateItem")
 
-    monkeypatch.setattr(aws.dynamodb(), "update_item", refuse)
+    monkeypatch.setattr(aws.dynamodb(), "update_item", fail)
     time_out(endpoints())
     assert "hold not written" in log.getvalue()
     assert URL not in log.getvalue()

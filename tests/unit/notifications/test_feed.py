@@ -153,7 +153,7 @@ def test_notifications_look_like_standard_webhooks() -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "djEu", "1", "é", "djEuMA==x", "....", write_cursor(1) + "A"])
-def test_what_is_no_cursor_is_refused(text: str) -> None:
+def test_a_text_that_is_no_cursor_is_rejected(text: str) -> None:
     with pytest.raises(BadRequest):
         read(text)
 

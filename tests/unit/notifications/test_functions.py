@@ -92,7 +92,7 @@ def test_from_the_outbox_to_the_signed_webhook(functions: Any, monkeypatch: pyte
     jsonschema.validate(body["data"], SCHEMA)
 
 
-def test_the_schema_refuses_what_must_not_leave() -> None:
+def test_the_schema_rejects_names_and_missing_counts() -> None:
     """Negative control: a name, or a missing count, does not pass."""
     data = json.loads(sample("deliver_webhook")["Records"][0]["body"])["body"]["data"]
     for wrong in ({**data, "PatientName": "X"}, {k: v for k, v in data.items() if not k.startswith("Number")}):
@@ -122,11 +122,11 @@ def test_a_check_that_has_to_wait_and_one_that_is_hopeless(functions: Any, monke
     received = boto3.client("sqs").receive_message(QueueUrl=queue("EXAM_CHECKS"))["Messages"][0]
     event = sample("announce_exam")
     event["Records"][0]["receiptHandle"] = received["ReceiptHandle"]
-    # WHEN it is looked at the first and the eighth time
+    # WHEN it is received the first and the eighth time
     first = function.lambda_handler(event, None)
     event["Records"][0]["attributes"]["ApproximateReceiveCount"] = "8"
     eighth = function.lambda_handler(event, None)
-    # THEN it comes again, and then lies with the dead letters
+    # THEN it is retried, and then among the dead letters
     assert first == {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
     assert eighth == {"batchItemFailures": []}
     (dead,) = drain(queue("DEAD_EXAM_CHECKS"))

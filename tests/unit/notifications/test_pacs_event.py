@@ -54,7 +54,7 @@ NAMES = {
 
 
 class Receiver:
-    """Remembers what was posted to it; fails as often as it is told."""
+    """Remembers what was posted to it; fails as often as it should."""
 
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures

@@ -77,13 +77,13 @@ class TestStream:
     ) -> None:
         commit = publisher._commit
 
-        def refuse(entries: list[Any], head: int) -> None:
+        def fail(entries: list[Any], head: int) -> None:
             if any(entry.event_id == "b" for entry in entries):
                 response: Any = {"Error": {"Code": code}, "CancellationReasons": [{"Code": "ValidationError"}]}
                 raise ClientError(response, "TransactWriteItems")
             commit(entries, head)
 
-        monkeypatch.setattr(publisher, "_commit", refuse)
+        monkeypatch.setattr(publisher, "_commit", fail)
         write("a", "b", "c")
         assert publish_stream(publisher, stream()) == {"batchItemFailures": [{"itemIdentifier": "b"}]}
         assert published() == {"a", "c"}
@@ -159,6 +159,6 @@ def test_a_cursor_beyond_the_feed_is_a_conflict(publisher: Publisher) -> None:
     page = feed.read(None, 10)
     assert [entry.event_id for entry in page.notifications] == ["a"]
     assert feed.read(page.next, 10).notifications == []
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(Conflict) as conflict:
         feed.read(write_cursor(2), 10)
-    assert refused.value.code == "CURSOR_BEYOND_FEED"
+    assert conflict.value.code == "CURSOR_BEYOND_FEED"

@@ -95,12 +95,12 @@ def post(url: str, **options: Any) -> Answer:
 
 
 def test_answers_are_told_and_redirects_not_followed(plain: str, seen: list[Any]) -> None:
-    told = [post(f"{plain}{path}") for path in ("/ok?a=b", "/redirect", "/gone", "/busy")]
-    assert told == [Answer(204, 0), Answer(302, 0), Answer(410, 0), Answer(503, 120)]
+    answers = [post(f"{plain}{path}") for path in ("/ok?a=b", "/redirect", "/gone", "/busy")]
+    assert answers == [Answer(204, 0), Answer(302, 0), Answer(410, 0), Answer(503, 120)]
     assert [path for path, _, _ in seen] == ["/ok?a=b", "/redirect", "/gone", "/busy"]
 
 
-def test_slow_and_refusing_receivers_fail(plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_and_rejecting_receivers_fail(plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "_TIMEOUT", urllib3.Timeout(connect=0.2, read=0.2))
     with pytest.raises(DeliveryFailed, match="TIMEOUT"):
         post(f"{plain}/slow")
@@ -152,7 +152,7 @@ def test_tls_is_for_the_name_although_the_address_is_pinned(
         server.server_close()
 
 
-def test_a_certificate_of_nobody_known_is_refused(tmp_path: Path, seen: list[Any]) -> None:
+def test_a_certificate_of_an_unknown_issuer_is_rejected(tmp_path: Path, seen: list[Any]) -> None:
     pem, key = certificate(tmp_path, "receiver.test")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem, key)

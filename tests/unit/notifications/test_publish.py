@@ -15,22 +15,22 @@ pytestmark = pytest.mark.usefixtures("cloud")
 
 
 class Bus:
-    """EventBridge that keeps what it takes and refuses what it is told to."""
+    """EventBridge that keeps its entries and rejects those of given ids."""
 
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
-        self.refuse: list[set[str]] = []
+        self.reject: list[set[str]] = []
 
     def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:
-        refused = self.refuse.pop(0) if self.refuse else set()
+        rejected = self.reject.pop(0) if self.reject else set()
         outcomes = []
         for entry in Entries:
-            if any(event_id in entry["Detail"] for event_id in refused):
+            if any(event_id in entry["Detail"] for event_id in rejected):
                 outcomes.append({"ErrorCode": "ThrottlingException"})
             else:
                 self.taken.append(entry)
                 outcomes.append({"EventId": "x"})
-        return {"Entries": outcomes, "FailedEntryCount": len(refused)}
+        return {"Entries": outcomes, "FailedEntryCount": len(rejected)}
 
 
 @pytest.fixture
@@ -135,10 +135,10 @@ def test_killed_between_putting_and_acknowledging(bus: Bus, monkeypatch: pytest.
     assert bus.taken[0]["Detail"] == bus.taken[1]["Detail"]
 
 
-def test_what_the_bus_refuses_is_tried_again_and_then_reported(bus: Bus) -> None:
-    # GIVEN a bus that refuses one event for once and another for good
+def test_events_that_the_bus_rejects_are_retried_and_then_reported(bus: Bus) -> None:
+    # GIVEN a bus that rejects one event once and another always
     events = write("aa", "bb", "cc")
-    bus.refuse = [{"aa", "bb"}, {"bb"}, {"bb"}, {"bb"}]
+    bus.reject = [{"aa", "bb"}, {"bb"}, {"bb"}, {"bb"}]
     # WHEN the stream brings them
     answer = publish_stream(publisher(), stream(events))
     # THEN the one is reported by its number in the stream and waits, the others are out once
@@ -151,16 +151,16 @@ def test_what_the_bus_refuses_is_tried_again_and_then_reported(bus: Bus) -> None
     assert waiting() == []
 
 
-def test_a_table_that_refuses_makes_the_whole_batch_come_again(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_table_makes_the_whole_batch_come_again(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a table that cannot be written
     from botocore.exceptions import ClientError
 
     events = write("a", "b")
 
-    def refuse(**_: object) -> None:
+    def fail(**_: object) -> None:
         raise ClientError({"Error": {"Code": "ThrottlingException"}}, "TransactWriteItems")
 
-    monkeypatch.setattr(aws.dynamodb(), "transact_write_items", refuse)
+    monkeypatch.setattr(aws.dynamodb(), "transact_write_items", fail)
     # WHEN the stream brings events
     answer = publish_stream(publisher(), stream(events))
     # THEN all are reported and nothing is on the bus that is not in the feed

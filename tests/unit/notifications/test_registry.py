@@ -1,4 +1,4 @@
-"""The registry of exams: each instance counted once, whatever is repeated or refused."""
+"""The registry of exams: each instance counted once, whatever is repeated or fails."""
 
 import json
 from typing import Any
@@ -71,11 +71,11 @@ def test_loose_files_leave_one_check_for_each_exam(exam_settings: ExamSettings) 
 def test_a_check_is_left_even_when_the_write_fails(
     exam_settings: ExamSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # GIVEN a table that refuses (the function could as well have been killed here)
-    def refuse(**_: Any) -> None:
+    # GIVEN an unavailable table (the function could as well have been killed here)
+    def fail(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "InternalServerError"}}, "TransactWriteItems")
 
-    monkeypatch.setattr(aws.dynamodb(), "transact_write_items", refuse)
+    monkeypatch.setattr(aws.dynamodb(), "transact_write_items", fail)
     # WHEN an instance is recorded
     with pytest.raises(Unavailable):
         registry(exam_settings).record(arrived(1), source="upload", session=None)

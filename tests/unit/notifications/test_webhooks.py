@@ -36,7 +36,7 @@ MESSAGE = {
 
 
 class Endpoint:
-    """The other end: remembers what was posted, answers what it is told."""
+    """The other end: records the posts, returns the given answers."""
 
     def __init__(self, *answers: Answer | Exception) -> None:
         self.answers = list(answers)
@@ -99,7 +99,7 @@ def test_a_retry_has_the_same_id_and_a_fresh_timestamp() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         Answer(500, 0),
         Answer(302, 0),
@@ -108,8 +108,8 @@ def test_a_retry_has_the_same_id_and_a_fresh_timestamp() -> None:
         UnsafeAddress("ADDRESS_NOT_PUBLIC"),
     ],
 )
-def test_what_fails_is_tried_with_growing_delays_for_a_day_and_then_set_aside(trouble: Any) -> None:
-    endpoint = Endpoint(*[trouble] * 20)
+def test_failures_are_retried_with_growing_delays_for_a_day_and_then_dead_letters(failure: Any) -> None:
+    endpoint = Endpoint(*[failure] * 20)
     outcomes = [deliverer(endpoint).deliver(MESSAGE, attempt) for attempt in range(1, len(RETRY_DELAYS) + 2)]
     waits = [outcome.seconds for outcome in outcomes[:-1] if isinstance(outcome, Retry) and outcome.seconds]
     assert len(waits) == len(RETRY_DELAYS)
@@ -168,7 +168,7 @@ def test_fan_out_leaves_one_message_for_each_url() -> None:
     assert {message["body"]["type"] for message in messages} == {"Exam Uploaded"}
 
 
-def test_fan_out_that_the_queue_refuses_in_part_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fan_out_that_the_queue_rejects_in_part_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aws.sqs(), "send_message_batch", lambda **_: {"Failed": [{"Id": "1"}]})
     event = {"detail-type": "Exam Uploaded", "time": "t", "detail": {"eventId": "e1"}}
     with pytest.raises(Unavailable):
