@@ -1,21 +1,13 @@
 """GET /health: whether the PACS and the tables are reachable."""
 
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
+from dicom_service.dependencies import health
 from dicom_service.edge import answer, create_app, serve
-from dicom_service.health import Health, HealthSettings, check_all
-from dicom_service.settings import PacsSettings, load
 
 app = create_app()
-
-
-@cache
-def health() -> Health:
-    settings, pacs = load(HealthSettings), load(PacsSettings)
-    return Health(lambda: check_all(settings, pacs))
 
 
 @app.get("/health")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from dicom_service.settings import EdgeSettings, PacsSettings, load
 
 if TYPE_CHECKING:
+    from dicom_service.health import Health
     from dicomweb.client import DicomwebClient
 
 
@@ -21,3 +22,12 @@ def pacs() -> "DicomwebClient":
     from dicom_service.pacs import connect
 
     return connect(load(PacsSettings))
+
+
+@cache
+def health() -> "Health":
+    """Return the health of this deployment."""
+    from dicom_service.health import Health, HealthSettings, check_all
+
+    settings, pacs_settings = load(HealthSettings), load(PacsSettings)
+    return Health(lambda: check_all(settings, pacs_settings))

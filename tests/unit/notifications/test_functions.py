@@ -133,6 +133,23 @@ def test_a_check_that_has_to_wait_and_one_that_is_hopeless(functions: Any, monke
     assert Check.from_message(json.loads(dead["Body"])) == Check("1.2.3", "callback")
 
 
+@pytest.mark.parametrize(
+    ("name", "dead_letters"),
+    [
+        ("announce_exam", "DEAD_EXAM_CHECKS"),
+        ("fan_out_webhooks", "DEAD_ANNOUNCED"),
+        ("deliver_webhook", "DEAD_WEBHOOKS"),
+    ],
+)
+def test_each_worker_has_dead_letters_of_its_own(functions: Any, name: str, dead_letters: str) -> None:
+    # GIVEN a message that cannot be read
+    event = sample(name)
+    event["Records"][0]["body"] = f"not JSON, for {name}"
+    # WHEN it is received THEN it is among the dead letters of this queue
+    assert functions(name).lambda_handler(event, None) == {"batchItemFailures": []}
+    assert [message["Body"] for message in drain(queue(dead_letters))] == [f"not JSON, for {name}"]
+
+
 def test_poll_pacs(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a PACS with three studies: one announced as it is, one that has grown since, one new
     class Recent(Pacs):
