@@ -78,7 +78,7 @@ class World:
         return aws.s3()
 
     def table(self) -> UploadsTable:
-        return UploadsTable(self.upload_settings.table, clock=lambda: self.now, sleep=lambda _: None)
+        return UploadsTable(self.upload_settings.table, clock=lambda: self.now)
 
     def registry(self) -> ExamRegistry:
         return ExamRegistry(self.exam_settings)

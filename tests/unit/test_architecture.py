@@ -24,7 +24,7 @@ SHARED = "tests.support."
 CATCHES_EVERYTHING = "layers/service/dicom_service/attempts.py"
 # Where the errors of botocore become this service's, and the rooms that have not followed yet.
 EDGE_TO_AWS = "layers/service/dicom_service/aws/"
-BEFORE_THE_EDGE = {f"layers/service/dicom_service/{name}.py" for name in ("uploads/ranges", "uploads/table")}
+BEFORE_THE_EDGE = {f"layers/service/dicom_service/{name}.py" for name in ("uploads/ranges",)}
 AWS_ERROR = re.compile(r"^boto(core|3)\.exceptions\b|^(?!urllib3|requests|aws_lambda_powertools).+\.exceptions\.\w+$")
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60

@@ -19,7 +19,7 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 # A code is given by name, is a class's default, is listed with a trouble of the PACS, or is written by the gateway.
 CODES = re.compile(r'\b(?:default_)?code\s*=\s*"([A-Z][A-Z_]+)"|"code":\s*"([A-Z][A-Z_]+)"|\d{3}, "(PACS_[A-Z_]+)"')
 # Why a file is not stored: the first thing said of it, or a name in the list of reasons.
-REFUSED = re.compile(r'\b(?:NotDicom|ZipRejected|Refusal)\(\s*"([A-Z][A-Z_]+)"')
+REFUSED = re.compile(r'\b(?:NotDicom|ZipRejected|StoreFailure)\(\s*"([A-Z][A-Z_]+)"')
 REASONS = re.compile(r'^[A-Z_]+ = "([A-Z][A-Z_]+)"$', re.M)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 

@@ -6,6 +6,7 @@ imported: they cost more than a whole small upload.
 """
 
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from dicom_service.element_walk import MAX_DEPTH, ElementWalk, NotDicom, Source
@@ -17,6 +18,7 @@ EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 MAX_INFLATED = 512 * 1024 * 1024
+_PIECE = 1 << 20
 _WANTED = {
     0x00080005: "SpecificCharacterSet",
     0x00080016: "SOPClassUID",
@@ -41,6 +43,10 @@ class BytesSource:
     def read(self, offset: int, length: int) -> bytes:
         """Return up to `length` bytes from `offset`."""
         return self._data[offset : offset + length]
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield all bytes, in one piece."""
+        yield self._data
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def read_header(source: Source, *, max_inflated: int = MAX_INFLATED, max_depth: 
     syntax, start = _file_meta(source)
     offset = start
     if syntax == DEFLATED:
-        source, start = BytesSource(_inflate(source, start, max_inflated)), 0
+        source, start = BytesSource(_inflated(source, start, max_inflated)), 0
     explicit, big = syntax != IMPLICIT_LITTLE, syntax == EXPLICIT_BIG
     walk = ElementWalk(source, start, explicit=explicit, big=big, max_depth=max_depth)
     return _header(syntax, offset, walk.collect(_WANTED))
@@ -143,21 +149,43 @@ def _uid(source: Source, offset: int, length: int) -> str:
     return source.read(offset, min(length, 66)).rstrip(b"\0 ").decode("ascii", "replace")
 
 
-def _inflate(source: Source, start: int, ceiling: int) -> bytes:
+def inflate(chunks: Iterable[bytes], ceiling: int) -> Iterator[bytes]:
+    """Yield a deflated dataset (PS3.5 §A.5) inflated, in pieces of up to 1 MiB.
+
+    Parameters
+    ----------
+    chunks
+        The dataset.
+    ceiling
+        Most bytes to inflate to.
+
+    Raises
+    ------
+    NotDicom
+        It is damaged or cut off, or passes the ceiling.
+    """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    out = bytearray()
-    position = start
-    while position < source.size and not inflater.eof:
-        chunk = source.read(position, 1 << 20)
-        position += len(chunk)
-        try:
-            while chunk and not inflater.eof:
-                out += inflater.decompress(chunk, ceiling + 1 - len(out))
-                chunk = inflater.unconsumed_tail
-                if len(out) > ceiling:
-                    raise NotDicom("DEFLATE_BOMB", f"The file inflates to more than {ceiling} bytes.")
-        except zlib.error as error:
-            raise NotDicom("TRUNCATED", "The deflated dataset is damaged.") from error
+    made = 0
+    for chunk in chunks:
+        while chunk and not inflater.eof:
+            try:
+                piece = inflater.decompress(chunk, _PIECE)
+            except zlib.error as error:
+                raise NotDicom("TRUNCATED", "The deflated dataset is damaged.") from error
+            made += len(piece)
+            if made > ceiling:
+                raise NotDicom("DEFLATE_BOMB", f"The file inflates to more than {ceiling} bytes.")
+            yield piece
+            chunk = inflater.unconsumed_tail
+        if inflater.eof:
+            break
     if not inflater.eof:
         raise NotDicom("TRUNCATED", "The deflated dataset ends too early.")
+
+
+def _inflated(source: Source, start: int, ceiling: int) -> bytes:
+    deflated = (source.read(position, _PIECE) for position in range(start, source.size, _PIECE))
+    out = bytearray()
+    for piece in inflate(deflated, ceiling):
+        out += piece
     return bytes(out)

@@ -13,7 +13,7 @@ from dicom_service.exams.admission import STOPS, Admission, AdmissionSettings
 from dicom_service.exams.claims import Claim, Claims, ClaimSettings
 from dicom_service.part10 import BytesSource, read_header
 from dicom_service.uploads.failures import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
-from dicom_service.uploads.instance import OutboundInstance, prepare
+from dicom_service.uploads.instance import OutboundInstance, open_instance
 from dicom_service.uploads.sender import Sender
 from dicomweb.client import InstanceResult, StorePart, StoreResult
 from dicomweb.errors import NotSupported, PacsUnreachable
@@ -90,8 +90,7 @@ class Pacs:
 
 def instance(comment: bytes = b"one", **changes: bytes | None) -> OutboundInstance:
     content = part10(dataset(implicit=False, **changes) + element(0x00204000, b"LT", comment))
-    header = read_header(BytesSource(content))
-    return prepare(header, len(content), lambda: iter((content,)), max_inflated=1 << 20)
+    return open_instance(BytesSource(content))
 
 
 class World:
@@ -105,11 +104,8 @@ class World:
 
     def send(self, *files: OutboundInstance, decides: bool = False) -> list[str]:
         """What becomes of files sent together by one more invocation."""
-        verdicts = Sender(self.pacs, self.admission(decides=decides)).send(files)
-        return [
-            "stored" if verdict.stored else verdict.refusal.reason if verdict.refusal else "later"
-            for verdict in verdicts
-        ]
+        results = Sender(self.pacs, self.admission(decides=decides)).send(files)
+        return [(failure.reason if failure.rejected else "later") if failure else "stored" for failure in results]
 
     def items(self) -> int:
         return len(boto3.client("dynamodb").scan(TableName="Instances")["Items"])
@@ -180,8 +176,7 @@ def test_the_same_elements_in_other_bytes_are_the_same_content(world: World) -> 
     at = head.index(b"\x10\x00\x20\x00")
     mine, theirs = (part10(head[:at] + sequence + head[at:]) for sequence in (defined, undefined))
     world.pacs.held[STUDY, SOP] = theirs
-    header = read_header(BytesSource(mine))
-    assert world.send(prepare(header, len(mine), lambda: iter((mine,)), max_inflated=1)) == ["stored"]
+    assert world.send(open_instance(BytesSource(mine))) == ["stored"]
 
 
 def test_duplicate_instance_counts_as_stored_only_with_the_same_content(world: World) -> None:

@@ -167,8 +167,8 @@ def test_the_check_sees_a_file_that_counts_twice(monkeypatch: pytest.MonkeyPatch
     """Negative control: without the condition, a second delivery counts again."""
     original = UploadsTable._finishing
 
-    def careless(self: UploadsTable, files: Any) -> list[Any]:
-        entries = original(self, files)
+    def careless(self: UploadsTable, *files: Any) -> list[Any]:
+        entries: list[Any] = list(original(self, *files))
         for entry in entries:
             update = entry.get("Update", {})
             if update.get("ConditionExpression", "").startswith("attribute_not_exists(finishedAt)"):

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from dicom_service.uploads import ingest as ingesting
-from dicom_service.uploads.instance import OutboundInstance
-from dicom_service.uploads.instance import prepare as prepare_outgoing
+from dicom_service.uploads.instance import OutboundInstance, open_instance
 from tests.support.template import RESOURCES
 from tests.support.upload_files import dicom, uid, zipped
 from tests.support.uploads import World, event_body, filed
@@ -18,14 +17,14 @@ STUDY = uid(1)[: -len(".1.1")]
 
 def fails_at(monkeypatch: pytest.MonkeyPatch, sop_instance_uid: str) -> None:
     """Let the making ready of one instance raise what nobody foresaw."""
-    original = prepare_outgoing
 
-    def prepare(header: Any, *args: Any, **more: Any) -> OutboundInstance:
-        if header.sop_instance_uid == sop_instance_uid:
+    def opened(*args: Any, **limits: Any) -> OutboundInstance:
+        instance = open_instance(*args, **limits)
+        if instance.header.sop_instance_uid == sop_instance_uid:
             raise ZeroDivisionError
-        return original(header, *args, **more)
+        return instance
 
-    monkeypatch.setattr(ingesting, "prepare", prepare)
+    monkeypatch.setattr(ingesting, "open_instance", opened)
 
 
 def until_quiet(world: World, bodies: list[str]) -> int:

@@ -9,12 +9,13 @@ import pytest
 
 from dicom_service.errors import Unavailable
 from dicom_service.uploads import ingest as ingesting
+from dicom_service.uploads.file_result import Key
 from dicom_service.uploads.ingest_queue import IngestQueue
-from dicom_service.uploads.instance import OutboundInstance
-from dicom_service.uploads.instance import prepare as prepare_outgoing
+from dicom_service.uploads.instance import OutboundInstance, open_instance
 from dicom_service.uploads.jobs import MOST_DEATHS
+from dicom_service.uploads.recorder import Recorder
 from dicom_service.uploads.s3_events import NotAnEvent, parse_event
-from dicom_service.uploads.table import Key, UploadsTable
+from dicom_service.uploads.table import UploadsTable
 from tests.support.upload_files import dicom, uid
 from tests.support.uploads import BUCKET, World
 
@@ -26,12 +27,13 @@ class Killed(BaseException):
 def kills_at(monkeypatch: pytest.MonkeyPatch, sop_instance_uid: str) -> None:
     """Let the worker die when it makes one instance ready."""
 
-    def prepare(header: Any, *args: Any, **more: Any) -> OutboundInstance:
-        if header.sop_instance_uid == sop_instance_uid:
+    def opened(*args: Any, **limits: Any) -> OutboundInstance:
+        instance = open_instance(*args, **limits)
+        if instance.header.sop_instance_uid == sop_instance_uid:
             raise Killed
-        return prepare_outgoing(header, *args, **more)
+        return instance
 
-    monkeypatch.setattr(ingesting, "prepare", prepare)
+    monkeypatch.setattr(ingesting, "open_instance", opened)
 
 
 def deliver(world: World, bodies: list[str]) -> tuple[list[str], bool]:
@@ -107,15 +109,15 @@ def test_an_upload_that_cannot_be_noted_holds_up_no_other(world: World, monkeypa
     good = world.open([dicom(3), dicom(4)])
     finish = UploadsTable.finish
 
-    def failing(self: UploadsTable, files: Any) -> list[Key]:
-        if any(file.key[0] == bad for file in files):
+    def failing(self: UploadsTable, results: Any, *more: Any) -> list[Key]:
+        if any(result.key[0] == bad for result in results):
             raise ZeroDivisionError
-        return finish(self, files)
+        return finish(self, results, *more)
 
     with monkeypatch.context() as broken:
         broken.setattr(UploadsTable, "finish", failing)
         # Both are sent before anything is noted.
-        broken.setattr(ingesting._Run, "_settle", _later(ingesting._Run._settle))
+        broken.setattr(Recorder, "add", _later(Recorder.add))
         left = world.deliver(world.events(""), batch_parts=1)
 
     assert sorted(left) == sorted(world.events(f"uploads/{bad}"))
@@ -124,16 +126,16 @@ def test_an_upload_that_cannot_be_noted_holds_up_no_other(world: World, monkeypa
     assert world.progress(bad)["counts"] == {"stored": 2}
 
 
-def _later(settle: Callable[..., None]) -> Callable[..., None]:
-    """Have files noted only when four have come: so that they share the step."""
+def _later(add: Callable[..., None]) -> Callable[..., None]:
+    """Have files recorded only when four have come: so that they share the step."""
     waiting: list[Any] = []
 
-    def hold(run: Any, jobs: list[Any], outcomes: list[Any]) -> None:
-        waiting.extend(zip(jobs, outcomes, strict=True))
-        for job in jobs:
+    def hold(recorder: Any, results: list[Any]) -> None:
+        waiting.extend(results)
+        for job, _ in results:
             job.failed = True
         if len(waiting) == 4:
-            settle(run, [job for job, _ in waiting], [outcome for _, outcome in waiting])
+            add(recorder, waiting)
 
     return hold
 

@@ -3,6 +3,7 @@
 import io
 import struct
 import zipfile
+from dataclasses import replace
 
 import pytest
 
@@ -21,9 +22,9 @@ def test_a_long_zip_is_worked_off_in_several_invocations(world: World, monkeypat
     monkeypatch.setattr(zip_ingest, "STRETCH_ENTRIES", 4)
     upload_id = world.open([zipped({f"IM{n:02}": dicom(n) for n in range(19)})])
     bodies = world.events("uploads/")
-    ingest, sqs = world.ingest(), world.ingest_settings.queue_url
     ticks = iter(range(0, 10_000, 250))
-    ingest._clock = lambda: float(next(ticks))
+    ingest = replace(world.ingest(), clock=lambda: float(next(ticks)))
+    sqs = world.ingest_settings.queue_url
     rounds = 0
 
     # WHEN each hands on what is left

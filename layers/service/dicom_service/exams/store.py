@@ -11,11 +11,10 @@ from dicom_service.exams.admission import Admission, Decision
 from dicom_service.exams.registry import Arrived, Source
 from dicom_service.exams.request_files import UploadedFile
 from dicom_service.pacs import pacs_errors
-from dicom_service.part10 import MAX_INFLATED, BytesSource, Header, read_header
+from dicom_service.part10 import BytesSource
 from dicom_service.settings import setting
-from dicom_service.uploads.failures import DETAILS, PACS_STOPS_ON_IT, refusal
-from dicom_service.uploads.file_result import arrived
-from dicom_service.uploads.instance import OutboundInstance, prepare
+from dicom_service.uploads.failures import DETAILS, PACS_STOPS_ON_IT, store_failure
+from dicom_service.uploads.instance import OutboundInstance, open_instance
 from dicomweb.errors import PacsTimeout, PacsUnreachable
 
 if TYPE_CHECKING:
@@ -92,10 +91,12 @@ def store_files(
     """
     from dicomweb.client import StoreResult
 
-    headers = _read_headers(files, (settings or StoreSettings()).max_depth)
-    named = {header.sop_instance_uid: (file, header) for file, header in zip(files, headers, strict=True)}
-    instances = [_outbound(file, header) for file, header in named.values()]
-    decisions = _admitted(list(named.values()), instances, admission, sleep) if admission else []
+    named = {
+        instance.header.sop_instance_uid: (file, instance)
+        for file, instance in zip(files, _open(files, (settings or StoreSettings()).max_depth), strict=True)
+    }
+    instances = [instance for _, instance in named.values()]
+    decisions = _admitted(list(named.values()), admission, sleep) if admission else []
     alone = [n for n, decision in enumerate(decisions) if decision.suspected]
     company = [n for n in range(len(instances)) if n not in alone]
     results: dict[str, InstanceResult] = {}
@@ -108,7 +109,7 @@ def store_files(
             result = _send(sent, [decisions[n] for n in group if decisions], client, admission, alone=group != company)
         study_url = study_url or result.study_url
         results |= {instance.sop_instance_uid: instance for instance in result.instances}
-        stored = [arrived(file.header) for file in sent if results[file.header.sop_instance_uid].stored]
+        stored = [file.arrived for file in sent if results[file.header.sop_instance_uid].stored]
         if stored:
             registry.record(stored, source="upload", session=None)
     answer = StoreResult(tuple(results[file.header.sop_instance_uid] for file in instances), study_url)
@@ -117,20 +118,15 @@ def store_files(
     return Stored(answer.to_dataset(), complete=answer.all_stored)
 
 
-def _outbound(file: UploadedFile, header: Header) -> OutboundInstance:
-    return prepare(header, len(file.content), lambda: iter((file.content,)), max_inflated=MAX_INFLATED)
-
-
 def _admitted(
-    named: Sequence[tuple[UploadedFile, Header]],
-    instances: Sequence[OutboundInstance],
+    named: Sequence[tuple[UploadedFile, OutboundInstance]],
     admission: Admission,
     sleep: Callable[[float], None],
 ) -> list[Decision]:
     """Have all files admitted or none: what another writer is just storing is waited for, for a short while."""
     for _ in range(_LOOKS):
         with pacs_errors():
-            decisions = admission.decide(instances)
+            decisions = admission.decide([instance for _, instance in named])
         refused = [
             {"file": file.name, "reason": decision.reason, "problem": DETAILS[decision.reason]}
             for (file, _), decision in zip(named, decisions, strict=True)
@@ -187,21 +183,22 @@ def _send(
     for file, decision, instance in zip(files, decisions, result.instances, strict=True):
         if instance.duplicate and not admission.confirm(file, decision):
             instance = replace(instance, stored=False, failure_reason=DUPLICATE)
-        if not instance.stored and not refusal(instance.failure_reason).passing:
+        if not instance.stored and not store_failure(instance.failure_reason).retryable:
             admission.give_up(decision)
         instances.append(instance)
     return StoreResult(tuple(instances), result.study_url)
 
 
-def _read_headers(files: Sequence[UploadedFile], max_depth: int) -> list[Header]:
-    headers, bad = [], []
+def _open(files: Sequence[UploadedFile], max_depth: int) -> list[OutboundInstance]:
+    """Make all files ready to be sent, or none."""
+    instances, bad = [], []
     seen: dict[str, bytes] = {}
     for file in files:
         try:
-            header = read_header(BytesSource(file.content), max_depth=max_depth)
-            if seen.setdefault(header.sop_instance_uid, file.content) != file.content:
+            instance = open_instance(BytesSource(file.content), max_depth=max_depth)
+            if seen.setdefault(instance.header.sop_instance_uid, file.content) != file.content:
                 raise NotDicom("CONFLICTING_COPY", "Another file of this request has the same SOPInstanceUID.")
-            headers.append(header)
+            instances.append(instance)
         except NotDicom as error:
             bad.append({"file": file.name, "reason": error.reason, "problem": error.detail})
     if bad:
@@ -209,4 +206,4 @@ def _read_headers(files: Sequence[UploadedFile], max_depth: int) -> list[Header]
         raise UnprocessableContent(
             f"{len(bad)} of {len(files)} files cannot be stored, so none was: {names}.", code="NOT_DICOM", errors=bad
         )
-    return headers
+    return instances

@@ -1,15 +1,16 @@
-"""Ends uploads that their clients abandoned: parts removed, files that never came told as expired, exams announced."""
+"""Ends uploads that clients abandoned: parts removed, files that never came expired, exams announced."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from dicom_service.errors import Unavailable
 from dicom_service.log import describe, get_logger
 from dicom_service.uploads.failures import DETAILS, EXPIRED
+from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.finalize import Finalizer
 from dicom_service.uploads.presigned_uploads import PresignedUploads
-from dicom_service.uploads.settings import UPLOADS_PREFIX, UploadSettings
-from dicom_service.uploads.table import FINISHED_AT_ONCE, Finished, UploadsTable
+from dicom_service.uploads.s3_events import staging_key
+from dicom_service.uploads.settings import UploadSettings
+from dicom_service.uploads.table import FINISHED_AT_ONCE, UploadsTable
 from dicom_service.uploads.upload_service import FILE_ID
 
 logger = get_logger()
@@ -20,14 +21,14 @@ _SEEN_WITHIN = 2 * 960
 
 
 class Expiry:
-    """Looks after uploads whose time is over.
+    """Ends uploads whose time is over.
 
     Parameters
     ----------
     settings
         How long after its expiry an upload may still be on its way.
-    table, stage, finalizer
-        Where uploads are noted, where their files are, and their last steps.
+    table, presigned, finalizer
+        Where uploads are recorded, where their files are, and their last steps.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Expiry:
         self._finalizer = finalizer
 
     def run(self) -> int:
-        """End what has expired; give how many uploads were looked at.
+        """End what has expired, and return the number of uploads that were looked at.
 
         Raises
         ------
@@ -59,25 +60,17 @@ class Expiry:
         waiting = [file for file in files if "finishedAt" not in file]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             # A file that is in the bucket has come in time: it goes on, and what is lost is only what is not there.
-            came = list(pool.map(self._came, waiting))
+            came = list(pool.map(self._presigned.has, (staging_key(upload_id, file["file"]) for file in waiting)))
         lost = [file for file, has_come in zip(waiting, came, strict=True) if not has_come]
         for file in lost:
             if "s3UploadId" in file:
-                self._presigned.give_up_parts(_key(file), file["s3UploadId"])
-        finished = [
-            Finished((upload_id, file["file"]), {"state": "rejected", "reason": EXPIRED, "detail": DETAILS[EXPIRED]})
-            for file in lost
+                self._presigned.give_up_parts(staging_key(upload_id, file["file"]), file["s3UploadId"])
+        results = [
+            FileResult((upload_id, file["file"]), "rejected", reason=EXPIRED, detail=DETAILS[EXPIRED]) for file in lost
         ]
-        for start in range(0, len(finished), FINISHED_AT_ONCE):
-            self._table.finish(finished[start : start + FINISHED_AT_ONCE])
+        for start in range(0, len(results), FINISHED_AT_ONCE):
+            self._table.finish(results[start : start + FINISHED_AT_ONCE])
         # What the PACS does not take, and a ZIP that is worked off, keep the upload open for as long as they are seen.
         recent = self._table.now() - _SEEN_WITHIN
         held = any(file.get("seenAt", 0) > recent for file, has_come in zip(waiting, came, strict=True) if has_come)
         self._finalizer.close(upload_id, overdue=not held)
-
-    def _came(self, file: dict[str, Any]) -> bool:
-        return self._presigned.has(_key(file))
-
-
-def _key(file: dict[str, Any]) -> str:
-    return f"{UPLOADS_PREFIX}{file['uploadId']}/{file['file']}"

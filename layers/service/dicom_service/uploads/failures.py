@@ -1,8 +1,8 @@
-"""Why a file is not stored: stable codes, and what the failure reasons of a PACS mean (PS3.18 Annex I.2.2)."""
+"""Why a file is not stored: stable codes, and the failure reasons of a PACS (PS3.18 Annex I.2.2)."""
 
 from dataclasses import dataclass
 
-# Reasons for which an entry of a ZIP is passed over, since it never was an instance: viewers, pictures, DICOMDIR.
+# Reasons for which an entry of a ZIP is skipped, since it never was an instance: viewers, pictures, DICOMDIR.
 NOT_AN_INSTANCE = frozenset({"NO_DICM", "EMPTY", "DICOMDIR"})
 
 OBJECT_MISSING = "OBJECT_MISSING"
@@ -31,67 +31,76 @@ DETAILS = {
     PARTLY_STORED: "Some instances of the ZIP were not stored.",
 }
 
-# How often the PACS may refuse a file in a way that may pass before the file is given up. Tries that got no answer do
-# not count.
+# After how many rejections that may pass a file is given up. Attempts without an answer do not count. A full disk has
+# no entry: the operator empties it, and the file waits for as long as the queue keeps it.
 _PATIENCE = {"PACS_PROCESSING_FAILURE": 10, PACS_ERROR: 10, PACS_REFUSED: 5}
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """What a PACS says about an instance that it did not store.
+class StoreFailure:
+    """Why the PACS does not have an instance that was to be stored.
 
     Parameters
     ----------
     reason
         Stable code for programs.
     code
-        FailureReason (0008,1197) as four hexadecimal digits; None where the PACS gave none.
-    passing
-        The same file may be taken later.
+        FailureReason (0008,1197) as four hexadecimal digits; None where the PACS named none.
+    retryable
+        The same file may be stored later.
+    rejected
+        This file was rejected; False where the PACS was not asked, or is down.
+    retry_after
+        Seconds that the PACS asks to be left alone, where it did.
+    unanswered
+        The request was sent and got no answer.
     """
 
     reason: str
-    code: str | None
-    passing: bool
+    code: str | None = None
+    retryable: bool = False
+    rejected: bool = True
+    retry_after: int | None = None
+    unanswered: bool = False
 
     @property
     def detail(self) -> str:
-        """Say it in a sentence."""
+        """One sentence for people."""
         if self.reason in DETAILS:
             return DETAILS[self.reason]
         given = f"failure reason {self.code}" if self.code else "no failure reason"
         return f"The PACS did not store the instance ({given})."
 
-    def final(self, refusals: int) -> bool:
-        """Whether a file that the PACS has refused so often, this time included, is to be given up."""
-        if not self.passing:
+    def permanent(self, rejections: int) -> bool:
+        """Return whether to give the file up, which the PACS has rejected so many times before."""
+        if not self.retryable:
             return True
-        # A full disk is the operator's to empty: the file waits for as long as the queue keeps it.
-        return self.reason in _PATIENCE and refusals >= _PATIENCE[self.reason]
+        return self.rejected and self.reason in _PATIENCE and rejections + 1 >= _PATIENCE[self.reason]
 
 
-def refusal(failure_reason: int | None) -> Refusal:
-    """Name a FailureReason (0008,1197) of a STOW-RS response (PS3.18 Table I.2-2, PS3.4 Table B.2-1)."""
+# The file has to wait, whatever is in it.
+WAITING = StoreFailure("", retryable=True, rejected=False)
+
+
+def store_failure(failure_reason: int | None) -> StoreFailure:
+    """Return what a FailureReason (0008,1197) of a STOW-RS response means (PS3.18 Table I.2-2, PS3.4 Table B.2-1)."""
     if failure_reason is None:
-        return Refusal(PACS_REFUSED, None, passing=True)
+        return StoreFailure(PACS_REFUSED, retryable=True)
     code = f"{failure_reason:04X}"
     exact = {
-        "0110": Refusal("PACS_PROCESSING_FAILURE", code, passing=True),
-        "0111": Refusal("PACS_DUPLICATE_INSTANCE", code, passing=False),
-        "0117": Refusal("PACS_INVALID_INSTANCE", code, passing=False),
-        "0122": Refusal("PACS_SOP_CLASS_NOT_SUPPORTED", code, passing=False),
-        "0124": Refusal("PACS_NOT_AUTHORISED", code, passing=False),
-        "0272": Refusal("PACS_PROCESSING_FAILURE", code, passing=True),
-        "C122": Refusal("PACS_NOT_AUTHORISED", code, passing=False),
+        "0110": StoreFailure("PACS_PROCESSING_FAILURE", code, retryable=True),
+        "0111": StoreFailure("PACS_DUPLICATE_INSTANCE", code),
+        "0117": StoreFailure("PACS_INVALID_INSTANCE", code),
+        "0122": StoreFailure("PACS_SOP_CLASS_NOT_SUPPORTED", code),
+        "0124": StoreFailure("PACS_NOT_AUTHORISED", code),
+        "0272": StoreFailure("PACS_PROCESSING_FAILURE", code, retryable=True),
+        "C122": StoreFailure("PACS_NOT_AUTHORISED", code),
     }
-    if code in exact:
-        return exact[code]
     by_class = {
-        "A7": Refusal("PACS_OUT_OF_RESOURCES", code, passing=True),
-        "A9": Refusal("PACS_SOP_CLASS_MISMATCH", code, passing=False),
+        "A7": StoreFailure("PACS_OUT_OF_RESOURCES", code, retryable=True),
+        "A9": StoreFailure("PACS_SOP_CLASS_MISMATCH", code),
     }
-    if code[:2] in by_class:
-        return by_class[code[:2]]
-    if code[0] == "C":
-        return Refusal("PACS_CANNOT_UNDERSTAND", code, passing=False)
-    return Refusal(PACS_REFUSED, code, passing=True)
+    found = exact.get(code) or by_class.get(code[:2])
+    if found is None and code[0] == "C":
+        found = StoreFailure("PACS_CANNOT_UNDERSTAND", code)
+    return found or StoreFailure(PACS_REFUSED, code, retryable=True)

@@ -1,24 +1,33 @@
-"""A DICOM file as it is sent: preamble zeroed, deflated dataset inflated, length known before the first byte."""
+"""A DICOM file as it is stored: header checked, preamble zeroed, deflated dataset inflated, length known beforehand.
 
+Every file takes this way, whether it comes with a request, through the staging bucket or in a ZIP.
+"""
+
+import itertools
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from dicom_service.element_walk import NotDicom
-from dicom_service.part10 import PREAMBLE_LENGTH, Header
-from dicom_service.uploads.s3source import ObjectMissing, StorageError
+from dicom_service.element_walk import MAX_DEPTH, ElementWalk, NotDicom, Source
+from dicom_service.exams.registry import Arrived
+from dicom_service.part10 import DEFLATED, MAX_INFLATED, PREAMBLE_LENGTH, BytesSource, Header, inflate, read_header
+from dicom_service.uploads.ranges import ObjectMissing, StorageError
 
 if TYPE_CHECKING:
     from dicomweb.client import StorePart
 
-DEFLATED = "1.2.840.10008.1.2.1.99"
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
-_META_CEILING = 1 << 16
-_LONG = frozenset({b"OB", b"OW", b"SQ", b"UN", b"UT", b"UC", b"UR"})
+_EXPLICIT_LITTLE = b"1.2.840.10008.1.2.1\0"
+_GROUP_LENGTH, _TRANSFER_SYNTAX = 0x00020000, 0x00020010
+# Of a deflated file, whose file meta information is held in memory.
+_LARGEST_META = 1 << 20
 
-Stream = Callable[[], Iterator[bytes]]
+
+class StreamSource(Source, Protocol):
+    """A source that can also be read from its beginning to its end, as often as needed."""
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield all bytes in pieces."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +39,22 @@ class OutboundInstance:
     header
         What the file says of itself.
     size
-        Bytes that `stream` gives.
+        Bytes that `stream` yields.
     stream
         A new iterator over the file at each call.
     """
 
     header: Header
     size: int
-    stream: Stream
+    stream: Callable[[], Iterator[bytes]]
+
+    @property
+    def arrived(self) -> Arrived:
+        """The instance as the register of exams records it."""
+        return arrived(self.header)
 
     def part(self) -> "StorePart":
-        """Give it as part of a STOW-RS request (PS3.18 §10.5)."""
+        """Return it as part of a STOW-RS request (PS3.18 §10.5)."""
         from dicomweb.client import StorePart
 
         return StorePart(
@@ -53,44 +67,63 @@ class OutboundInstance:
         )
 
 
-def _readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        yield from chunks
-    except (ObjectMissing, StorageError) as error:
-        # The client knows an OSError for trouble on our side, not the PACS's.
-        raise OSError("the staged object cannot be read") from error
+def open_instance(
+    source: StreamSource, *, max_inflated: int = MAX_INFLATED, max_depth: int = MAX_DEPTH
+) -> OutboundInstance:
+    """Check a file and make it ready to be sent.
 
-
-def prepare(header: Header, size: int, stream: Stream, *, max_inflated: int) -> OutboundInstance:
-    """Make a file ready to be sent.
-
-    The preamble is zeroed: what is in it can be run or rendered as something else (CVE-2019-11687). A deflated dataset
-    is sent inflated, as Explicit VR Little Endian, which is what was deflated (PS3.5 §A.5): many PACS do not take
-    deflated ones, and none should have to meet a bomb.
+    The preamble is zeroed: it can be run or rendered as something else (CVE-2019-11687). A deflated dataset is sent
+    inflated, as Explicit VR Little Endian, which is what was deflated (PS3.5 §A.5): many PACS reject deflated ones, and
+    none should meet a bomb.
 
     Parameters
     ----------
-    header
-        What `dicom_service.part10.read_header` found.
-    size
-        Bytes of the file as it is.
-    stream
-        A new iterator over the file at each call.
+    source
+        The file.
     max_inflated
         Ceiling in bytes for the inflated dataset.
+    max_depth
+        Ceiling for sequences within sequences.
 
     Raises
     ------
     NotDicom
-        The deflated dataset is damaged or passes the ceiling.
+        The file cannot be stored anywhere, or passes a ceiling.
     """
+    header = read_header(source, max_inflated=max_inflated, max_depth=max_depth)
     if header.transfer_syntax_uid != DEFLATED:
-        return OutboundInstance(header, size, lambda: _blank_preamble(stream()))
-    inflated = sum(len(chunk) for chunk in _inflated_file(stream(), max_inflated))
-    return OutboundInstance(header, inflated, lambda: _inflated_file(stream(), max_inflated))
+        return OutboundInstance(header, source.size, lambda: _zero_preamble(source.stream()))
+    if header.dataset_offset > _LARGEST_META:
+        raise NotDicom("MALFORMED", f"The file meta information is longer than {_LARGEST_META} bytes.")
+
+    def inflated() -> Iterator[bytes]:
+        return _inflated_file(source.stream(), header.dataset_offset, max_inflated)
+
+    return OutboundInstance(header, sum(map(len, inflated())), inflated)
 
 
-def _blank_preamble(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def arrived(header: Header) -> Arrived:
+    """Return an instance as the register of exams records it."""
+    return Arrived(
+        study_instance_uid=header.study_instance_uid,
+        series_instance_uid=header.series_instance_uid,
+        sop_instance_uid=header.sop_instance_uid,
+        sop_class_uid=header.sop_class_uid,
+        modality=header.modality,
+        patient_id=header.patient_id,
+        accession_number=header.accession_number,
+    )
+
+
+def _readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    except (ObjectMissing, StorageError) as error:
+        # The client takes an OSError for an error on our side, not the PACS's.
+        raise OSError("the staged object cannot be read") from error
+
+
+def _zero_preamble(chunks: Iterator[bytes]) -> Iterator[bytes]:
     left = PREAMBLE_LENGTH
     yield bytes(left)
     for chunk in chunks:
@@ -101,72 +134,24 @@ def _blank_preamble(chunks: Iterator[bytes]) -> Iterator[bytes]:
         left = 0
 
 
-def _inflated_file(chunks: Iterator[bytes], ceiling: int) -> Iterator[bytes]:
-    head = bytearray()
-    for chunk in chunks:
-        head += chunk
-        meta_end = _meta_end(head)
-        if meta_end:
-            break
-        if len(head) > _META_CEILING:
-            raise NotDicom("MALFORMED", "The file meta information has no end.")
-    else:
-        raise NotDicom("TRUNCATED", "The file meta information ends too early.")
-    yield bytes(PREAMBLE_LENGTH) + b"DICM" + _as_explicit_little(bytes(head[PREAMBLE_LENGTH + 4 : meta_end]))
-    yield from _inflate(_chain(bytes(head[meta_end:]), chunks), ceiling)
+def _inflated_file(chunks: Iterator[bytes], dataset_offset: int, ceiling: int) -> Iterator[bytes]:
+    head = b""
+    while len(head) < dataset_offset:
+        head += next(chunks)
+    yield bytes(PREAMBLE_LENGTH) + b"DICM" + _as_explicit_little(head[:dataset_offset])
+    yield from inflate(itertools.chain((head[dataset_offset:],), chunks), ceiling)
 
 
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
-
-
-def _inflate(chunks: Iterator[bytes], ceiling: int) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    given = 0
-    for chunk in chunks:
-        while chunk and not inflater.eof:
-            try:
-                piece = inflater.decompress(chunk, 1 << 20)
-            except zlib.error as error:
-                raise NotDicom("TRUNCATED", "The deflated dataset is damaged.") from error
-            given += len(piece)
-            if given > ceiling:
-                raise NotDicom("DEFLATE_BOMB", f"The file inflates to more than {ceiling} bytes.")
-            yield piece
-            chunk = inflater.unconsumed_tail
-    if not inflater.eof:
-        raise NotDicom("TRUNCATED", "The deflated dataset ends too early.")
-
-
-def _meta_elements(data: bytes | bytearray, start: int) -> Iterator[tuple[int, int, int, bytes]]:
-    """Yield (start, start of value, end, tag and VR) of the group 2 elements that are whole (PS3.10 §7.1)."""
-    position = start
-    while position + 12 <= len(data) and data[position : position + 2] == b"\2\0":
-        name = bytes(data[position + 2 : position + 6])
-        if name[2:] in _LONG:
-            value, length = position + 12, struct.unpack_from("<I", data, position + 8)[0]
-        else:
-            value, length = position + 8, struct.unpack_from("<H", data, position + 6)[0]
-        if value + length > len(data):
-            return
-        yield position, value, value + length, name
-        position = value + length
-
-
-def _meta_end(data: bytearray) -> int:
-    """Give where the dataset starts; 0 while that is not in `data` yet."""
-    end = max((end for _, _, end, _ in _meta_elements(data, PREAMBLE_LENGTH + 4)), default=0)
-    return end if end and len(data) >= end + 2 and data[end : end + 2] != b"\2\0" else 0
-
-
-def _as_explicit_little(meta: bytes) -> bytes:
-    """Name the transfer syntax Explicit VR Little Endian and correct the group length (PS3.10 Table 7.1-1)."""
-    body = b""
-    for start, _, end, name in _meta_elements(meta, 0):
-        if name[:2] == b"\x10\0":
-            syntax = EXPLICIT_LITTLE.encode() + b"\0"
-            body += b"\2\0\x10\0UI" + struct.pack("<H", len(syntax)) + syntax
-        elif name[:2] != b"\0\0":
-            body += meta[start:end]
-    return b"\2\0\0\0UL" + struct.pack("<HI", 4, len(body)) + body
+def _as_explicit_little(head: bytes) -> bytes:
+    """Return the file meta information with Explicit VR Little Endian as transfer syntax (PS3.10 Table 7.1-1)."""
+    meta, position = b"", PREAMBLE_LENGTH + 4
+    for tag, offset, length in ElementWalk(BytesSource(head), position, explicit=True, big=False).elements():
+        if tag in (_GROUP_LENGTH, _TRANSFER_SYNTAX):
+            # A value representation of the long form has a header of 12 bytes.
+            named = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+            meta += head[position : offset - (8 if head[offset - 8 : offset - 4] == named else 12)]
+            position = offset + length
+        if tag == _TRANSFER_SYNTAX:
+            meta += named + b"UI" + struct.pack("<H", len(_EXPLICIT_LITTLE)) + _EXPLICIT_LITTLE
+    meta += head[position:]
+    return b"\2\0\0\0UL" + struct.pack("<HI", 4, len(meta)) + meta

@@ -4,12 +4,11 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from dicom_service.uploads.settings import DROP_PREFIX, UPLOADS_PREFIX
 
 _ANNOUNCED = re.compile(rf"{UPLOADS_PREFIX}([0-9a-f]{{32}})/([0-9]{{4}})")
-
-
 # Bytes of a key; versions and entity tags are shorter.
 _LONGEST = 1024
 
@@ -41,8 +40,8 @@ class StagedObject:
     version_id: str | None = None
 
     @property
-    def source(self) -> str:
-        """Tell how it came: ``upload`` or ``drop``."""
+    def source(self) -> Literal["upload", "drop"]:
+        """How it came."""
         return "upload" if self.key.startswith(UPLOADS_PREFIX) else "drop"
 
     @property
@@ -114,3 +113,8 @@ def parse_event(body: str) -> StagedObject:
     if not staged.key.startswith((UPLOADS_PREFIX, DROP_PREFIX)):
         raise NotAnEvent("an object outside the staging prefixes")
     return staged
+
+
+def staging_key(upload_id: str, file_id: str) -> str:
+    """Return the key under which a file of an upload is staged."""
+    return f"{UPLOADS_PREFIX}{upload_id}/{file_id}"

@@ -1,22 +1,24 @@
-"""Sending instances to the PACS: several small ones in one request, one by one where that is refused."""
+"""Sends instances to the PACS: several small ones in one request, one by one where that is rejected."""
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from dicom_service.exams.admission import Admission, Decision
 from dicom_service.log import describe, get_logger
 from dicom_service.uploads.failures import (
+    OBJECT_MISSING,
     PACS_ERROR,
     PACS_REFUSED,
     PACS_STOPS_ON_IT,
     SOP_INSTANCE_DIFFERS,
-    Refusal,
-    refusal,
+    WAITING,
+    StoreFailure,
+    store_failure,
 )
 from dicom_service.uploads.instance import OutboundInstance
-from dicom_service.uploads.s3source import ObjectMissing, StorageError
+from dicom_service.uploads.ranges import ObjectMissing, StorageError
 from dicomweb.errors import (
     BodyUnreadable,
     DicomwebError,
@@ -35,55 +37,24 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-# After this many requests in a row that got no answer, the PACS is taken for down until the next invocation.
+# After this many requests in a row that got no answer, the PACS counts as down until the next invocation.
 _DOWN_AFTER = 3
+# The PACS has an instance of this UID already: whether that is a failure depends on its content.
+_DUPLICATE = StoreFailure("PACS_DUPLICATE_INSTANCE")
+
+# Why an instance is not stored; None where the PACS has it.
+Sent = StoreFailure | None
 
 
 class Pacs(Protocol):
-    """What is needed of `dicomweb.client.DicomwebClient`."""
+    """The method of `dicomweb.client.DicomwebClient` that is called here."""
 
     def store_instances(self, parts: "Sequence[StorePart]", study_uid: str | None = None) -> "StoreResult":
-        """Store files and say of each what became of it."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of an instance that was sent.
-
-    Parameters
-    ----------
-    stored
-        The PACS has it.
-    refusal
-        The PACS said no.
-    missing
-        The staged object was deleted meanwhile.
-    retry_after
-        Seconds that the PACS asks to be left alone, where it said so.
-    duplicate
-        The PACS has an instance of this UID already, whatever its content.
-    unanswered
-        The request got no answer.
-
-    With none of the first three the file is to be sent again later.
-    """
-
-    stored: bool = False
-    refusal: Refusal | None = None
-    missing: bool = False
-    retry_after: int | None = None
-    duplicate: bool = False
-    unanswered: bool = False
-
-    def later(self, refusals: int) -> bool:
-        """Whether the file is to be tried again, after the PACS had refused it `refusals` times before."""
-        if self.stored or self.missing:
-            return False
-        return self.refusal is None or not self.refusal.final(refusals + 1)
+        """Store files and return a result for each."""
 
 
 class Sender:
-    """Stores instances and turns whatever happens into one verdict for each.
+    """Stores instances, and turns whatever happens into one result for each.
 
     Parameters
     ----------
@@ -100,21 +71,26 @@ class Sender:
         self._unanswered = 0
         self._retry_after: int | None = None
 
-    def send(self, batch: Sequence[OutboundInstance]) -> list[Verdict]:
-        """Store a batch in one request; where it is refused as a whole, each instance in its own.
+    def send(self, batch: Sequence[OutboundInstance]) -> list[Sent]:
+        """Store a batch in one request; where that is rejected as a whole, each instance in its own.
 
         Parameters
         ----------
         batch
             Instances with different SOP Instance UIDs.
+
+        Returns
+        -------
+        list
+            For each instance None if the PACS has it, else the failure.
         """
         if self._unanswered >= _DOWN_AFTER:
-            return [Verdict(retry_after=self._retry_after)] * len(batch)
+            return [replace(WAITING, retry_after=self._retry_after)] * len(batch)
         if self._admission is None:
-            return self._store(batch)
-        return Guarded(self._admission, self._store, self._after).send(batch)
+            return [None if failure is _DUPLICATE else failure for failure in self._store(batch)]
+        return _Guard(self._admission, self._store, self._after).send(batch)
 
-    def _store(self, batch: Sequence[OutboundInstance]) -> list[Verdict]:
+    def _store(self, batch: Sequence[OutboundInstance]) -> list[Sent]:
         try:
             result = self._pacs.store_instances([instance.part() for instance in batch])
         except DicomwebError as error:
@@ -122,121 +98,116 @@ class Sender:
         with self._lock:
             self._unanswered = 0
         return [
-            Verdict(stored=True, duplicate=instance.duplicate)
-            if instance.stored
-            else Verdict(refusal=refusal(instance.failure_reason))
+            (_DUPLICATE if instance.duplicate else None) if instance.stored else store_failure(instance.failure_reason)
             for instance in result.instances
         ]
 
-    def _after(self, error: DicomwebError, batch: Sequence[OutboundInstance]) -> list[Verdict]:
+    def _after(self, error: DicomwebError, batch: Sequence[OutboundInstance]) -> list[Sent]:
         logger.warning("store failed", extra={"parts": len(batch), **describe(error)})
         if isinstance(error, PacsUnreachable | PacsTimeout | PacsBusy | PacsRejectedCredentials):
             retry_after = error.retry_after if isinstance(error, PacsBusy) else None
             with self._lock:
                 self._unanswered += _DOWN_AFTER if isinstance(error, PacsBusy) else 1
                 self._retry_after = retry_after
-            silent = isinstance(error, PacsUnreachable | PacsTimeout)
-            return [Verdict(retry_after=retry_after, unanswered=silent)] * len(batch)
+            unanswered = isinstance(error, PacsUnreachable | PacsTimeout)
+            return [replace(WAITING, retry_after=retry_after, unanswered=unanswered)] * len(batch)
         if len(batch) > 1:
             return [self._store([instance])[0] for instance in batch]
         if isinstance(error, BodyUnreadable):
-            return [Verdict(missing=_gone(error))]
+            return [_unreadable(error)]
         if isinstance(error, RequestRejected | PacsFault):
             reason = PACS_ERROR if isinstance(error, PacsFault) else PACS_REFUSED
-            return [Verdict(refusal=Refusal(reason, None, passing=True))]
+            return [StoreFailure(reason, retryable=True)]
         if isinstance(error, NotSupported | NotFound):
-            # The address of the PACS is wrong or its store service is off: the operator's to repair, the file waits.
-            return [Verdict()]
-        return [Verdict(refusal=Refusal("INVALID_UID", None, passing=False))]
+            # The address of the PACS is wrong or its store service is off: the operator repairs it, the file waits.
+            return [WAITING]
+        return [StoreFailure("INVALID_UID")]
 
 
-class Guarded:
-    """Sends a batch through the guard: what may not come in is refused, what is suspected goes alone, the rest goes.
+class _Guard:
+    """Sends what may come in: what is suspected goes alone, the rest together.
 
     Parameters
     ----------
     admission
-        The guard.
+        Decides which files may come in.
     store
         Sends a batch.
     after
-        Turns an error of the PACS into verdicts.
+        Turns an error of the PACS into results.
     """
 
     def __init__(
         self,
         admission: Admission,
-        store: Callable[[Sequence[OutboundInstance]], list[Verdict]],
-        after: Callable[[DicomwebError, Sequence[OutboundInstance]], list[Verdict]],
+        store: Callable[[Sequence[OutboundInstance]], list[Sent]],
+        after: Callable[[DicomwebError, Sequence[OutboundInstance]], list[Sent]],
     ) -> None:
         self._admission = admission
         self._store = store
         self._after = after
 
-    def send(self, batch: Sequence[OutboundInstance]) -> list[Verdict]:
-        """Store what may come in; one verdict for each."""
+    def send(self, batch: Sequence[OutboundInstance]) -> list[Sent]:
         try:
             decisions = self._admission.decide(batch)
         except (ObjectMissing, StorageError) as error:
             if len(batch) > 1:
                 return [self.send([instance])[0] for instance in batch]
-            return [Verdict(missing=isinstance(error, ObjectMissing))]
+            return [_unreadable(error)]
         except DicomwebError as error:
             if not isinstance(error, PacsUnreachable | PacsTimeout | PacsBusy | PacsRejectedCredentials):
-                return [Verdict(refusal=Refusal(PACS_ERROR, None, passing=True))] * len(batch)
+                return [StoreFailure(PACS_ERROR, retryable=True)] * len(batch)
             # It was down before anything was sent: no file's fault.
-            return [replace(verdict, unanswered=False) for verdict in self._after(error, batch)]
-        verdicts = [_unsent(decision) for decision in decisions]
+            return [failure and replace(failure, unanswered=False) for failure in self._after(error, batch)]
+        results: list[Sent] = [StoreFailure(each.reason) if each.reason else WAITING for each in decisions]
         company = [n for n, decision in enumerate(decisions) if decision.admitted and not decision.suspected]
         if company:
             sent = self._store([batch[n] for n in company])
-            silent = [decisions[n] for n, verdict in zip(company, sent, strict=True) if verdict.unanswered]
+            silent = [decisions[n] for n, failure in zip(company, sent, strict=True) if failure and failure.unanswered]
             self._admission.stopped(silent, alone=False)
-            for n, verdict in zip(company, sent, strict=True):
-                verdicts[n] = self._settled(batch[n], decisions[n], verdict)
+            for n, failure in zip(company, sent, strict=True):
+                results[n] = self._decided(batch[n], decisions[n], failure)
         suspected = [n for n, decision in enumerate(decisions) if decision.admitted and decision.suspected]
         # Those that are innocent go before the one that is not.
-        for n in sorted(suspected, key=lambda n: decisions[n].claim.stops if decisions[n].claim else 0):  # type: ignore[union-attr]
-            verdicts[n] = self._alone(batch[n], decisions[n])
-        return verdicts
+        for n in sorted(suspected, key=lambda n: _stops(decisions[n])):
+            results[n] = self._alone(batch[n], decisions[n])
+        return results
 
-    def _alone(self, instance: OutboundInstance, decision: Decision) -> Verdict:
+    def _alone(self, instance: OutboundInstance, decision: Decision) -> Sent:
         place = self._admission.lock()
         if place is None:
-            return Verdict()
+            return WAITING
         try:
             # Sent only where the PACS answers now: one that is down anyway is no file's fault.
             if not self._admission.answers():
-                return Verdict()
-            (verdict,) = self._store([instance])
-            if verdict.unanswered and self._admission.stopped([decision], alone=True):
-                return Verdict(refusal=Refusal(PACS_STOPS_ON_IT, None, passing=False))
-            return self._settled(instance, decision, verdict)
+                return WAITING
+            (failure,) = self._store([instance])
+            if failure and failure.unanswered and self._admission.stopped([decision], alone=True):
+                return StoreFailure(PACS_STOPS_ON_IT)
+            return self._decided(instance, decision, failure)
         finally:
             self._admission.unlock(place)
 
-    def _settled(self, instance: OutboundInstance, decision: Decision, verdict: Verdict) -> Verdict:
-        if verdict.duplicate:
+    def _decided(self, instance: OutboundInstance, decision: Decision, failure: Sent) -> Sent:
+        if failure is _DUPLICATE:
             try:
                 same = self._admission.confirm(instance, decision)
             except DicomwebError as error:
                 return self._after(error, [instance])[0]
-            if not same:
-                verdict = Verdict(refusal=Refusal(SOP_INSTANCE_DIFFERS, None, passing=False))
-        if verdict.refusal is not None and not verdict.refusal.passing:
+            failure = None if same else StoreFailure(SOP_INSTANCE_DIFFERS)
+        if failure and not failure.retryable and failure.reason != OBJECT_MISSING:
             self._admission.give_up(decision)
-        return verdict
+        return failure
 
 
-def _unsent(decision: Decision) -> Verdict:
-    if decision.reason is None:
-        return Verdict()
-    return Verdict(refusal=Refusal(decision.reason, None, passing=False))
+def _stops(decision: Decision) -> int:
+    return decision.claim.stops if decision.claim else 0
 
 
-def _gone(error: BaseException | None) -> bool:
+def _unreadable(error: BaseException | None) -> StoreFailure:
+    """Return what an error at reading the file means: it is gone for good, or may be read later."""
     while error is not None:
         if isinstance(error, ObjectMissing):
-            return True
+            return StoreFailure(OBJECT_MISSING)
         error = error.__cause__ or error.__context__
-    return False
+    return WAITING

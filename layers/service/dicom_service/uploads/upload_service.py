@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dicom_service.errors import BadRequest, Conflict, NotFound, PayloadTooLarge
+from dicom_service.uploads.failures import EXPIRED
 from dicom_service.uploads.presigned_uploads import PresignedUploads
+from dicom_service.uploads.s3_events import staging_key
 from dicom_service.uploads.settings import (
     LARGEST_FILE,
     MOST_FILES,
@@ -21,7 +23,7 @@ from dicom_service.uploads.settings import (
     UPLOADS_PREFIX,
     UploadSettings,
 )
-from dicom_service.uploads.table import UPLOAD, UploadsTable, read_entries
+from dicom_service.uploads.table import OPEN, UPLOAD, UploadsTable, read_entries, stored_instances
 
 UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 FILE_ID = re.compile(r"[0-9]{4}")
@@ -155,7 +157,7 @@ class UploadService:
         named = {f"{number:04d}": file for number, file in enumerate(files, start=1)}
         with ThreadPoolExecutor(8) as pool:
             large = [file_id for file_id, file in named.items() if file.parts]
-            begun = pool.map(lambda file_id: self._presigned.begin_parts(_key(upload_id, file_id)), large)
+            begun = pool.map(lambda file_id: self._presigned.begin_parts(staging_key(upload_id, file_id)), large)
             s3_ids = dict(zip(large, begun, strict=True))
         items = {
             file_id: {
@@ -167,12 +169,12 @@ class UploadService:
             }
             for file_id, file in named.items()
         }
-        upload = {"state": "open", "open": "open", "createdAt": now, "expiresAt": expires_at, "files": len(named)}
+        upload = {"state": OPEN, "open": OPEN, "createdAt": now, "expiresAt": expires_at, "files": len(named)}
         self._table.create(upload_id, upload, items)
         lifetime = self._settings.lifetime
         answers = []
         for file_id, file in named.items():
-            key = _key(upload_id, file_id)
+            key = staging_key(upload_id, file_id)
             if file.parts:
                 complete = f"{base_url}/uploads/{upload_id}/files/{file_id}/complete"
                 parts = self._presigned.parts(key, s3_ids[file_id], file.size, lifetime)
@@ -194,16 +196,17 @@ class UploadService:
         Unavailable
             Table or bucket refuse.
         """
-        file = self._table.get(upload_id, file_id) if FILE_ID.fullmatch(file_id) else None
-        if not UPLOAD_ID.fullmatch(upload_id) or file is None:
+        is_id = UPLOAD_ID.fullmatch(upload_id) and FILE_ID.fullmatch(file_id)
+        file = self._table.get(upload_id, file_id) if is_id else None
+        if file is None:
             raise NotFound("There is no such file of such an upload.", code="NO_SUCH_UPLOAD")
         if "s3UploadId" not in file:
             raise Conflict("This file is sent with one POST and needs no completion.", code="NOT_MULTIPART")
-        if file.get("reason") == "EXPIRED":
+        if file.get("reason") == EXPIRED:
             raise Conflict("The upload has expired; open a new one.", code="UPLOAD_EXPIRED")
         if "finishedAt" in file:
             return
-        self._presigned.join_parts(_key(upload_id, file_id), file["s3UploadId"], file["size"], parts)
+        self._presigned.join_parts(staging_key(upload_id, file_id), file["s3UploadId"], file["size"], parts)
         self._table.received((upload_id, file_id))
 
     def progress(self, upload_id: str) -> dict[str, Any]:
@@ -225,7 +228,9 @@ class UploadService:
             # It is in the bucket before anybody has noted it, and for long where a worker died with it.
             come = self._presigned.staged(f"{UPLOADS_PREFIX}{upload_id}/")
             here = {
-                file["file"] for file in files if file["state"] == "waiting" and _key(upload_id, file["file"]) in come
+                file["file"]
+                for file in files
+                if file["state"] == "waiting" and staging_key(upload_id, file["file"]) in come
             }
             files = [{**file, "state": "received"} if file["file"] in here else file for file in files]
         stored = stored_instances(items)
@@ -256,7 +261,9 @@ class UploadService:
         answer |= {name: file[name] for name in told if name in file}
         answer["instances"] = file.get("instances", 0)
         if "finishedAt" in file and "entries" in file:
-            answer["reportUrl"] = self._presigned.report_url(f"{REPORTS_PREFIX}{_key(upload_id, file['file'])}.json")
+            answer["reportUrl"] = self._presigned.report_url(
+                f"{REPORTS_PREFIX}{staging_key(upload_id, file['file'])}.json"
+            )
         elif entries:
             answer["entries"] = dict(Counter(entry["state"] for entry in entries))
         problems = [entry for entry in entries if entry["state"] == "rejected"]
@@ -265,35 +272,16 @@ class UploadService:
         return answer
 
 
-def stored_instances(items: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
-    """Collect what an upload brought: (study, instance) UIDs, each once."""
-    stored = {
-        (item["studyInstanceUID"], item["sopInstanceUID"])
-        for item in items
-        if "sopInstanceUID" in item and item["state"] == "stored"
-    }
-    for item in items:
-        entries = read_entries(item) if "results" in item else []
-        stored |= {
-            (entry["studyInstanceUID"], entry["sopInstanceUID"]) for entry in entries if entry["state"] == "stored"
-        }
-    return stored
-
-
 def _entries_of(items: Sequence[Mapping[str, Any]], file_id: str) -> list[dict[str, Any]]:
     return [entry for item in items if item["file"].startswith(f"{file_id}#") for entry in read_entries(item)]
 
 
 def _state(upload: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> str:
-    if any(file.get("reason") == "EXPIRED" for file in files):
+    if any(file.get("reason") == EXPIRED for file in files):
         return "expired"
     if all("finishedAt" in file for file in files):
         return "completed"
     return str(upload["state"])
-
-
-def _key(upload_id: str, file_id: str) -> str:
-    return f"{UPLOADS_PREFIX}{upload_id}/{file_id}"
 
 
 def _iso(seconds: int) -> str:
