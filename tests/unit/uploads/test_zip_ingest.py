@@ -75,9 +75,7 @@ def test_zips_within_count_against_the_same_limits() -> None:
     entries = list(walk(BytesSource(zipped({"a.zip": inner, "b.zip": inner})), Limits(entries=9)))
 
     # THEN the first is read, the second is refused
-    assert [entry.refused.reason if entry.refused else None for entry in entries] == [None] * 5 + [
-        "ZIP_TOO_MANY_ENTRIES"
-    ]
+    assert [entry.error.reason if entry.error else None for entry in entries] == [None] * 5 + ["ZIP_TOO_MANY_ENTRIES"]
 
 
 def test_a_table_of_contents_without_end_is_not_read() -> None:
@@ -130,7 +128,7 @@ def test_an_encrypted_entry_is_named() -> None:
 
     entries = list(walk(BytesSource(bytes(content)), Limits()))
 
-    assert [entry.refused.reason for entry in entries if entry.refused] == ["ZIP_ENCRYPTED"]
+    assert [entry.error.reason for entry in entries if entry.error] == ["ZIP_ENCRYPTED"]
 
 
 def test_entries_have_the_same_numbers_whenever_the_zip_is_read() -> None:

@@ -40,13 +40,7 @@ class Expiry:
         self._finalizer = finalizer
 
     def run(self) -> int:
-        """End what has expired, and return the number of uploads that were looked at.
-
-        Raises
-        ------
-        Unavailable
-            The uploads cannot be listed. What fails for one upload is left to the next run.
-        """
+        """End what has expired, and return the number of uploads that were looked at."""
         upload_ids = self._table.expired(self._table.now() - self._settings.grace)
         for upload_id in upload_ids:
             try:

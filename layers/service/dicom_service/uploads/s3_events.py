@@ -26,11 +26,11 @@ class StagedObject:
     bucket, key
         Where it is.
     etag
-        Entity tag without quotes: with the key it tells versions apart where the bucket keeps none.
+        Entity tag without quotes: tells versions of a key apart where the event names none.
     size
         Bytes.
     version_id
-        The bucket's version; None where the event does not tell.
+        The bucket's version; None where the event does not name it.
     """
 
     bucket: str
@@ -65,8 +65,8 @@ class StagedObject:
     def filed(self) -> str:
         """Return where its report and its copy in quarantine lie.
 
-        Keys are seen in listings and logs, so no name is in them: ``drop/`` and the SHA-256 of the key, which who
-        dropped it can compute, or ``uploads/`` and the ids.
+        Keys are seen in listings and logs, so no name is in them: ``drop/`` and the SHA-256 of the key, which the
+        sender can compute, or ``uploads/`` and the ids.
         """
         if self.session:
             return self.key

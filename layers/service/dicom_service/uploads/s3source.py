@@ -25,26 +25,26 @@ __all__ = ["ObjectMissing", "S3Source", "StorageError", "find_version"]
 FIRST_BLOCK = MIB
 _NEXT_BLOCK = 64 * 1024
 _LARGEST_BLOCK = 4 * MIB
-# A reader who goes straight on for so long gets one body for the rest; gaps up to this are read and dropped.
+# A reader that goes straight on for so long gets one body for the rest; gaps up to this are read and dropped.
 _STRAIGHT_ON = 2 * MIB
 _KEPT_BLOCKS = 2
 _RESUMES = 4
 
 
 class S3Source:
-    """Read one version of a staged object (a `dicom_service.part10.Source`).
+    """Reads one version of a staged object (a `dicom_service.element_walk.Source`).
 
-    Blocks that were read stay for as long as they may be needed, and grow while the reader goes straight on, so that a
-    header costs one or two requests and a file of many fragments not one for each. Who goes on for longer, through a
-    ZIP for example, gets one body that is kept open and read forward: the store sends while the reader is at work. A
-    store that ignores ranges is read like that from the start.
+    Blocks that were read are kept for as long as they may be needed, and grow while the reader goes straight on, so
+    that a header costs one or two requests and a file of many fragments not one for each. A reader that goes on for
+    longer, through a ZIP for example, gets one body that is kept open and read forward: the store sends while the
+    reader is at work. A store that ignores ranges is read like that from the start.
 
     Parameters
     ----------
     client
         The S3 client.
     staged
-        The object; reads are refused once its ETag is another.
+        The object; reads fail once its ETag is another.
     """
 
     def __init__(self, client: "S3Client", staged: StagedObject) -> None:
@@ -77,13 +77,7 @@ class S3Source:
         return None
 
     def sha256(self) -> str:
-        """Return the digest of the object, in hexadecimal digits.
-
-        Raises
-        ------
-        ObjectMissing, StorageError
-            As `read`.
-        """
+        """Return the digest of the object, in hexadecimal digits."""
         digest = hashlib.sha256()
         self.read(0, min(1, self.size))
         whole = self.whole()
@@ -99,15 +93,7 @@ class S3Source:
             self._forward = None
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset`; fewer only at the end.
-
-        Raises
-        ------
-        ObjectMissing
-            The object is gone or was replaced.
-        StorageError
-            S3 fails, or answers with other bytes than it was asked for.
-        """
+        """Return up to `length` bytes from `offset`; fewer only at the end."""
         end = min(offset + length, self.size)
         if offset >= end:
             return b""
@@ -171,15 +157,7 @@ class S3Source:
         return self.size if self._next_size > _STRAIGHT_ON else stop
 
     def stream(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `start` to `end` in pieces of up to 1 MiB, going on where a connection broke.
-
-        Raises
-        ------
-        ObjectMissing
-            The object is gone or was replaced.
-        StorageError
-            S3 fails again and again, or answers with other bytes than it was asked for.
-        """
+        """Yield the bytes from `start` to `end` in pieces of up to 1 MiB, going on where a connection broke."""
         stop = self.size if end is None else end
         breaks = 0
         while start < stop:

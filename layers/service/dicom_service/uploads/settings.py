@@ -35,7 +35,7 @@ class UploadSettings:
     table: str = setting("UPLOADS_TABLE")
     bucket: str = setting("STAGING_BUCKET")
     lifetime: int = setting("UPLOAD_LIFETIME_SECONDS", cast=_at_most_an_hour, default=3600)
-    # An upload that was begun in time may still be on its way: only after this is it given up.
+    # An upload that was begun in time may still be on its way: after this it expires.
     grace: int = setting("UPLOAD_GRACE_SECONDS", cast=int, default=900)
     # Days for which GET /uploads/{id} answers.
     keep_days: int = setting("UPLOAD_KEEP_DAYS", cast=int, default=30)

@@ -1,4 +1,4 @@
-"""What happens to staged objects in the bucket: reports written, bad ones put into quarantine, the rest removed."""
+"""The staging bucket, as far as ingested objects are concerned: reports, quarantine, removal."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -63,13 +63,7 @@ class StagingBucket:
                 self._client.copy_object(**where, **how)
 
     def remove(self, objects: Iterable[tuple[StagedObject, str | None]]) -> list[str]:
-        """Delete exactly these versions, and return them: what was put under a key since then stays.
-
-        Raises
-        ------
-        Unavailable
-            S3 refuses some of them.
-        """
+        """Delete exactly these versions, and return them: what was put under a key since then stays."""
         by_bucket: dict[str, list[Any]] = {}
         removed = []
         for staged, known in objects:

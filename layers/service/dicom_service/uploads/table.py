@@ -9,8 +9,8 @@ id, ``0001#000200`` …    the results of a ZIP's entries from number 200 on, co
 drop-…, version          a dropped object, as a file without an upload
 =======================  ===========================================================================================
 
-A file is finished by one conditional write, in one transaction with the upload's counter and the events that tell of
-it: delivered again, it is neither counted nor told twice.
+A file is finished by one conditional write, in one transaction with the upload's counter and the events that
+report it: delivered again, it is neither counted nor reported twice.
 """
 
 import json
@@ -22,7 +22,6 @@ from contextlib import suppress
 from typing import Any
 
 from dicom_service import aws
-from dicom_service.errors import Unavailable
 from dicom_service.uploads.file_result import FileResult, Key
 
 UPLOAD = "#upload"
@@ -100,16 +99,10 @@ class UploadsTable:
         condition = "attribute_exists(uploadId) AND attribute_not_exists(finishedAt)"
         self._update(key, "SET #state = :received, seenAt = :now", condition, received="received", now=self.now())
 
-    @aws.errors(_BUSY)
     def count(self, key: Key, what: str) -> None:
         """Count ``refusals`` of the PACS that may pass, ``errors``, ``deaths`` of workers, or ``copies`` of a file."""
-        aws.dynamodb().update_item(
-            TableName=self._name,
-            Key=_key(key),
-            UpdateExpression="SET #ttl = :ttl ADD #what :one",
-            ExpressionAttributeNames={"#ttl": "ttl", "#what": what},
-            ExpressionAttributeValues=aws.to_item({":ttl": self.now() + self._keep, ":one": 1}),
-        )
+        names = {"#ttl": "ttl", "#what": what}
+        self._update(key, "SET #ttl = :ttl ADD #what :one", None, names, ttl=self.now() + self._keep, one=1)
 
     def finish(self, results: Sequence[FileResult], entries: _Entries = lambda result: ()) -> list[Key]:
         """Record the results of files of one upload, or of dropped objects, once.
@@ -125,19 +118,25 @@ class UploadsTable:
         -------
         list
             Those that were finished by this call; the others had been before.
+
+        Raises
+        ------
+        ConditionFailed
+            The upload is gone, or an entry that is written with a result fails its own condition.
         """
         left = list(results)
-        for _ in aws.tries():
-            if not left:
-                return []
+        while left:
             try:
                 with aws.errors(_BUSY):
                     aws.transact(self._finishing(left, entries))
-            except aws.ConditionFailed as error:
-                left = [result for number, result in enumerate(left) if number not in error.positions]
-                continue
-            return [result.key for result in left]
-        raise Unavailable(_BUSY)
+            except aws.ConditionFailed as failed:
+                finished = failed.positions & set(range(len(left)))
+                if not finished:
+                    raise  # for another attempt would fail alike
+                left = [result for position, result in enumerate(left) if position not in finished]
+            else:
+                break
+        return [result.key for result in left]
 
     def _finishing(self, results: Sequence[FileResult], entries: _Entries) -> list[Mapping[str, Any]]:
         now = self.now()
@@ -203,31 +202,32 @@ class UploadsTable:
 
     @aws.errors(_BUSY)
     def expired(self, before: int) -> list[str]:
-        """Return the uploads that should have ended `before` this time and have not, up to one page of them."""
-        answer = aws.dynamodb().query(
+        """Return the uploads that should have ended `before` this time and have not."""
+        found = aws.query(
             TableName=self._name,
             IndexName=_OPEN_INDEX,
             KeyConditionExpression="#open = :open AND expiresAt < :before",
             ExpressionAttributeNames={"#open": _OPEN_KEY},
             ExpressionAttributeValues=aws.to_item({":open": OPEN, ":before": before}),
         )
-        return [aws.from_item(item)["uploadId"] for item in answer["Items"]]
-
-    def _put(self, item: Mapping[str, Any]) -> None:
-        aws.dynamodb().put_item(TableName=self._name, Item=aws.to_item(item))
+        return [aws.from_item(item)["uploadId"] for item in found]
 
     def _update(
-        self, key: Key, expression: str, condition: str, names: Mapping[str, str] | None = None, **values: Any
+        self, key: Key, expression: str, condition: str | None, names: Mapping[str, str] | None = None, **values: Any
     ) -> None:
+        change: Any = {
+            "TableName": self._name,
+            "Key": _key(key),
+            "UpdateExpression": expression,
+            "ExpressionAttributeNames": names or {"#state": "state"},
+            "ExpressionAttributeValues": aws.to_item({f":{name}": value for name, value in values.items()}),
+        } | ({"ConditionExpression": condition} if condition else {})
         with suppress(aws.ConditionFailed), aws.errors(_BUSY):
-            aws.dynamodb().update_item(
-                TableName=self._name,
-                Key=_key(key),
-                UpdateExpression=expression,
-                ConditionExpression=condition,
-                ExpressionAttributeNames=names or {"#state": "state"},
-                ExpressionAttributeValues=aws.to_item({f":{name}": value for name, value in values.items()}),
-            )
+            aws.patiently(lambda: aws.dynamodb().update_item(**change))
+
+    def _put(self, item: Mapping[str, Any]) -> None:
+        entry = aws.to_item(item)
+        aws.patiently(lambda: aws.dynamodb().put_item(TableName=self._name, Item=entry))
 
 
 def read_entries(item: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Unpacks an entry of a ZIP in one pass and in small pieces; a large one into a file, so that none is unpacked twice.
+"""Unpacks an entry of a ZIP in one pass and in small pieces, a large one into a file, so that none is unpacked twice.
 
 What a decoder makes of damaged or hostile bytes is an error of the entry (`ZipRejected`), never of the service, and
 no piece is longer than was asked for: a few bytes of BZIP2 or LZMA can stand for gigabytes.
@@ -65,19 +65,13 @@ class Work:
     made: int = 0
 
     def add(self, *, read: int = 0, made: int = 0) -> None:
-        """Count work that was done.
-
-        Raises
-        ------
-        ZipRejected
-            It is more than the ZIP is worth.
-        """
+        """Count work that was done."""
         self.read += read
         self.made += made
         self.check()
 
     def check(self) -> None:
-        """Refuse further work where enough was done."""
+        """Reject further work where enough was done."""
         if self.read > 2 * self.packed + _ALLOWANCE or self.made > 2 * self.unpacked + _ALLOWANCE:
             raise ZipRejected("ZIP_BOMB", "The ZIP takes more work than its size is worth.")
 
@@ -328,6 +322,6 @@ class Spool:
             yield self.read(offset, CHUNK)
 
     def close(self) -> None:
-        """Give the room back; closing again is harmless."""
+        """Free the disk; closing again is harmless."""
         self._file.close()
         self._room.left, self._taken = self._room.left + self._taken, 0

@@ -119,15 +119,15 @@ def read_parts(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 class UploadService:
-    """Opens uploads, finishes their multipart files and reports how far they are.
+    """Opens uploads, completes their multipart files and returns their progress.
 
     Parameters
     ----------
     settings
         Table, bucket, lifetimes.
     table
-        Where uploads are noted.
-    stage
+        Where uploads are recorded.
+    presigned
         Where their files go.
     """
 
@@ -137,7 +137,7 @@ class UploadService:
         self._presigned = presigned
 
     def open(self, files: Sequence[Announced], base_url: str) -> dict[str, Any]:
-        """Open an upload and give its URLs.
+        """Open an upload and return its URLs.
 
         Parameters
         ----------
@@ -145,11 +145,6 @@ class UploadService:
             What will be sent.
         base_url
             URL of the API, for the URLs that finish multipart files.
-
-        Raises
-        ------
-        Unavailable
-            Table or bucket refuse; nothing was opened.
         """
         upload_id = uuid.uuid4().hex
         now = self._table.now()
@@ -185,7 +180,7 @@ class UploadService:
         return {"uploadId": upload_id, "expiresAt": _iso(expires_at), "files": answers}
 
     def complete_file(self, upload_id: str, file_id: str, parts: Sequence[Mapping[str, Any]]) -> None:
-        """Finish a multipart file; finishing it again is harmless.
+        """Complete a multipart file; completing it again is harmless.
 
         Raises
         ------
@@ -210,7 +205,7 @@ class UploadService:
         self._table.received((upload_id, file_id))
 
     def progress(self, upload_id: str) -> dict[str, Any]:
-        """Tell how far an upload is.
+        """Return the progress of an upload.
 
         Raises
         ------
@@ -225,7 +220,7 @@ class UploadService:
             raise NotFound("There is no such upload.", code="NO_SUCH_UPLOAD")
         files = [item for item in items if FILE_ID.fullmatch(item["file"])]
         if any(file["state"] == "waiting" for file in files):
-            # It is in the bucket before anybody has noted it, and for long where a worker died with it.
+            # It is in the bucket before that is recorded, and for long where a worker died with it.
             come = self._presigned.staged(f"{UPLOADS_PREFIX}{upload_id}/")
             here = {
                 file["file"]
@@ -248,7 +243,7 @@ class UploadService:
 
     def _file(self, upload_id: str, file: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         answer = {"fileId": file["file"], "name": file["name"], "size": file["size"], "state": file["state"]}
-        told = (
+        shown = (
             "reason",
             "detail",
             "failureReason",
@@ -258,7 +253,7 @@ class UploadService:
             "reasons",
             "copies",
         )
-        answer |= {name: file[name] for name in told if name in file}
+        answer |= {name: file[name] for name in shown if name in file}
         answer["instances"] = file.get("instances", 0)
         if "finishedAt" in file and "entries" in file:
             answer["reportUrl"] = self._presigned.report_url(

@@ -189,8 +189,8 @@ class ZipIngest:
         return [results[number] for number in sorted(results)]
 
     def _open(self, entry: Entry) -> OutboundInstance:
-        if entry.refused:
-            raise entry.refused
+        if entry.error:
+            raise entry.error
         limits = self._settings
         return open_instance(entry.source(), max_inflated=limits.max_inflated, max_depth=limits.max_depth)
 

@@ -2,7 +2,7 @@
 
 A ZIP in the ZIP, and an entry that is too large for memory, is unpacked once into a file of bounded size. Limits hold
 before and while unpacking: number of entries, unpacked bytes, ratio, work, one level of ZIPs within the ZIP. Names of
-entries are told in the report and are never paths.
+entries appear in the report and are never paths.
 """
 
 import io
@@ -104,12 +104,14 @@ class Entry:
         As the ZIP spells it.
     size
         Bytes once unpacked.
+    error
+        Why it cannot be read; None where it may be.
     """
 
     number: int
     name: str
     size: int
-    refused: ZipRejected | None = None
+    error: ZipRejected | None = None
     _archive: _Archive | None = field(default=None, repr=False)
     _info: zipfile.ZipInfo | None = field(default=None, repr=False)
     _open: list[Spool] = field(default_factory=list, repr=False)
@@ -132,13 +134,13 @@ class Entry:
         return self._open[-1]
 
     def close(self) -> None:
-        """Give the room back that it took."""
+        """Free the disk that it took."""
         for spool in self._open:
             spool.close()
 
 
 def looks_like_zip(source: Source) -> bool:
-    """Tell whether this is a ZIP: by its first bytes, unless it is a DICOM file that pretends (PS3.10 §7.1)."""
+    """Return whether this is a ZIP by its first bytes, and no DICOM file that pretends to be one (PS3.10 §7.1)."""
     return source.read(0, 4) in ZIP_MAGIC and source.read(PREAMBLE_LENGTH, 4) != b"DICM"
 
 
@@ -154,12 +156,7 @@ def walk(source: Source, limits: Limits, *, first: int = 0) -> Iterator[Entry]:
     limits
         How much it may hold.
     first
-        Number of the first entry to give; those before are passed over unread.
-
-    Raises
-    ------
-    ZipRejected
-        It is damaged or holds too much; raised before the first entry.
+        Number of the first entry to yield; those before are skipped unread.
     """
     number = 0
     budget = _Budget(limits, max(source.size, 1), Work(), Room(limits.spool))
