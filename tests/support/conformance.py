@@ -12,7 +12,6 @@ import numpy as np
 
 from dicom_service.errors import NotFound, ServiceError
 from dicom_service.exams.capabilities import Capabilities
-from dicom_service.exams.counts import text
 from dicom_service.exams.exam_scope import ExamScope
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.representative import (
@@ -24,6 +23,7 @@ from dicom_service.exams.thumbnails import Thumbnailer, ThumbnailRequest
 from dicom_service.notifications.study_snapshot import read_snapshot
 from dicom_service.otp.exam import find_exam
 from dicomweb.client import DicomwebClient, StorePart
+from dicomweb.dataset import text
 from dicomweb.errors import DicomwebError
 from imaging.header import number_of_frames
 from tests.support.images import image, part10

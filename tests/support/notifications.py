@@ -6,6 +6,7 @@ from typing import Any
 
 from dicom_service import aws
 from dicomweb.errors import PacsUnreachable
+from tests.support.fake_client import FakeClient
 
 EXAMS = "Exams"
 EVENTS = "ExamEvents"
@@ -29,7 +30,7 @@ class Rows:
 
 
 @dataclass
-class Pacs:
+class Pacs(FakeClient):  # type: ignore[misc]
     """A PACS that knows studies as series with a number of instances; answers in pages of two."""
 
     studies: dict[str, dict[str, int]] = field(default_factory=dict)

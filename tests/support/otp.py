@@ -21,6 +21,7 @@ from dicom_service.otp.redeem import Redeemer, RedeemRequest
 from dicom_service.otp.store import OtpStore, OtpTables
 from dicom_service.otp.viewer import ViewerSettings
 from dicom_service.patient import PatientHasher
+from tests.support.fake_client import FakeClient
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 PATIENT = "CANARY-PAT-1"
@@ -38,7 +39,7 @@ def study(uid: str = STUDY, patient: str = PATIENT, birth_date: str | None = BIR
     return dataset | ({"00100030": {"vr": "DA", "Value": [birth_date]}} if birth_date else {"00100030": {"vr": "DA"}})
 
 
-class FakePacs:
+class FakePacs(FakeClient):  # type: ignore[misc]
     """A PACS that has these studies; with `ignores_filters` it answers every search with all of them."""
 
     def __init__(self, *studies: dict[str, Any], ignores_filters: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""One piece of work among others: what nobody foresaw fails for that piece alone.
+"""Isolates the messages and records of a batch from each other: an unexpected error fails one of them alone.
 
-The one place that catches every exception: where a batch of messages or records is worked off, the others must not wait
-for one whose content breaks something. The caller retries the piece and sets it aside after some attempts.
+This is the only module that catches every exception. The others of a batch must not wait for one whose content breaks
+something; the caller retries that one and, after some attempts, moves it to the dead-letter queue.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ logger = log.get_logger()
 
 
 class Unforeseen(ServiceError):
-    """A piece of work failed with an exception that is nobody's answer; its name is in the log."""
+    """A message or record failed with an unexpected exception; its name is in the log."""
 
 
 def attempt(work: Callable[[], T]) -> T:
-    """Do a piece of work.
+    """Return the result of `work`, the processing of one message or record.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""The connection to the PACS: a client built from the settings, and its errors mapped to answers.
+"""The connection to the PACS: a client built from the settings, and the mapping of its errors.
 
-The client is imported when it is built: `requests` below it is a tenth of a cold start, and not every invocation
+The client is imported when it is built: `requests` below it takes a tenth of a cold start, and not every invocation
 reaches the PACS.
 """
 
@@ -29,6 +29,7 @@ from dicomweb.errors import (
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
+    from dicomweb.qido import SearchResult
     from dicomweb.transport import Transport
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -38,12 +39,12 @@ def connect(settings: PacsSettings) -> "DicomwebClient":
     """Return a client for the configured PACS; sends no request."""
     from dicomweb.client import DicomwebClient, Endpoints, Quirks
 
-    with _settings_checked():
+    with _checked_settings():
         return DicomwebClient(
             settings.url,
             endpoints=Endpoints(qido=settings.qido_url, wado=settings.wado_url, stow=settings.stow_url),
             quirks=Quirks.parse(settings.quirks),
-            **_how_to_connect(settings),
+            **_transport_options(settings),
         )
 
 
@@ -51,19 +52,19 @@ def connect_rest(settings: PacsSettings) -> "Transport":
     """Return a transport for other REST services of the PACS, such as its worklist; sends no request."""
     from dicomweb.transport import Transport
 
-    with _settings_checked():
-        return Transport(**_how_to_connect(settings))
+    with _checked_settings():
+        return Transport(**_transport_options(settings))
 
 
 @contextmanager
-def _settings_checked() -> Iterator[None]:
+def _checked_settings() -> Iterator[None]:
     try:
         yield
     except (KeyError, ValueError) as error:
         raise errors.SettingsError("The PACS settings are incomplete or invalid.") from error
 
 
-def _how_to_connect(settings: PacsSettings) -> dict[str, Any]:
+def _transport_options(settings: PacsSettings) -> dict[str, Any]:
     from dicomweb.auth import make_auth
     from dicomweb.transport import Timeouts
 
@@ -148,7 +149,7 @@ _MAPPING: tuple[tuple[type[DicomwebError], int, str, str], ...] = (
 
 @contextmanager
 def pacs_errors(missing: str = "The PACS does not hold it.") -> Iterator[None]:
-    """Map the client's errors to answers: a failure of the PACS is never reported as the caller's error.
+    """Map the client's errors to this service's; a failure of the PACS is never reported as the caller's error.
 
     Parameters
     ----------
@@ -181,3 +182,14 @@ def pacs_errors(missing: str = "The PACS does not hold it.") -> Iterator[None]:
     except DicomwebError as error:
         _, status, code, detail = next(row for row in _MAPPING if isinstance(error, row[0]))
         raise errors.PacsError(detail, status=status, code=code) from error
+
+
+def all_rows(search: "Callable[[int], SearchResult]") -> Iterator[dict[str, Any]]:
+    """Yield the rows of a search page by page; `search` takes the offset of a page."""
+    offset = 0
+    while True:
+        page = search(offset)
+        yield from page.datasets
+        offset += len(page.datasets)
+        if not page.more or not page.datasets:
+            return

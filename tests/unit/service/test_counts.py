@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from dicom_service.exams.counts import MOST_SEARCHES, complete_series, complete_studies
+from dicom_service.exams.missing_counts import MOST_SEARCHES, complete_series, complete_studies
 from dicomweb.errors import PacsTimeout
+from tests.support.fake_client import FakeClient
 
 
 def row(**values: Any) -> dict[str, Any]:
@@ -22,7 +23,7 @@ class Found:
 
 
 @dataclass
-class Archive:
+class Archive(FakeClient):  # type: ignore[misc]
     """A PACS whose series have so many instances each, and say so or not."""
 
     series: dict[str, int]

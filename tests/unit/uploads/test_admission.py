@@ -18,6 +18,7 @@ from dicom_service.uploads.sender import Sender
 from dicomweb.client import InstanceResult, StorePart, StoreResult
 from dicomweb.errors import NotSupported, PacsUnreachable
 from tests.support.dicom_files import dataset, element, part10
+from tests.support.fake_client import FakeClient
 from tests.support.template import create_table
 from tests.support.uploads import cloud
 
@@ -25,7 +26,7 @@ LEASE = 960
 SOP, STUDY = "1.2.3.4.5", "1.2.3"
 
 
-class Pacs:
+class Pacs(FakeClient):  # type: ignore[misc]
     """A PACS in memory that can be searched, fetched from, and killed."""
 
     def __init__(self) -> None:

@@ -1,23 +1,24 @@
-"""Decides, before a file is sent, whether it may come in: one guard for `POST /exams`, uploads, drops and ZIPs.
+"""Admission control: decides before a file is sent to the PACS whether it conflicts with another.
 
-Two rules hold whichever way a file comes (docs/decisions/0025-claim-an-instance-before-it-is-sent.md):
+Two rules hold for `POST /exams`, uploads, drops and ZIPs alike
+(docs/decisions/0025-claim-an-instance-before-it-is-sent.md):
 
 - a SOPInstanceUID belongs to one study and one content;
 - a StudyInstanceUID belongs to one patient.
 
-The PACS is asked for each batch, not for each file, where it has the instances and under whom it has the studies; what
-is on its way at the same time is known by claims (`dicom_service.exams.claims`).
+The PACS is searched once for each batch: for the instances and for the patients of the studies. Files that are being
+sent at the same time are known by their claims (`dicom_service.exams.claims`).
 """
 
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dicom_service.errors import Unavailable
 from dicom_service.exams.claims import Claim, Claims
-from dicom_service.exams.held import Pacs, Place, digest_of, find_instances, find_patients, holds_same
+from dicom_service.exams.pacs_lookup import Place, digest_of, find_instances, find_patients, has_same_content
 from dicom_service.log import describe, get_logger, hashed
 from dicom_service.patient import Patient
 from dicom_service.settings import setting
@@ -25,11 +26,14 @@ from dicom_service.uploads.failures import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFER
 from dicom_service.uploads.instance import OutboundInstance
 from dicomweb.errors import DicomwebError
 
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
+
 logger = get_logger()
 _T = TypeVar("_T")
 
 STOPS = 3
-# How long the patient of a study is believed to be the one that the PACS has just named; as for tokens.
+# How long the patients of a study count as known, in seconds; as for access tokens.
 _FRESH_FOR = 60.0
 _LOCKED_FOR = 130.0
 
@@ -42,7 +46,7 @@ def _decides(text: str) -> bool:
 
 @dataclass(frozen=True)
 class AdmissionSettings:
-    """Which conflicts are the PACS's to decide."""
+    """The conflicts that are left to the PACS."""
 
     pacs_decides_instances: bool = setting("SOP_CONFLICT", cast=_decides, default=False)
     pacs_decides_studies: bool = setting("STUDY_CONFLICT", cast=_decides, default=False)
@@ -50,14 +54,14 @@ class AdmissionSettings:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be done with a file.
+    """The decision about a file.
 
     Parameters
     ----------
     reason
-        Why it must not be sent; None where it may.
+        Why it is rejected; None if it is not.
     wait
-        Something else is on its way under this UID or for this study: the file is to be tried again soon.
+        Another file of this instance or study is being sent: try again soon.
     claim
         The claim under which it is sent.
     fresh
@@ -76,24 +80,24 @@ class Decision:
 
     @property
     def suspected(self) -> bool:
-        """Whether the PACS stopped answering when this content was sent before: it is sent alone."""
+        """Whether the PACS stopped responding to this content before, so that it is sent alone."""
         return self.claim is not None and self.claim.suspected
 
 
 class Admission:
-    """The guard in front of one PACS; may be used by several threads.
+    """Admission control in front of one PACS; several threads may use it.
 
     Parameters
     ----------
     settings
-        Which conflicts the PACS decides.
+        The conflicts that are left to the PACS.
     pacs
         The client.
     claims
         The claims.
     """
 
-    def __init__(self, settings: AdmissionSettings, pacs: Pacs, claims: Claims) -> None:
+    def __init__(self, settings: AdmissionSettings, pacs: "DicomwebClient", claims: Claims) -> None:
         self._settings = settings
         self._pacs = pacs
         self._claims = claims
@@ -101,10 +105,10 @@ class Admission:
         self._patients: dict[str, tuple[float, list[Patient]]] = {}
 
     def decide(self, files: Sequence[OutboundInstance]) -> list[Decision]:
-        """Decide over files with different SOPInstanceUIDs, and claim those that may come in.
+        """Decide about files with different SOPInstanceUIDs, and claim those that are admitted.
 
-        The claims are made while the PACS is searched: neither needs the other's answer. A claim on what turns out to
-        be another's is released at once.
+        The claims are made while the PACS is searched: neither needs the other's result. The claim of a file that is
+        then rejected is released at once.
 
         Raises
         ------
@@ -142,20 +146,12 @@ class Admission:
         )
 
     def study(self, study: str, patient: Patient) -> tuple[list[Patient], bool]:
-        """Return the patients of a study in the PACS, and whether a study that it lacks was claimed for this one.
-
-        Raises
-        ------
-        DicomwebError
-            The PACS cannot be asked.
-        Unavailable
-            The table of claims refuses.
-        """
+        """Return the patients of a study in the PACS, and whether a study without any was claimed for this one."""
         known = self._patients_of(study)
         return known, not known and self._claims.claim_study(study, patient)
 
     def in_background(self, call: Callable[..., _T], *arguments: Any) -> "Future[_T]":
-        """Run a call beside the others of a batch."""
+        """Run a call in parallel with the others of a batch."""
         return self._pool.submit(call, *arguments)
 
     def _patients_of(self, study: str) -> list[Patient]:
@@ -176,7 +172,7 @@ class Admission:
         standing: dict[str, Claim],
         found: dict[str, list[Place]],
     ) -> list[Decision]:
-        """Decide over each file by what the PACS has, and by the claim that stands where ours was not made."""
+        """Decide about each file by what the PACS has, and by the claim that already exists for its UID."""
         others = [
             standing[claim.sop_instance_uid]
             for claim in wanted
@@ -203,7 +199,7 @@ class Admission:
         return decisions
 
     def _release(self, claims: Sequence[Claim]) -> None:
-        """Take claims away again; what the table does not let go ends with its lease."""
+        """Release claims; one that cannot be released expires with its lease."""
         for released in [self._pool.submit(self._claims.release, claim) for claim in claims]:
             if isinstance(error := released.exception(), Unavailable):
                 logger.warning("claim not released", extra=describe(error))
@@ -213,7 +209,7 @@ class Admission:
     def _unclaimed(self, file: OutboundInstance, claim: Claim, here: Place | None) -> Decision:
         if here is None or self._same(file, claim, here):
             return Decision(claim=claim, fresh=True)
-        # It came past the service, with another content.
+        # It reached the PACS past this service, with another content.
         return Decision(SOP_INSTANCE_DIFFERS)
 
     def _repeated(self, standing: Claim) -> Decision:
@@ -231,23 +227,17 @@ class Admission:
         if here is not None and not self._same(file, claim, here):
             return Decision(SOP_INSTANCE_DIFFERS)
         if leased:
-            # What the PACS has already, harms nobody a second time: whoever holds the claim is about to be refused.
+            # Content that the PACS has already does no harm; the holder of the claim is about to be rejected.
             return Decision() if here else Decision(wait=True)
-        # Its writer is gone: what counts is what the PACS has, which may be nothing any more.
+        # Its writer is gone, so only the PACS's own content counts, if it has any.
         taken = self._claims.replace(standing, claim)
         return Decision(claim=claim, fresh=True) if taken else Decision(wait=True)
 
     def _same(self, file: OutboundInstance, claim: Claim, place: Place) -> bool:
-        return holds_same(self._pacs, place, file.header, claim.digest, file.size, file.stream)
+        return has_same_content(self._pacs, place, file.header, claim.digest, file.size, file.stream)
 
     def confirm(self, file: OutboundInstance, decision: Decision) -> bool:
-        """Tell whether the PACS has this content, after it said only that it has the instance already.
-
-        Raises
-        ------
-        DicomwebError
-            The PACS cannot be asked.
-        """
+        """Return whether the PACS has this content, after it reported a duplicate instance."""
         if decision.claim is None:
             return True
         header = file.header
@@ -255,23 +245,23 @@ class Admission:
         return self._same(file, decision.claim, place)
 
     def give_up(self, decision: Decision) -> None:
-        """Free the UID of a file that the PACS will never take."""
+        """Release the claim of a file that the PACS will never store."""
         if decision.claim is not None and decision.fresh:
             self._claims.release(decision.claim)
 
     def lock(self) -> Claim | None:
-        """Take the place from which suspected files are sent, one at a time; None while somebody has it."""
+        """Take the lock under which suspected files are sent, one at a time; None while another has it."""
         return self._claims.lock(_LOCKED_FOR)
 
     def unlock(self, place: Claim) -> None:
-        """Leave that place."""
+        """Release that lock."""
         self._claims.release(place)
 
     def stopped(self, decisions: Sequence[Decision], *, alone: bool) -> bool:
-        """Note that the PACS gave no answer to a request; tell whether its one file is to be given up.
+        """Record that the PACS did not respond to a request; return whether its one file is rejected for good.
 
-        In company a file becomes suspected and no more. Alone it is counted, where the PACS stays silent afterwards:
-        a connection that merely broke is nobody's fault.
+        Files sent together only become suspected. A file sent alone is counted if the PACS stays silent afterwards:
+        a connection that merely broke is not the file's fault.
         """
         claims = [decision.claim for decision in decisions if decision.claim is not None]
         if not alone:
@@ -286,7 +276,7 @@ class Admission:
         return stops >= STOPS
 
     def answers(self) -> bool:
-        """Ask whether the PACS answers at all."""
+        """Return whether the PACS responds at all."""
         try:
             find_patients(self._pacs, "2.25.0")
         except DicomwebError:
@@ -295,12 +285,12 @@ class Admission:
 
     @property
     def pacs_decides_studies(self) -> bool:
-        """Whether a second patient under a study is the PACS's affair."""
+        """Whether a second patient under a study is left to the PACS."""
         return self._settings.pacs_decides_studies
 
 
 class _Studies:
-    """The patients of the studies of one batch; a study that the PACS lacks is claimed for its first file's."""
+    """The patients of a batch's studies; a study that the PACS lacks is claimed for its first file's patient."""
 
     def __init__(self, admission: Admission, files: Sequence[OutboundInstance]) -> None:
         self._first: dict[str, Patient] = {}
@@ -324,7 +314,7 @@ class _Studies:
 
 
 def _patient(file: OutboundInstance) -> Patient:
-    # A PACS gives the first value of several.
+    # A PACS returns the first of several values.
     return Patient.of(file.header.patient_id.split("\\")[0], file.header.issuer_of_patient_id)
 
 
@@ -334,7 +324,7 @@ def _here(claim: Claim, found: dict[str, list[Place]]) -> Place | None:
 
 
 def ring(sop_instance_uid: str) -> None:
-    """Count a file on which the PACS stops in the metric whose alarm is in template.yaml."""
+    """Count a file on which the PACS stops; the metric has an alarm."""
     from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
     logger.error("the PACS stops on a file", extra={"instance": hashed(sop_instance_uid)})

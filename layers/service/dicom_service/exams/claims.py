@@ -1,16 +1,16 @@
-"""Who may bring an instance in: each SOPInstanceUID is claimed once for all studies before it is sent.
+"""Claims: each SOPInstanceUID is reserved for one content and one study before its file is sent.
 
 A claim is one item of the table `Instances`::
 
     SOPInstanceUID                  the instance
     StudyInstanceUID, digest        the one study and content that it belongs to
     token                           the writer that made the claim last
-    claimedAt, leaseUntil           milliseconds; until then no other content may take its place
-    suspected, stops                the PACS stopped answering when this content was sent, how often when sent alone
-    expiresAt                       seconds; from then on the PACS alone is asked
+    claimedAt, leaseUntil           milliseconds; until leaseUntil no other content may replace the claim
+    suspected, stops                the PACS stopped responding to this content; how often when it was sent alone
+    expiresAt                       seconds; from then on only the PACS is searched
 
 That an instance was *stored* is not written here: the register of exams says so (`dicom_service.exams.registry`), so
-an ordinary file costs one item. A claim whose writer was killed is in nobody's way once its lease has passed.
+an ordinary file costs one item. A claim whose writer was killed blocks nothing once its lease has expired.
 """
 
 import secrets
@@ -23,7 +23,7 @@ from dicom_service import aws
 from dicom_service.patient import Patient
 from dicom_service.settings import setting
 
-# After this the PACS is asked what it holds, which is slower and says the same.
+# After this the PACS itself is compared, which is slower and has the same result.
 _KEPT_DAYS = 400
 _AT_ONCE = 100
 _BUSY = "Instances cannot be claimed at the moment; try again."
@@ -31,7 +31,7 @@ _BUSY = "Instances cannot be claimed at the moment; try again."
 
 @dataclass(frozen=True)
 class ClaimSettings:
-    """Where claims are kept."""
+    """The tables of claims and of exams."""
 
     table: str = setting("INSTANCES_TABLE")
     exams_table: str = setting("EXAMS_TABLE")
@@ -39,7 +39,7 @@ class ClaimSettings:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim on an instance, as it is asked for or as it stands; times in milliseconds."""
+    """A claim on an instance, requested or existing; times are in milliseconds."""
 
     sop_instance_uid: str
     study_instance_uid: str
@@ -50,7 +50,7 @@ class Claim:
     suspected: bool = False
 
     def is_same(self, other: "Claim") -> bool:
-        """Tell whether both are for the same content in the same study."""
+        """Return whether both are for the same content in the same study."""
         return (self.study_instance_uid, self.digest) == (other.study_instance_uid, other.digest)
 
 
@@ -62,7 +62,7 @@ class Claims:
     settings
         Its name.
     lease
-        Seconds for which a claim holds: as long as its writer can live at most.
+        Seconds for which a claim is active: longer than its writer can live.
     clock
         Seconds since the epoch.
     """
@@ -78,7 +78,7 @@ class Claims:
         return int(self._clock() * 1000)
 
     def wanted(self, sop_instance_uid: str, study_instance_uid: str, digest: str) -> Claim:
-        """Return a claim that can be made."""
+        """Return a new claim, which is not made yet."""
         until = self.now + int(self._lease * 1000)
         return Claim(sop_instance_uid, study_instance_uid, digest, secrets.token_hex(8), until)
 
@@ -88,7 +88,7 @@ class Claims:
         Returns
         -------
         dict
-            Those that stand already, by SOPInstanceUID; nothing of them was changed.
+            The claims that exist already, by SOPInstanceUID; none of them was changed.
         """
         standing: dict[str, Claim] = {}
         for start in range(0, len(claims), _AT_ONCE):
@@ -165,7 +165,7 @@ class Claims:
         return {item["SOPInstanceUID"] for item in found}
 
     def replace(self, standing: Claim, claim: Claim) -> bool:
-        """Put a claim in the place of one, to renew it or to take it over; False when somebody else was quicker."""
+        """Replace a claim, to renew it or to take it over; return False when another writer was faster."""
         item = self._item(claim)
         if standing.is_same(claim):
             item |= {"stops": standing.stops or None, "suspected": standing.suspected or None}
@@ -178,7 +178,7 @@ class Claims:
         )
 
     def release(self, claim: Claim) -> None:
-        """Take a claim away whose content the PACS will not get; one that stays ends with its lease."""
+        """Remove a claim whose content is not sent; one that cannot be removed expires with its lease."""
         self._conditionally(
             aws.dynamodb().delete_item,
             Key=aws.to_item({"SOPInstanceUID": claim.sop_instance_uid}),
@@ -188,7 +188,7 @@ class Claims:
         )
 
     def note_stop(self, claim: Claim, *, alone: bool) -> int:
-        """Note that the PACS stopped answering when this content was sent; return how often it did so alone."""
+        """Record that the PACS stopped responding to this content; return how often when it was sent alone."""
         self._conditionally(
             aws.dynamodb().update_item,
             Key=aws.to_item({"SOPInstanceUID": claim.sop_instance_uid}),
@@ -199,9 +199,9 @@ class Claims:
         return claim.stops + int(alone)
 
     def claim_study(self, study_instance_uid: str, patient: Patient) -> bool:
-        """Claim a study that the PACS does not have yet for a patient; False while another patient's claim holds.
+        """Claim a study that the PACS does not have yet for a patient; return False while another patient's is active.
 
-        The row holds the patient as the register of exams does, for the length of a lease.
+        The item names the patient as the register of exams does, for the duration of a lease.
         """
         key = f"#study {study_instance_uid}"
         now = self.now
@@ -224,12 +224,12 @@ class Claims:
         )
 
     def lock(self, seconds: float) -> Claim | None:
-        """Take the one place from which a suspected file is sent, so that nothing else is sent beside it from there.
+        """Take the one lock under which suspected files are sent, one at a time.
 
         Returns
         -------
         Claim or None
-            What `release` frees it by; None while somebody has it.
+            The lock, for `release`; None while another function has it.
         """
         place = Claim("#alone", "-", "-", secrets.token_hex(8), self.now + int(seconds * 1000))
         got = self._conditionally(
@@ -241,7 +241,7 @@ class Claims:
         return place if got else None
 
     def renewed(self, standing: Claim) -> Claim | None:
-        """Return the claim with a lease that lasts for this writer too; None when somebody took it over meanwhile."""
+        """Return the claim with a lease that lasts for this writer too; None if it was taken over meanwhile."""
         fresh = self.wanted(standing.sop_instance_uid, standing.study_instance_uid, standing.digest)
         if standing.lease_until >= fresh.lease_until:
             return standing

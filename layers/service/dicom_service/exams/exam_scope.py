@@ -11,16 +11,18 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
 from dicom_service import aws
 from dicom_service.errors import PacsError
 from dicom_service.otp import dependencies
-from dicom_service.otp.exam import Search
 from dicom_service.otp.guard import ExamGuard
 from dicom_service.patient import PATIENT_ID, Patient, PatientHasher
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 COMPARE_EVERY = 60
 _LAST_TAG = 0x00100021
@@ -80,12 +82,12 @@ class ExamScope:
         """Attributes to request in searches, so that their rows can be compared."""
         return ("PatientID",) if self._bearer else ()
 
-    def ensure_compared(self, pacs: Search) -> None:
+    def ensure_compared(self, pacs: "DicomwebClient") -> None:
         """Compare the exam of a token that was never compared; nothing may be returned before."""
         if self._bearer is not None and not (self._bearer.compared_at and self._bearer.patient):
             self.revalidate(pacs)
 
-    def revalidate(self, pacs: Search) -> None:
+    def revalidate(self, pacs: "DicomwebClient") -> None:
         """Compare the exam's patient in the PACS with the token's, unless that was done within the last minute.
 
         Raises

@@ -92,11 +92,6 @@ class ExamRegistry:
         -------
         int
             The number of instances that were not registered before.
-
-        Raises
-        ------
-        Unavailable
-            A table or queue refuses; what was registered stays, and calling again is harmless.
         """
         now = int(self._clock() * 1000)
         unique = {(entry.study_instance_uid, entry.sop_instance_uid): entry for entry in arrived}
@@ -119,11 +114,6 @@ class ExamRegistry:
             The upload.
         studies
             StudyInstanceUIDs of its exams. Repeating the call is harmless.
-
-        Raises
-        ------
-        Unavailable
-            A table or queue refuses; call again.
         """
         ended = sorted(set(studies))
         for study in ended:

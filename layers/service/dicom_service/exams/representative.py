@@ -9,6 +9,7 @@ from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.search import Page, search_instances, search_series
 from dicom_service.pacs import pacs_errors
 from dicomweb.client import DicomwebClient
+from dicomweb.dataset import text
 
 # Modalities without images of the patient; selected only if there is no other series (PS3.3 C.7.3.1.1.1).
 _NO_IMAGES = frozenset({"SR", "KO", "PR", "DOC", "AU", "ECG", "EPS", "HD", "PLAN", "RTPLAN", "RTSTRUCT", "REG", "FID"})
@@ -16,18 +17,10 @@ _MOST_ROWS = 500
 
 
 def select_representative_instance_of_study(client: DicomwebClient, study_uid: str, scope: ExamScope) -> InstanceName:
-    """Return the representative instance of the exam's largest series with images.
-
-    Raises
-    ------
-    NotFound
-        The PACS does not have the exam.
-    PacsError
-        The PACS cannot be asked.
-    """
+    """Return the representative instance of the exam's largest series with images."""
     series = search_series(client, study_uid, Page(_MOST_ROWS, 0, False), scope).datasets
-    best = max(series, key=lambda one: (_text(one, "00080060") not in _NO_IMAGES, _number(one, "00201209")))
-    return select_representative_instance_of_series(client, study_uid, _text(best, "0020000E"), scope)
+    best = max(series, key=lambda one: (text(one, "00080060") not in _NO_IMAGES, _number(one, "00201209")))
+    return select_representative_instance_of_series(client, study_uid, text(best, "0020000E"), scope)
 
 
 def select_representative_instance_of_series(
@@ -47,8 +40,8 @@ def select_representative_instance_of_series(
     if first.more:
         # Longer than a page: take the middle in the PACS's own order, without listing the whole series.
         rows = _middle_page(client, study_uid, series_uid) or rows
-    ordered = sorted(rows, key=lambda one: (_number(one, "00200013"), _text(one, "00080018")))
-    chosen = _text(ordered[len(ordered) // 2], "00080018")
+    ordered = sorted(rows, key=lambda one: (_number(one, "00200013"), text(one, "00080018")))
+    chosen = text(ordered[len(ordered) // 2], "00080018")
     if not chosen:
         raise NotFound("The PACS does not name the instances of this series.")
     return InstanceName(study_uid, series_uid, chosen)
@@ -61,11 +54,6 @@ def _middle_page(client: DicomwebClient, study_uid: str, series_uid: str) -> Seq
         return client.search_for_instances(study_uid, series_uid, limit=1, offset=count // 2).datasets if count else []
 
 
-def _text(dataset: Mapping[str, Any], tag: str) -> str:
-    found = dataset.get(tag, {}).get("Value") or [""]
-    return str(found[0] or "")
-
-
 def _number(dataset: Mapping[str, Any], tag: str) -> int:
-    text = _text(dataset, tag)
-    return int(float(text)) if text.replace(".", "", 1).isdigit() else 0
+    number = text(dataset, tag)
+    return int(float(number)) if number.replace(".", "", 1).isdigit() else 0

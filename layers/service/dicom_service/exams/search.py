@@ -9,14 +9,15 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from dicom_service.edge import answer, base_url
 from dicom_service.errors import NotFound
-from dicom_service.exams.counts import complete_series, complete_studies
 from dicom_service.exams.exam_scope import ExamScope
 from dicom_service.exams.links import with_own_links
+from dicom_service.exams.missing_counts import complete_series, complete_studies
 from dicom_service.exams.simple import simplify
 from dicom_service.pacs import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
 from dicom_service.query import Query
 from dicomweb.client import DicomwebClient
+from dicomweb.dataset import text
 from dicomweb.qido import SearchResult
 
 PAGE = ("limit", "offset", "format")
@@ -61,13 +62,7 @@ def study_filters(query: Query) -> dict[str, str]:
 
 
 def search_studies(client: DicomwebClient, filters: Mapping[str, str], page: Page) -> SearchResult:
-    """Search for exams; the result may be empty.
-
-    Raises
-    ------
-    PacsError
-        The PACS cannot be asked.
-    """
+    """Search for exams; the result may be empty."""
     with pacs_errors():
         found = client.search_for_studies(
             filters,
@@ -95,13 +90,9 @@ def check_patient(client: DicomwebClient, study_uid: str, patient_id: str | None
     with pacs_errors(_NO_STUDY):
         found = client.search_for_studies({"StudyInstanceUID": study_uid}, includefields=PATIENT_FIELDS)
     # Some PACS ignore a filter that they do not understand and return everything.
-    patients = [Patient.from_dataset(row) for row in found.datasets if _study_of(row) == study_uid]
+    patients = [Patient.from_dataset(row) for row in found.datasets if text(row, "0020000D") == study_uid]
     if not patients or any(patient.patient_id != patient_id for patient in patients):
         raise NotFound(_NO_STUDY_OF_PATIENT)
-
-
-def _study_of(row: Mapping[str, Any]) -> str:
-    return str((row.get("0020000D", {}).get("Value") or [""])[0])
 
 
 def search_series(client: DicomwebClient, study_uid: str, page: Page, scope: ExamScope) -> SearchResult:

@@ -77,17 +77,7 @@ class CachedThumbnailer:
         self._cache = cache
 
     def get(self, name: InstanceName, request: ThumbnailRequest, scope: ExamScope) -> Thumbnail:
-        """Return the thumbnail of an instance.
-
-        Raises
-        ------
-        NotFound
-            The PACS does not have the instance; a cached thumbnail is not returned then.
-        ExamSuspended
-            The instance is not the patient's whom the access token was issued for.
-        PacsError
-            The PACS cannot be reached.
-        """
+        """Return the thumbnail of an instance."""
         client = self._thumbnailer.client
         scope.ensure_compared(client)
         header = self._thumbnailer.header(name)

@@ -85,13 +85,6 @@ class Thumbnailer:
         A PACS need not have the metadata service, and one that has it may fail for a single file: Orthanc stores files
         with an empty item between others of a sequence and then answers 500 for their metadata. In either case the
         header is read from the beginning of the file.
-
-        Raises
-        ------
-        NotFound
-            The PACS does not have the instance.
-        PacsError
-            The PACS cannot be reached, or returns a file whose header cannot be read.
         """
         unsupported: NotSupported | None = None
         with pacs_errors(NO_INSTANCE), self.client.shared_deadline():
@@ -110,13 +103,7 @@ class Thumbnailer:
         return header
 
     def make(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail:
-        """Make a thumbnail; an instance that cannot be shown gets a placeholder.
-
-        Raises
-        ------
-        PacsError
-            The PACS cannot be reached, is too slow or rejects the credentials: a placeholder would be a lie.
-        """
+        """Make a thumbnail; an instance that cannot be shown gets a placeholder."""
         try:
             reason = imaging.classify(header, allow_burned_in=self._allow_burned_in)
         except imaging.CannotDecode:

@@ -9,16 +9,19 @@ reported in two ways makes one event.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dicom_service import aws, log
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Queues, Retry, backoff
 from dicom_service.exams.checks import LONGEST_DELAY, Check
 from dicom_service.exams.registry import STUDY, ExamRegistry, ExamSettings, expiry
-from dicom_service.notifications.study_snapshot import Searches, StudySnapshot, read_snapshot
+from dicom_service.notifications.study_snapshot import StudySnapshot, read_snapshot
 from dicom_service.outbox import Event, Outbox, OutboxSettings
 from dicom_service.patient import Patient
 from dicom_service.settings import setting
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 logger = log.get_logger()
 
@@ -65,7 +68,7 @@ class Announcer:
     def __init__(
         self,
         settings: AnnounceSettings,
-        pacs: Searches,
+        pacs: "DicomwebClient",
         *,
         reconcile: Callable[[str, str, str], object],
         watch: Callable[[str, Sequence[Patient]], object],

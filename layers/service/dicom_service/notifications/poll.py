@@ -4,15 +4,19 @@ import datetime
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dicom_service import aws
 from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
-from dicom_service.exams.counts import Result, pages, text
 from dicom_service.exams.registry import STUDY
-from dicom_service.notifications.study_snapshot import Searches
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs import all_rows, pacs_errors
 from dicom_service.settings import setting
+from dicomweb.dataset import text
 from dicomweb.uid import is_uid
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
+    from dicomweb.qido import SearchResult
 
 _PAGE = 100
 _STUDY_UID, _STUDY_INSTANCES = "0020000D", "00201208"
@@ -41,7 +45,9 @@ class Poller:
         Seconds since the epoch.
     """
 
-    def __init__(self, settings: PollSettings, pacs: Searches, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, settings: PollSettings, pacs: "DicomwebClient", *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._settings = settings
         self._pacs = pacs
         self._clock = clock
@@ -69,13 +75,13 @@ class Poller:
         first, last = today - datetime.timedelta(days=self._settings.days), today + datetime.timedelta(days=1)
         filters = {"StudyDate": f"{first:%Y%m%d}-{last:%Y%m%d}"}
 
-        def search(offset: int) -> Result:
+        def search(offset: int) -> "SearchResult":
             fields = ("NumberOfStudyRelatedInstances",)
             return self._pacs.search_for_studies(filters, limit=_PAGE, offset=offset, includefields=fields)
 
         block: dict[str, int | None] = {}
         with pacs_errors():
-            for row in pages(search):
+            for row in all_rows(search):
                 uid, count = text(row, _STUDY_UID), text(row, _STUDY_INSTANCES)
                 if is_uid(uid):
                     # Two patients under one UID are two rows.

@@ -3,32 +3,19 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from dicom_service.exams.counts import Result, pages, text
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs import all_rows, pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
+from dicomweb.dataset import text
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
+    from dicomweb.qido import SearchResult
 
 _PAGE = 1000
 _STUDY_UID, _ACCESSION_NUMBER = "0020000D", "00080050"
 _SERIES_UID, _MODALITY, _SERIES_INSTANCES = "0020000E", "00080060", "00201209"
-
-
-class Searches(Protocol):
-    """The searches of a `dicomweb.client.DicomwebClient` that are used here."""
-
-    def search_for_studies(
-        self, filters: Mapping[str, str], *, limit: int | None, offset: int, includefields: tuple[str, ...]
-    ) -> Result:
-        """Search studies (PS3.18 §10.6)."""
-
-    def search_for_series(
-        self, study_uid: str, *, limit: int | None, offset: int, includefields: tuple[str, ...]
-    ) -> Result:
-        """Search the series of a study."""
-
-    def search_for_instances(self, study_uid: str, series_uid: str, *, limit: int | None, offset: int) -> Result:
-        """Search the instances of a series."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +49,7 @@ class StudySnapshot:
         return self.patients[0].patient_id
 
 
-def read_snapshot(pacs: Searches, study_uid: str) -> StudySnapshot | None:
+def read_snapshot(pacs: "DicomwebClient", study_uid: str) -> StudySnapshot | None:
     """Read an exam from the PACS; None when it knows no such study, or no instance of it."""
     with pacs_errors():
         found = pacs.search_for_studies(
@@ -74,7 +61,7 @@ def read_snapshot(pacs: Searches, study_uid: str) -> StudySnapshot | None:
             return None
         counts: dict[str, int] = {}
         modalities: set[str] = set()
-        for row in pages(lambda offset: _series(pacs, study_uid, offset)):
+        for row in all_rows(lambda offset: _series(pacs, study_uid, offset)):
             series_uid = text(row, _SERIES_UID)
             counts[series_uid] = counts.get(series_uid, 0) + _count(pacs, study_uid, series_uid, row)
             modalities |= {modality} if (modality := text(row, _MODALITY)) else set()
@@ -90,18 +77,18 @@ def read_snapshot(pacs: Searches, study_uid: str) -> StudySnapshot | None:
     )
 
 
-def _series(pacs: Searches, study_uid: str, offset: int) -> Result:
+def _series(pacs: "DicomwebClient", study_uid: str, offset: int) -> "SearchResult":
     fields = ("NumberOfSeriesRelatedInstances",)
     return pacs.search_for_series(study_uid, limit=_PAGE, offset=offset, includefields=fields)
 
 
-def _count(pacs: Searches, study_uid: str, series_uid: str, row: Mapping[str, Any]) -> int:
+def _count(pacs: "DicomwebClient", study_uid: str, series_uid: str, row: Mapping[str, Any]) -> int:
     count = text(row, _SERIES_INSTANCES)
     if count.isdecimal():
         return int(count)
     # The attribute is one that a PACS need not return (PS3.18 Table 10.6.3-4).
-    return sum(1 for _ in pages(lambda offset: _instances(pacs, study_uid, series_uid, offset)))
+    return sum(1 for _ in all_rows(lambda offset: _instances(pacs, study_uid, series_uid, offset)))
 
 
-def _instances(pacs: Searches, study_uid: str, series_uid: str, offset: int) -> Result:
+def _instances(pacs: "DicomwebClient", study_uid: str, series_uid: str, offset: int) -> "SearchResult":
     return pacs.search_for_instances(study_uid, series_uid, limit=_PAGE, offset=offset)

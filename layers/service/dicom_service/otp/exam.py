@@ -1,30 +1,19 @@
 """What the PACS says of the exam that a code shall open."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from dicom_service.errors import Conflict, NotFound
 from dicom_service.patient import PATIENT_FIELDS, Patient
+from dicomweb.dataset import text
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 STUDY_INSTANCE_UID = "0020000D"
 PATIENT_BIRTH_DATE = "00100030"
 _NO_EXAM = "The PACS has no exam with this studyUID."
-
-
-class Search(Protocol):
-    """The one thing asked of a PACS here; `dicomweb.client.DicomwebClient` does it."""
-
-    def search_for_studies(self, filters: Mapping[str, str], *, includefields: tuple[str, ...]) -> Any:
-        """Search for studies (PS3.18 §10.6)."""
-
-
-class TimedSearch(Search, Protocol):
-    """A search whose time can be limited."""
-
-    def shared_deadline(self, share: float) -> AbstractContextManager[None]:
-        """Let all that is asked inside take this share of the usual time."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +25,7 @@ class Exam:
     birth_date: str | None
 
 
-def find_exam(pacs: Search, study_uid: str, patient_id: str | None) -> Exam:
+def find_exam(pacs: "DicomwebClient", study_uid: str, patient_id: str | None) -> Exam:
     """Find an exam and check whose it is.
 
     Parameters
@@ -61,11 +50,11 @@ def find_exam(pacs: Search, study_uid: str, patient_id: str | None) -> Exam:
         raise Conflict("The exam has images of several patients; it cannot be shared.", code="SEVERAL_PATIENTS")
     if patient_id is not None and patient.patient_id != patient_id.strip():
         raise Conflict("The exam is not this patient's.", code="PATIENT_MISMATCH")
-    dates = {_text(study, PATIENT_BIRTH_DATE) for study in studies} - {""}
+    dates = {text(study, PATIENT_BIRTH_DATE).strip() for study in studies} - {""}
     return Exam(study_uid, patient, dates.pop() if len(dates) == 1 else None)
 
 
-def patients_of(pacs: Search, study_uid: str) -> list[Patient]:
+def patients_of(pacs: "DicomwebClient", study_uid: str) -> list[Patient]:
     """Return whose images the PACS has under a StudyInstanceUID, in one search; none when it has none.
 
     Raises
@@ -83,7 +72,7 @@ def only_patient(patients: Sequence[Patient]) -> Patient | None:
     return max(patients, key=lambda patient: patient.issuer)
 
 
-def _rows(pacs: Search, study_uid: str) -> list[Mapping[str, Any]]:
+def _rows(pacs: "DicomwebClient", study_uid: str) -> list[Mapping[str, Any]]:
     # Here, since the client's modules cost more than a whole redemption, which needs them for right codes alone.
     from dicom_service.pacs import pacs_errors
 
@@ -92,9 +81,4 @@ def _rows(pacs: Search, study_uid: str) -> list[Mapping[str, Any]]:
             {"StudyInstanceUID": study_uid}, includefields=(*PATIENT_FIELDS, "PatientBirthDate")
         )
     # Some PACS ignore a filter they do not understand and answer with everything they have.
-    return [study for study in result.datasets if _text(study, STUDY_INSTANCE_UID) == study_uid]
-
-
-def _text(dataset: Mapping[str, Any], tag: str) -> str:
-    values = dataset.get(tag, {}).get("Value") or [""]
-    return str(values[0] or "").strip()
+    return [study for study in result.datasets if text(study, STUDY_INSTANCE_UID).strip() == study_uid]

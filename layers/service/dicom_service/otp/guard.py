@@ -8,15 +8,19 @@ exam here: a redemption, a request with an access token, an announcement. Nothin
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from dicom_service.errors import Conflict, Forbidden, NotFound
 from dicom_service.otp.audit import Actor, audit
 from dicom_service.otp.events import event
-from dicom_service.otp.exam import Search, find_exam, only_patient, patients_of
+from dicom_service.otp.exam import find_exam, only_patient, patients_of
 from dicom_service.otp.model import Otp
 from dicom_service.otp.store import OtpStore
 from dicom_service.otp.subjects import study_subject
 from dicom_service.patient import Patient, PatientHasher
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 _SERVICE = Actor("dicom-service")
 
@@ -44,7 +48,7 @@ class ExamGuard:
         self._hasher = hasher
         self._clock = clock
 
-    def ask(self, pacs: Search, otp_id: str, study_uid: str, hashed: str | None) -> str:
+    def ask(self, pacs: "DicomwebClient", otp_id: str, study_uid: str, hashed: str | None) -> str:
         """Ask the PACS whose the exam is, and compare: one search.
 
         Parameters
@@ -100,7 +104,7 @@ class ExamGuard:
         if patients:
             self._close(self._store.about(study_subject(study_uid)), only_patient(patients))
 
-    def resume(self, pacs: Search, otp: Otp, actor: Actor) -> None:
+    def resume(self, pacs: "DicomwebClient", otp: Otp, actor: Actor) -> None:
         """Open a suspended code again, after the PACS has been put right.
 
         Raises

@@ -3,19 +3,22 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dicom_service.aws import Secret
 from dicom_service.errors import Conflict
 from dicom_service.otp import codes, viewer
 from dicom_service.otp.audit import Actor, audit
 from dicom_service.otp.events import event
-from dicom_service.otp.exam import Search, find_exam
+from dicom_service.otp.exam import find_exam
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, iso
 from dicom_service.otp.store import OtpStore
 from dicom_service.otp.viewer import ViewerSettings, ViewerTokens
 from dicom_service.patient import PatientHasher
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 _DAY = 86_400
 
@@ -50,7 +53,7 @@ class Issuer:
         store: OtpStore,
         keyring: Keyring,
         hasher: PatientHasher,
-        connect: Callable[[], Search],
+        connect: Callable[[], "DicomwebClient"],
         viewer_settings: ViewerSettings,
         *,
         clock: Callable[[], float] = time.time,

@@ -5,17 +5,19 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dicom_service.errors import NotFound, PacsError, Unauthorized
 from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit
 from dicom_service.otp.events import event
-from dicom_service.otp.exam import TimedSearch
 from dicom_service.otp.guard import ExamGuard, ExamSuspended
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, Redemption
 from dicom_service.otp.store import OtpStore, Refusal
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 # Longer than a function lives: attempts charged this long ago and not given back are misses or lost functions.
 _ABANDONED = 60
@@ -63,7 +65,7 @@ class Redeemer:
         store: OtpStore,
         keyring: Keyring,
         guard: ExamGuard,
-        connect: Callable[[], TimedSearch],
+        connect: Callable[[], "DicomwebClient"],
         *,
         token_lifetime: int = 3600,
         matches: codes.Matches = hmac.compare_digest,

@@ -1,96 +1,69 @@
-"""What the PACS holds of instances and studies, and whether it is the content at hand."""
+"""Looks up in the PACS what it has under the UIDs of a file: instances, patients of a study, the same content."""
 
 import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from dicom_service.element_walk import NotDicom
 from dicom_service.part10 import DEFLATED, BytesSource, Header, read_header
 from dicom_service.patient import PATIENT_FIELDS, Patient
+from dicomweb.dataset import text
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 _UIDS_IN_A_QUERY = 20
-# Up to here a content that differs in its bytes is compared element by element: a PACS may have encoded it anew.
+# Up to this size, content that differs in its bytes is compared element by element: the PACS may have reencoded it.
 _LARGEST_COMPARED = 64 * 1024 * 1024
 _PLACE = ("StudyInstanceUID", "SeriesInstanceUID")
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 
 
-class Pacs(Protocol):
-    """What is needed of `dicomweb.client.DicomwebClient`."""
-
-    def search_for_studies(self, filters: Mapping[str, str], *, includefields: Sequence[str] = ()) -> Any:
-        """Search for studies."""
-
-    def search_for_instances(
-        self,
-        study_uid: str | None,
-        series_uid: str | None = None,
-        filters: Mapping[str, str] = ...,
-        *,
-        includefields: Sequence[str] = (),
-    ) -> Any:
-        """Search for instances, of all studies where none is named."""
-
-    def retrieve_instance(self, study_uid: str, series_uid: str, instance_uid: str) -> Any:
-        """Fetch an instance as it is stored."""
-
-
 @dataclass(frozen=True)
 class Place:
-    """Where the PACS has an instance."""
+    """The study and series in which the PACS has an instance."""
 
     study_instance_uid: str
     series_instance_uid: str
 
 
-def find_instances(pacs: Pacs, wanted: Mapping[str, str]) -> dict[str, list[Place]]:
-    """Search the whole PACS for instances; one request for up to 20.
+def find_instances(pacs: "DicomwebClient", wanted: Mapping[str, str]) -> dict[str, list[Place]]:
+    """Return where the PACS has instances, in any study; one request for up to 20.
 
     Parameters
     ----------
     wanted
-        The study in which each SOPInstanceUID is expected: a PACS that cannot search all studies is asked for these.
-
-    Raises
-    ------
-    DicomwebError
-        The PACS cannot be asked.
+        The study in which each SOPInstanceUID is expected; a PACS that cannot search all studies is searched there.
     """
     found: dict[str, list[Place]] = {}
     uids = list(wanted)
     for start in range(0, len(uids), _UIDS_IN_A_QUERY):
         some = uids[start : start + _UIDS_IN_A_QUERY]
         for row in _rows(pacs, some, wanted):
-            uid = _first(row, _INSTANCE)
+            uid = text(row, _INSTANCE)
             if uid in wanted:
-                study = _first(row, _STUDY) or wanted[uid]
-                found.setdefault(uid, []).append(Place(study, _first(row, _SERIES)))
+                study = text(row, _STUDY) or wanted[uid]
+                found.setdefault(uid, []).append(Place(study, text(row, _SERIES)))
     return found
 
 
-def _rows(pacs: Pacs, uids: Sequence[str], wanted: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+def _rows(pacs: "DicomwebClient", uids: Sequence[str], wanted: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
     listed = {"SOPInstanceUID": ",".join(uids)}
     try:
         yield from pacs.search_for_instances(None, None, listed, includefields=_PLACE).datasets
     except (NotSupported, RequestRejected, NotFound, PacsFault):
-        # A search across studies is optional (PS3.18 Table 10.6.1-2): the study at hand is searched then.
+        # A search across studies is optional (PS3.18 Table 10.6.1-2): the file's study is searched then.
         for study in {wanted[uid] for uid in uids}:
             here = ",".join(uid for uid in uids if wanted[uid] == study)
             yield from pacs.search_for_instances(study, None, {"SOPInstanceUID": here}).datasets
 
 
-def find_patients(pacs: Pacs, study_instance_uid: str) -> list[Patient]:
-    """Return the patients under whom the PACS has a study; none for a study that it does not have.
-
-    Raises
-    ------
-    DicomwebError
-        The PACS cannot be asked.
-    """
+def find_patients(pacs: "DicomwebClient", study_instance_uid: str) -> list[Patient]:
+    """Return the patients of a study in the PACS; none if it does not have the study."""
     rows = pacs.search_for_studies({"StudyInstanceUID": study_instance_uid}, includefields=PATIENT_FIELDS).datasets
     return [Patient.from_dataset(row) for row in rows]
 
@@ -98,12 +71,12 @@ def find_patients(pacs: Pacs, study_instance_uid: str) -> list[Patient]:
 def digest_of(header: Header, chunks: Iterable[bytes]) -> str:
     """Return the digest of an instance's content: transfer syntax and dataset.
 
-    Preamble and file meta information are left out: they say who wrote the file, not what is in it.
+    Preamble and file meta information are left out: they describe the writer, not the content.
 
     Parameters
     ----------
     header
-        What the file says of itself.
+        The file's header.
     chunks
         The file as it is sent; a deflated one inflated, its first chunk ending with the file meta information.
     """
@@ -122,37 +95,32 @@ def digest_of(header: Header, chunks: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def holds_same(
-    pacs: Pacs, place: Place, header: Header, digest: str, size: int, content: Callable[[], Iterable[bytes]]
+def has_same_content(
+    pacs: "DicomwebClient", place: Place, header: Header, digest: str, size: int, content: Callable[[], Iterable[bytes]]
 ) -> bool:
-    """Fetch an instance once and tell whether the PACS holds the content at hand.
+    """Retrieve an instance and return whether its content is that of the file.
 
-    The bytes of the dataset decide; where they differ, its elements do, since a PACS may write what came over DIMSE
-    with other lengths. One that is much larger, or cannot be fetched for what it is, is not the same.
-
-    Raises
-    ------
-    DicomwebError
-        The PACS cannot be asked.
+    The bytes of the dataset decide. If they differ, its elements do, since a PACS may write datasets received over
+    DIMSE with other lengths. An instance that is much larger or cannot be retrieved is not the same.
     """
-    held = bytearray()
+    stored = bytearray()
     try:
         with pacs.retrieve_instance(
             place.study_instance_uid, place.series_instance_uid, header.sop_instance_uid
         ) as stream:
             for chunk in stream.iter_bytes():
-                held += chunk
-                if len(held) > size + size // 2 + (1 << 20):
+                stored += chunk
+                if len(stored) > size + size // 2 + (1 << 20):
                     return False
     except (NotFound, NotSupported, RequestRejected):
         return False
     try:
-        theirs = read_header(BytesSource(bytes(held)), max_depth=1000)
+        theirs = read_header(BytesSource(bytes(stored)), max_depth=1000)
     except NotDicom:
         return False
-    if digest_of(theirs, (bytes(held),)) == digest:
+    if digest_of(theirs, (bytes(stored),)) == digest:
         return True
-    return size <= _LARGEST_COMPARED and _same_elements(b"".join(content()), bytes(held))
+    return size <= _LARGEST_COMPARED and _same_elements(b"".join(content()), bytes(stored))
 
 
 def _same_elements(mine: bytes, theirs: bytes) -> bool:
@@ -176,8 +144,3 @@ def _same_elements(mine: bytes, theirs: bytes) -> bool:
         return False
     except (NotImplementedError, RecursionError, struct.error, OverflowError):
         return False
-
-
-def _first(row: Mapping[str, Any], tag: str) -> str:
-    values = row.get(tag, {}).get("Value") or [""]
-    return str(values[0] or "")
