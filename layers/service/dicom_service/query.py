@@ -6,15 +6,11 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
-from dicom_service.day import read_day
-from dicom_service.errors import BadRequest
-from dicomweb.uid import is_uid
+from dicom_service.fields import Fields
 
 
-class Query:
+class Query(Fields):
     """The query parameters of a request, names case-insensitive (api.md, "Conventions").
-
-    Readers collect errors; `check` then raises one error that lists them all.
 
     Parameters
     ----------
@@ -24,9 +20,12 @@ class Query:
         Every parameter of the route. Others are rejected: a mistyped filter must not widen a search to all patients.
     """
 
+    code = "INVALID_PARAMETER"
+    summary = "Bad query parameters"
+
     def __init__(self, app: APIGatewayRestResolver, *known: str) -> None:
+        super().__init__()
         names = {name.lower(): name for name in known}
-        self.errors: list[dict[str, str]] = []
         self._values: dict[str, str] = {}
         multi = app.current_event.raw_event.get("multiValueQueryStringParameters") or {}
         single = app.current_event.raw_event.get("queryStringParameters") or {}
@@ -46,12 +45,12 @@ class Query:
         """Read a text; `longest` is in characters."""
         value = self._values.get(name, "").strip()
         if not value:
-            return self._fail(name, "required") if required else default
+            return self.fail(name, "required") if required else default
         if len(value) > longest:
-            return self._fail(name, f"longer than {longest} characters")
+            return self.fail(name, f"longer than {longest} characters")
         # The gateway puts U+FFFD where the percent-encoding is not UTF-8.
         if not value.isprintable() or "\ufffd" in value:
-            return self._fail(name, "has control characters, or is not UTF-8")
+            return self.fail(name, "has control characters, or is not UTF-8")
         return value
 
     def exact(self, name: str, *, longest: int = 64) -> Any:
@@ -59,14 +58,14 @@ class Query:
         value = self.text(name, longest=longest)
         if value is None or not set(value) & set("*?\\"):
             return value
-        return self._fail(name, "contains *, ? or a backslash; it is matched exactly")
+        return self.fail(name, "contains *, ? or a backslash; it is matched exactly")
 
     def name_pattern(self, name: str) -> Any:
         """Read a person name that may have wildcards (PS3.4 C.2.2.2.4), but not wildcards alone."""
         value = self.text(name)
         if value is None or set(value) - set("*?^= "):
             return value
-        return self._fail(name, "consists of wildcards alone")
+        return self.fail(name, "consists of wildcards alone")
 
     def integer(self, name: str, *, default: int, minimum: int, maximum: int) -> int:
         """Read an integer between `minimum` and `maximum`."""
@@ -75,7 +74,7 @@ class Query:
             return default
         if re.fullmatch(r"-?[0-9]{1,9}", value) and minimum <= int(value) <= maximum:
             return int(value)
-        self._fail(name, f"not an integer from {minimum} to {maximum}")
+        self.fail(name, f"not an integer from {minimum} to {maximum}")
         return default
 
     def choice(self, name: str, choices: Mapping[str, str] | tuple[str, ...], *, default: Any = None) -> Any:
@@ -86,44 +85,14 @@ class Query:
         spelled = {choice.lower(): choice for choice in choices}
         if value.lower() in spelled:
             return spelled[value.lower()]
-        return self._fail(name, "not one of " + ", ".join(choices))
-
-    def uid(self, name: str, *, required: bool = False) -> Any:
-        """Read a UID (PS3.5 §9.1)."""
-        value = self.text(name, required=required)
-        if value is None or is_uid(value):
-            return value
-        return self._fail(name, "not a UID")
-
-    def date(self, name: str) -> Any:
-        """Read a day, ``YYYYMMDD`` or ``YYYY-MM-DD``; returned as DICOM DA (PS3.5 §6.2)."""
-        value = self.text(name)
-        if value is None:
-            return None
-        return read_day(value) or self._fail(name, "not a date, YYYYMMDD or YYYY-MM-DD")
+        return self.fail(name, "not one of " + ", ".join(choices))
 
     def date_range(self, first: str, last: str) -> tuple[Any, Any]:
         """Read two days; the first must not be after the last."""
         start, end = self.date(first), self.date(last)
         if start and end and start > end:
-            self._fail(last, f"before {first}")
+            self.fail(last, f"before {first}")
         return start, end
-
-    def _fail(self, name: str, problem: str) -> Any:
-        self.errors.append({"field": name, "problem": problem})
-        return None
-
-    def check(self) -> None:
-        """Raise one BadRequest that lists all errors, if there are any.
-
-        Raises
-        ------
-        BadRequest
-            With member ``errors``: one entry for each bad parameter.
-        """
-        if self.errors:
-            listed = "; ".join(f"{error['field']}: {error['problem']}" for error in self.errors)
-            raise BadRequest(f"Bad query parameters: {listed}.", code="INVALID_PARAMETER", errors=self.errors)
 
 
 def _shown(name: str) -> str:
