@@ -78,11 +78,6 @@ class UidRegistry:
         ----------
         count
             1 to 10,000; each call costs one write.
-
-        Raises
-        ------
-        Unavailable
-            The registration cannot be written; no UID is issued.
         """
         prefix = self._register(count)
         return [f"{prefix}.{number}" for number in range(1, count + 1)]

@@ -12,7 +12,7 @@ import requests
 from dicom_service.errors import Unauthorized
 from dicom_service.otp.model import Otp
 from dicom_service.otp.redeem import Redeemer, RedeemRequest
-from dicom_service.otp.store import OtpStore, Refusal
+from dicom_service.otp.store import OtpStore, Rejection
 from tests.support.otp import World
 from tests.support.otp_stack import StoredExam, issue, scaled
 from tests.support.stack import Stack
@@ -27,7 +27,7 @@ class UsesUnguarded(OtpStore):
 
     USE_IF = "#state = :active AND attribute_not_exists(redemptions.#nonce)"
 
-    def use(self, *arguments: Any) -> Refusal | None:
+    def use(self, *arguments: Any) -> Rejection | None:
         both_charged.wait(timeout=20)
         return super().use(*arguments)
 
@@ -37,11 +37,11 @@ class AttemptsReadFirst(OtpStore):
 
     CHARGE_IF = OtpStore.CHARGE_IF.replace("attempts < :maxAttempts", ":one < :maxAttempts")
 
-    def charge(self, otp_id: str, nonce: str, now: int) -> Otp | Refusal:
+    def charge(self, otp_id: str, nonce: str, now: int) -> Otp | Rejection:
         otp = self.get(otp_id)
         all_eight.wait(timeout=20)
         if otp is None or otp.attempts >= 5:
-            return Refusal(otp)
+            return Rejection(otp)
         charged = super().charge(otp_id, nonce, now)
         all_eight.wait(timeout=20)
         return charged

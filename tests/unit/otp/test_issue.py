@@ -104,7 +104,7 @@ def audit_lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line)["audit"] for line in text.splitlines() if '"audit"' in line]
 
 
-def test_every_happening_leaves_an_audit_line_with_dicoms_codes(world: World, log: io.StringIO) -> None:
+def test_every_audit_event_leaves_a_line_with_dicoms_codes(world: World, log: io.StringIO) -> None:
     issued, burnt = world.issue(), world.issue()
     world.redeem(issued)
     for _ in range(5):

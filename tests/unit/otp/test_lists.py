@@ -87,13 +87,13 @@ def test_the_otp_id_is_not_in_the_link_and_a_last_page_has_none(function: Any, w
 def test_a_page_reads_no_more_codes_than_it_shows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     issue_some(world, 5)
     read: list[str] = []
-    many = OtpStore.many
+    get_many = OtpStore.get_many
 
     def counting(store: OtpStore, otp_ids: Sequence[str]) -> list[Otp]:
         read.extend(otp_ids)
-        return many(store, otp_ids)
+        return get_many(store, otp_ids)
 
-    monkeypatch.setattr(OtpStore, "many", counting)
+    monkeypatch.setattr(OtpStore, "get_many", counting)
     world.manager.find(study_uid=STUDY, patient_id=None, limit=2)
     assert len(read) == 2
 
@@ -118,5 +118,5 @@ def test_codes_of_an_earlier_version_are_listed_and_revoked_once_they_are_indexe
 
     found, _ = world.manager.find(study_uid=STUDY, patient_id=None, limit=10)
     assert [code["otpId"] for code in found] == [otp_id]
-    assert len(list(world.store.ids_about(study_subject(STUDY)))) == 1
+    assert len(list(world.store.ids_of(study_subject(STUDY)))) == 1
     assert world.manager.revoke_all(PORTAL, study_uid=STUDY, patient_id=None) == 1

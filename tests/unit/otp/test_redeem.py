@@ -10,7 +10,7 @@ from dicom_service import aws
 from dicom_service.errors import SettingsError, Unauthorized, Unavailable
 from dicom_service.otp import codes
 from dicom_service.otp.redeem import RedeemRequest
-from dicom_service.otp.store import OtpStore, Refusal
+from dicom_service.otp.store import OtpStore, Rejection
 from tests.support.otp import BIRTH_DATE, MASTER, PORTAL, STUDY, World, events_of, keyring, master_secret, wrong
 
 NONCE = "a-nonce-of-22-letters-"
@@ -168,7 +168,7 @@ def test_another_nonce_gets_nothing(world: World) -> None:
 class SentTwice(OtpStore):
     """The SDK sends the winning write again, and reports what came of the second."""
 
-    def use(self, *arguments: Any) -> Refusal | None:
+    def use(self, *arguments: Any) -> Rejection | None:
         assert super().use(*arguments) is None
         return super().use(*arguments)
 
@@ -207,7 +207,7 @@ def test_a_code_all_of_whose_attempts_died_is_locked_and_said_so(world: World) -
 class RevokedMeanwhile(OtpStore):
     """Somebody revokes the code between the two writes."""
 
-    def use(self, *arguments: Any) -> Refusal | None:
+    def use(self, *arguments: Any) -> Rejection | None:
         super().revoke(arguments[0].otp_id, arguments[3])
         return super().use(*arguments)
 
@@ -299,7 +299,7 @@ def test_a_row_held_by_another_transaction_is_waited_for(world: World, pauses: l
         patch.setattr(aws, "dynamodb", lambda: busy)
         outcome = OtpStore(world.tables).charge(issued["otpId"], "x", int(world.clock()))
 
-    assert not isinstance(outcome, Refusal)
+    assert not isinstance(outcome, Rejection)
     assert len(pauses) == 3
 
 

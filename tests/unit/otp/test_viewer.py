@@ -118,9 +118,9 @@ def test_without_the_key_or_the_name_the_viewer_gives_none(world: World, at_view
     right = secret(name="Authorization", value=KEY)
     for tokens in (ViewerTokens(url, named), ViewerTokens(url, {}, right)):
         with pytest.raises(ViewerError) as caught:
-            tokens.ask(asked)
+            tokens.request_token(asked)
         assert (caught.value.status, caught.value.code) == (502, "VIEWER_ERROR")
-    assert ViewerTokens(url, named, right).ask(asked) == TOKEN
+    assert ViewerTokens(url, named, right).request_token(asked) == TOKEN
 
 
 def test_a_viewer_with_a_private_authority(world: World, identity: Identity) -> None:
@@ -130,9 +130,9 @@ def test_a_viewer_with_a_private_authority(world: World, identity: Identity) -> 
     asked = {"studyUID": STUDY, "username": "rossi", "role": "patient"}
     with server:
         with pytest.raises(ViewerError) as caught:
-            ViewerTokens(url, {}, secret(**header)).ask(asked)
+            ViewerTokens(url, {}, secret(**header)).request_token(asked)
         assert (caught.value.code, server.received) == ("VIEWER_UNREACHABLE", [])
-        assert ViewerTokens(url, {}, secret(**header, ca_bundle=identity.pem)).ask(asked) == TOKEN
+        assert ViewerTokens(url, {}, secret(**header, ca_bundle=identity.pem)).request_token(asked) == TOKEN
 
 
 def test_a_new_key_is_used_without_a_restart(world: World, at_viewer: FakePacs) -> None:
@@ -140,9 +140,9 @@ def test_a_new_key_is_used_without_a_restart(world: World, at_viewer: FakePacs) 
     tokens = ViewerTokens(f"{base(at_viewer)}{PATH}", {}, Secret("viewer", max_age=0))
     asked = {"studyUID": STUDY, "username": "rossi", "role": "patient"}
     with pytest.raises(ViewerError):
-        tokens.ask(asked)
+        tokens.request_token(asked)
     secret(name="Authorization", value=KEY)
-    assert tokens.ask(asked) == TOKEN
+    assert tokens.request_token(asked) == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_secret_that_makes_no_sense_is_the_operators(
     world: World, at_viewer: FakePacs, values: dict[str, str]
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        ViewerTokens(base(at_viewer), {}, secret(**values)).ask({"studyUID": STUDY})
+        ViewerTokens(base(at_viewer), {}, secret(**values)).request_token({"studyUID": STUDY})
     assert KEY not in str(caught.value)
     assert at_viewer.received == []
 
@@ -176,7 +176,7 @@ def test_a_secret_that_makes_no_sense_is_the_operators(
 )
 def test_a_token_is_found_in_json_and_in_text(body: bytes, content_type: str) -> None:
     with FakePacs(answer(200, body, content_type)) as server:
-        assert ViewerTokens(base(server)).ask({"studyUID": STUDY}) == "abc.def"
+        assert ViewerTokens(base(server)).request_token({"studyUID": STUDY}) == "abc.def"
 
 
 BAD: dict[str, Answer] = {
@@ -205,7 +205,7 @@ BAD: dict[str, Answer] = {
 @pytest.mark.parametrize("bad", BAD.values(), ids=list(BAD))
 def test_an_answer_without_a_token_is_the_viewers_error(bad: Answer) -> None:
     with FakePacs(bad) as server, pytest.raises(ViewerError) as caught:
-        ViewerTokens(base(server)).ask({"studyUID": STUDY})
+        ViewerTokens(base(server)).request_token({"studyUID": STUDY})
     assert (caught.value.status, caught.value.code) == (502, "VIEWER_ERROR")
     assert len(server.received) == 1
 
@@ -213,20 +213,20 @@ def test_an_answer_without_a_token_is_the_viewers_error(bad: Answer) -> None:
 @pytest.mark.parametrize("gone", [hang_up, cut_off(b"ab", 10, "text/plain")], ids=["hangs up", "half an answer"])
 def test_a_viewer_that_breaks_off(gone: Answer) -> None:
     with FakePacs(gone) as server, pytest.raises(ViewerError) as caught:
-        ViewerTokens(base(server)).ask({"studyUID": STUDY})
+        ViewerTokens(base(server)).request_token({"studyUID": STUDY})
     assert (caught.value.status, caught.value.code) == (502, "VIEWER_UNREACHABLE")
 
 
 def test_a_viewer_that_is_not_there() -> None:
     with pytest.raises(ViewerError) as caught:
-        ViewerTokens("http://127.0.0.1:1/token").ask({})
+        ViewerTokens("http://127.0.0.1:1/token").request_token({})
     assert (caught.value.status, caught.value.code) == (502, "VIEWER_UNREACHABLE")
 
 
 @pytest.mark.parametrize("slow", [stall, drip([b"a"] * 100, 0.1, "text/plain")], ids=["stalls", "drips"])
 def test_a_viewer_that_takes_too_long(slow: Answer) -> None:
     with FakePacs(slow) as server, pytest.raises(ViewerError) as caught:
-        ViewerTokens(base(server), seconds=0.3).ask({"studyUID": STUDY})
+        ViewerTokens(base(server), seconds=0.3).request_token({"studyUID": STUDY})
     assert (caught.value.status, caught.value.code) == (504, "VIEWER_TIMEOUT")
 
 
@@ -235,6 +235,6 @@ def test_the_key_goes_to_no_other_place(world: World) -> None:
     with FakePacs(json_viewer) as other:
         elsewhere: Any = answer(302, b"", Location=f"{base(other)}/token")
         with FakePacs(elsewhere) as server, pytest.raises(ViewerError):
-            ViewerTokens(base(server), {}, secret(name="X-Key", value=KEY)).ask({"studyUID": STUDY})
+            ViewerTokens(base(server), {}, secret(name="X-Key", value=KEY)).request_token({"studyUID": STUDY})
     assert len(server.received) == 1
     assert other.received == []

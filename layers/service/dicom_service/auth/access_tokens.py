@@ -38,11 +38,6 @@ class AccessTokens:
         Counting the request is one conditional write, and so a read that misses nothing; the code's state is read
         consistently after it. A revocation that has been answered therefore ends every token with it. Nothing is kept
         in memory.
-
-        Raises
-        ------
-        Unavailable
-            The tables do not answer; the token may be good.
         """
         if not _FORM.fullmatch(token):
             return None

@@ -33,7 +33,7 @@ def announcer() -> "Announcer":
     from dicom_service.otp.dependencies import guard
     from dicom_service.worklist.dependencies import reconciler
 
-    return Announcer(announce_settings(), pacs(), reconcile=reconciler().complete_for_exam, watch=guard().look)
+    return Announcer(announce_settings(), pacs(), reconcile=reconciler().complete_for_exam, watch=guard().check_exam)
 
 
 @cache

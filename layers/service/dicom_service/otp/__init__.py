@@ -1,1 +1,1 @@
-"""One-time passwords: one person, one exam, once (api.md, "One-time passwords"; security.md, "OTP and tokens")."""
+"""One-time passwords: one exam for one person, once (api.md, "One-time passwords"; security.md, "OTP and tokens")."""

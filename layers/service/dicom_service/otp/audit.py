@@ -1,7 +1,7 @@
-"""Audit lines: who did what to which exam, in the codes of DICOM's audit messages (PS3.15 A.5, PS3.16 CID 400, 403).
+"""Audit lines: who did what to which exam, coded as in DICOM's audit messages (PS3.15 A.5, PS3.16 CID 400, 403).
 
 ==========  ============================  ==========================================  =======
-what        EventID                       EventTypeCode                               outcome
+event       EventID                       EventTypeCode                               outcome
 ==========  ============================  ==========================================  =======
 issued      110113 Security Alert         110137 User Security Attributes Changed     0
 redeemed    110114 User Authentication    110122 Login                                0
@@ -12,8 +12,8 @@ suspended   110113 Security Alert         110137 User Security Attributes Change
 resumed     110113 Security Alert         110137 User Security Attributes Changed     0
 ==========  ============================  ==========================================  =======
 
-A line names the exam by a hash and the code by its reference, the hash of its otpId; code, token, patient and the
-issuer's ``user`` are never in it.
+A line names the exam by a hash and the code by its reference, the hash of its otpId. It never holds the code, the
+token, the patient or the issuer's ``user``.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from aws_lambda_powertools import Logger
 from dicom_service import log
 from dicom_service.otp import codes
 
-Happening = Literal["issued", "redeemed", "rejected", "locked", "revoked", "suspended", "resumed"]
+AuditEvent = Literal["issued", "redeemed", "rejected", "locked", "revoked", "suspended", "resumed"]
 
 _ALERT = ("110113", "Security Alert")
 _AUTHENTICATION = ("110114", "User Authentication")
@@ -33,7 +33,7 @@ _LOGIN = ("110122", "Login")
 _RESTRICTED = ("110132", "Use of Restricted Function")
 
 # EventID, EventTypeCode, EventOutcomeIndicator (PS3.15 A.5.3.11, A.5.3.12).
-_CODES: dict[Happening, tuple[tuple[str, str], tuple[str, str], int]] = {
+_CODES: dict[AuditEvent, tuple[tuple[str, str], tuple[str, str], int]] = {
     "issued": (_ALERT, _CHANGED, 0),
     "redeemed": (_AUTHENTICATION, _LOGIN, 0),
     "rejected": (_AUTHENTICATION, _LOGIN, 4),
@@ -43,21 +43,21 @@ _CODES: dict[Happening, tuple[tuple[str, str], tuple[str, str], int]] = {
     "resumed": (_ALERT, _CHANGED, 0),
 }
 
-# A logger of its own with a level of its own: who quiets the log must not silence the audit trail with it.
+# A separate logger with its own level: raising the level of the log must not silence the audit trail.
 logger = Logger(service="dicom-service-audit", level="INFO")
 _service_logger = log.get_logger()
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who is at the other end.
+    """The caller, for the audit trail.
 
     Parameters
     ----------
     name
-        Principal of the credential, or ``bearer of <reference>`` for whoever redeems.
+        Principal of the credential, or ``bearer of <reference>`` when a code is redeemed.
     address
-        Network address, as the gateway saw it.
+        Network address, as reported by the gateway.
     """
 
     name: str
@@ -65,18 +65,18 @@ class Actor:
 
 
 def audit(
-    happening: Happening, actor: Actor, *, otp_id: str | None, study_uid: str | None, reason: str | None = None
+    event: AuditEvent, actor: Actor, *, otp_id: str | None, study_uid: str | None, reason: str | None = None
 ) -> None:
     """Write one audit line.
 
     Parameters
     ----------
     otp_id
-        None for a token that the operator's viewer has made.
+        None for a token issued by the operator's viewer.
     reason
-        Why a redemption was rejected: for the operator, the caller is never told.
+        Why a redemption was rejected; for the operator only, never returned to the caller.
     """
-    event_id, event_type, outcome = _CODES[happening]
+    event_id, event_type, outcome = _CODES[event]
     line: dict[str, Any] = {
         "EventID": _dcm(event_id),
         "EventTypeCode": _dcm(event_type),
@@ -91,7 +91,7 @@ def audit(
     if reason:
         line["EventOutcomeDescription"] = reason
     request_id = _service_logger.get_current_keys().get("requestId")
-    logger.info(f"one-time password {happening}", extra={"audit": line, "requestId": request_id})
+    logger.info(f"one-time password {event}", extra={"audit": line, "requestId": request_id})
 
 
 def _dcm(code: tuple[str, str]) -> dict[str, str]:

@@ -1,15 +1,15 @@
-"""Codes and access tokens, derived from a master secret and the otpId, so that no table has to hold them.
+"""Codes and access tokens, derived from a master secret and the otpId, so no table has to store them.
 
 =================  ==========================  =========  ==================================================
-what               for                         bits       how
+secret             used for                    bits       derivation
 =================  ==========================  =========  ==================================================
-8 digits           codes that live ≤ 10 min    26         HOTP (RFC 4226) of a key derived for this otpId
-13 characters      codes that live longer      65         HMAC-SHA-256, in Crockford's base 32
-access token       whoever redeemed a code     256        HMAC-SHA-256 of the redemption's nonce
+8 digits           codes valid ≤ 10 min        26         HOTP (RFC 4226) of a key derived for this otpId
+13 characters      codes valid longer          65         HMAC-SHA-256, in Crockford's base 32
+access token       the bearer of a code        256        HMAC-SHA-256 of the redemption's nonce
 =================  ==========================  =========  ==================================================
 
-Every key is ``HMAC-SHA-256(master secret, purpose | otpId)``: one code tells nothing of another, and a code tells
-nothing of the tokens it gives.
+Every key is ``HMAC-SHA-256(master secret, purpose | otpId)``: a code reveals nothing about other codes, nor about the
+access tokens it is redeemed for.
 """
 
 import base64
@@ -25,9 +25,9 @@ Matches = Callable[[bytes, bytes], bool]
 DIGITS = 8
 CHARACTERS = 13
 ID_CHARACTERS = 16
-# Eight digits are enough only for so long and with few attempts (ASVS 6.5.5; security.md).
+# Eight digits suffice only for a short time and few attempts (ASVS 6.5.5; security.md).
 LONGEST_LIFE_OF_DIGITS = 600
-# The id of no code: looked up for ids that cannot exist, so that those cost what any other costs.
+# The id of no code, looked up in place of malformed ids, so that they take as long as any other.
 UNKNOWN_ID = "0" * ID_CHARACTERS
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -35,40 +35,40 @@ _READ_AS = str.maketrans({"I": "1", "L": "1", "O": "0", "-": None, " ": None})
 
 
 def form_for(lifetime: int) -> Form:
-    """Give the form of a code that lives `lifetime` seconds."""
+    """Return the form of a code that is valid for `lifetime` seconds."""
     return "digits" if lifetime <= LONGEST_LIFE_OF_DIGITS else "characters"
 
 
 def new_id() -> str:
-    """Draw an otpId: 80 random bits. Not a secret, yet not to be guessed: who knows it can burn the code."""
+    """Return a new otpId of 80 random bits: no secret, but unguessable, since it is enough to lock the code."""
     return _crockford(secrets.randbits(5 * ID_CHARACTERS), ID_CHARACTERS)
 
 
 def reference(otp_id: str) -> str:
-    """Return what others read in place of an otpId, in events, the feed and audit lines.
+    """Return the hash that stands for an otpId in events, the feed and audit lines.
 
-    Whoever knows an otpId can lock its code, so it is for the issuer alone. Its 80 random bits cannot be tried out, so
-    this hash needs no key, and an issuer can make it too.
+    Anyone who knows an otpId can lock its code, so only the issuer sees it. Its 80 random bits cannot be guessed, so
+    the hash needs no key, and an issuer can compute it too.
     """
     return hashlib.sha256(f"dicom-service otp|{otp_id}".encode()).hexdigest()[:32]
 
 
 def normalise(text: str) -> str:
-    """Read what a person typed as Crockford meant it: case, hyphens and spaces do not count, I and L are 1, O is 0."""
+    """Normalise typed text as Crockford specifies: ignore case, hyphens and spaces; read I and L as 1, O as 0."""
     return text[:64].upper().translate(_READ_AS)
 
 
 def read_id(text: str) -> str:
-    """Give the otpId a text stands for, or `UNKNOWN_ID` when it stands for none."""
+    """Return the otpId in a text, or `UNKNOWN_ID` if the text is not one."""
     value = normalise(text)
     well_formed = len(value) == ID_CHARACTERS and all(character in _ALPHABET for character in value)
     return value if well_formed else UNKNOWN_ID
 
 
 def code(master: bytes, otp_id: str, form: Form) -> str:
-    """Give the code of an otpId.
+    """Return the code of an otpId.
 
-    Both forms are computed, whichever is asked for, so that the work tells nothing of the code.
+    Both forms are always computed, so that the time taken reveals nothing about the code.
     """
     import pyotp
 
@@ -80,26 +80,26 @@ def code(master: bytes, otp_id: str, form: Form) -> str:
 
 
 def access_token(master: bytes, otp_id: str, nonce: str) -> str:
-    """Give the access token of one redemption: the same otpId and nonce always give the same token."""
+    """Return the access token of a redemption: always the same for the same otpId and nonce."""
     digest = hmac.digest(_derive(master, "access token", otp_id), nonce.encode(), "sha256")
     return "exam_" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def birth_date_tag(master: bytes, otp_id: str, birth_date: str) -> str:
-    """Give what is kept of a PatientBirthDate (DA, ``YYYYMMDD``): enough to compare, nothing to read.
+    """Return the keyed hash of a PatientBirthDate (DA, ``YYYYMMDD``), which is stored to compare birth dates.
 
-    Keyed, since there are so few dates that a bare hash would be undone by trying them all.
+    There are so few dates that a hash without a key could be reversed by trying them all.
     """
     return hmac.digest(_derive(master, "birth date", otp_id), birth_date.encode(), "sha256").hex()
 
 
 def nonce_tag(otp_id: str, nonce: str) -> str:
-    """Give what is kept of a redemption's nonce: its SHA-256, bound to the otpId."""
+    """Return the hash of a redemption's nonce that is stored: SHA-256, bound to the otpId."""
     return hashlib.sha256(f"{otp_id}|{nonce}".encode()).hexdigest()
 
 
 def token_hash(token: str) -> str:
-    """Give the key under which an access token is kept: its SHA-256."""
+    """Return the key under which an access token is stored: its SHA-256."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

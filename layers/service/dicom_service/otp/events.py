@@ -1,4 +1,4 @@
-"""The events of one-time passwords (api.md, "Notifications")."""
+"""Events published about one-time passwords (api.md, "Notifications")."""
 
 from typing import Literal
 
@@ -13,9 +13,9 @@ def event(
     *,
     uses: int | None = None,
 ) -> Event:
-    """Make an event: which code, which exam, how often used; never code, token, patient or user.
+    """Return an event with the exam, the use and the reference of a code; never code, token, patient or user.
 
-    ``otpId`` is the code's `reference`: readers of events must not be able to lock it.
+    ``otpId`` is the `reference`, so that readers of events cannot lock the code.
     """
     detail = {
         "otpId": codes.reference(otp.otp_id),

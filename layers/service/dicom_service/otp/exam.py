@@ -1,10 +1,11 @@
-"""What the PACS says of the exam that a code shall open."""
+"""Looks up in the PACS the exam that a code is issued for."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dicom_service.errors import Conflict, NotFound
+from dicom_service.pacs import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
 from dicomweb.dataset import text
 
@@ -18,7 +19,7 @@ _NO_EXAM = "The PACS has no exam with this studyUID."
 
 @dataclass(frozen=True)
 class Exam:
-    """An exam as the PACS has it; the birth date is a DA (``YYYYMMDD``), None when the PACS has none."""
+    """An exam in the PACS; the birth date is a DA (``YYYYMMDD``), or None if the PACS has none."""
 
     study_uid: str
     patient: Patient
@@ -26,21 +27,21 @@ class Exam:
 
 
 def find_exam(pacs: "DicomwebClient", study_uid: str, patient_id: str | None) -> Exam:
-    """Find an exam and check whose it is.
+    """Find an exam and check its patient.
 
     Parameters
     ----------
     patient_id
-        PatientID it must have; None takes the exam of whichever single patient it has.
+        The PatientID the exam must have; None accepts any single patient.
 
     Raises
     ------
     NotFound
         The PACS has no such exam.
     Conflict
-        It is another patient's, or has images of several patients, whom one code must not show to each other.
+        The exam is another patient's, or has images of several patients, who must not see each other's.
     PacsError
-        The PACS did not answer.
+        The PACS does not answer.
     """
     studies = _rows(pacs, study_uid)
     if not studies:
@@ -55,30 +56,21 @@ def find_exam(pacs: "DicomwebClient", study_uid: str, patient_id: str | None) ->
 
 
 def patients_of(pacs: "DicomwebClient", study_uid: str) -> list[Patient]:
-    """Return whose images the PACS has under a StudyInstanceUID, in one search; none when it has none.
-
-    Raises
-    ------
-    PacsError
-        The PACS did not answer.
-    """
+    """Return the patients whose images the PACS has under a StudyInstanceUID, found by one search."""
     return [Patient.from_dataset(study) for study in _rows(pacs, study_uid)]
 
 
 def only_patient(patients: Sequence[Patient]) -> Patient | None:
-    """Return the one patient that all of these are, with the issuer where one of them names it; else None."""
+    """Return the patient if all of these are the same one, with the issuer if any of them names it; else None."""
     if not patients or not all(one.is_same(other) for one in patients for other in patients):
         return None
     return max(patients, key=lambda patient: patient.issuer)
 
 
 def _rows(pacs: "DicomwebClient", study_uid: str) -> list[Mapping[str, Any]]:
-    # Here, since the client's modules cost more than a whole redemption, which needs them for right codes alone.
-    from dicom_service.pacs import pacs_errors
-
     with pacs_errors(_NO_EXAM):
         result = pacs.search_for_studies(
             {"StudyInstanceUID": study_uid}, includefields=(*PATIENT_FIELDS, "PatientBirthDate")
         )
-    # Some PACS ignore a filter they do not understand and answer with everything they have.
+    # Some PACS ignore a filter they do not understand and return everything they have.
     return [study for study in result.datasets if text(study, STUDY_INSTANCE_UID).strip() == study_uid]

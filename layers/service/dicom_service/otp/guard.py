@@ -1,8 +1,8 @@
-"""An exam is a study of one patient: codes are compared with what the PACS says, and suspended where it says otherwise.
+"""Suspends codes whose exam is not, or not only, their patient's in the PACS: an exam is a study of one patient.
 
-Whoever sees a second patient under a StudyInstanceUID, or another than a code was issued for, closes the codes of that
-exam here: a redemption, a request with an access token, an announcement. Nothing opens them again but a person
-(docs/decisions/0022-an-exam-is-a-study-of-one-patient.md).
+Redemptions, requests with an access token and announcements compare the patients here. A second patient under the
+StudyInstanceUID, or one other than the code was issued for, suspends the codes of the exam, and only a person resumes
+them (docs/decisions/0022-an-exam-is-a-study-of-one-patient.md).
 """
 
 import time
@@ -26,7 +26,7 @@ _SERVICE = Actor("dicom-service")
 
 
 class ExamSuspended(Forbidden):
-    """The exam is not, or not only, of the patient that the code was issued for."""
+    """The exam is not, or not only, that of the patient the code was issued for."""
 
     default_code = "EXAM_SUSPENDED"
 
@@ -35,7 +35,7 @@ class ExamSuspended(Forbidden):
 
 
 class ExamGuard:
-    """Compares the patient of codes with the PACS's.
+    """Compares the patients of codes with those in the PACS.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ class ExamGuard:
         self._clock = clock
 
     def ask(self, pacs: "DicomwebClient", otp_id: str, study_uid: str, hashed: str | None) -> str:
-        """Ask the PACS whose the exam is, and compare: one search.
+        """Compare the patient of a code with the exam's in the PACS, by one search.
 
         Parameters
         ----------
         hashed
-            Hash of the patient that the code was issued for; None for a code from before, which takes the one that
-            the PACS has.
+            Hash of the patient that the code was issued for; None for a code of an earlier version, which takes the
+            patient in the PACS.
 
         Returns
         -------
@@ -67,7 +67,7 @@ class ExamGuard:
         NotFound
             The PACS has no such exam.
         ExamSuspended
-            It is another patient's, or has a second patient. All codes that this concerns are suspended now.
+            It is another patient's, or has a second patient. The codes affected are suspended now.
         PacsError
             The PACS does not answer.
         Unavailable
@@ -79,7 +79,7 @@ class ExamGuard:
         return self.compare(patients, otp_id, study_uid, hashed)
 
     def compare(self, patients: Sequence[Patient], otp_id: str, study_uid: str, hashed: str | None) -> str:
-        """Compare the patients that were seen in an exam with the one of a code; one or more.
+        """Compare one or more patients found in an exam with the patient of a code.
 
         Raises
         ------
@@ -90,27 +90,21 @@ class ExamGuard:
         if one is not None and (hashed is None or self._hasher.matches(hashed, one)):
             return hashed or self._hasher.hash(one)
         own = self._store.get(otp_id)
-        self._close(chain([own] if own else [], self._store.about(study_subject(study_uid))), one)
+        self._suspend_others(chain([own] if own else [], self._store.codes_of(study_subject(study_uid))), one)
         raise ExamSuspended
 
-    def look(self, study_uid: str, patients: Sequence[Patient]) -> None:
-        """Suspend the codes of an exam that the PACS says is not, or not only, their patient's.
-
-        Raises
-        ------
-        Unavailable
-            The tables do not answer.
-        """
+    def check_exam(self, study_uid: str, patients: Sequence[Patient]) -> None:
+        """Suspend the codes of an exam whose patient it is not, or not only, by the patients found in the PACS."""
         if patients:
-            self._close(self._store.about(study_subject(study_uid)), only_patient(patients))
+            self._suspend_others(self._store.codes_of(study_subject(study_uid)), only_patient(patients))
 
     def resume(self, pacs: "DicomwebClient", otp: Otp, actor: Actor) -> None:
-        """Open a suspended code again, after the PACS has been put right.
+        """Resume a suspended code, after the PACS has been corrected.
 
         Raises
         ------
         NotFound, Conflict
-            The PACS has no such exam, several patients in it, or another one.
+            The PACS has no such exam, several patients in it, or another patient.
         Conflict
             The code is not suspended.
         PacsError, Unavailable
@@ -124,11 +118,11 @@ class ExamGuard:
             raise Conflict("The one-time password is not suspended.", code="NOT_SUSPENDED")
         audit("resumed", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
 
-    def _close(self, otps: Iterable[Otp], one: Patient | None) -> None:
+    def _suspend_others(self, otps: Iterable[Otp], one: Patient | None) -> None:
         now = self._clock()
         for otp in otps:
-            right = one is not None and (otp.patient is None or self._hasher.matches(otp.patient, one))
-            if right or otp.state == "SUSPENDED" or not otp.opens_at(now):
+            matches = one is not None and (otp.patient is None or self._hasher.matches(otp.patient, one))
+            if matches or otp.state == "SUSPENDED" or not otp.opens_at(now):
                 continue
             if self._store.suspend(otp.otp_id, event("OTP Suspended", otp)) is None:
                 reason = "another patient" if one else "several patients"

@@ -1,4 +1,4 @@
-"""Issuing: one exam, for so long and so many uses, after the PACS has said whose it is."""
+"""Issues one-time passwords, after looking up the exam and its patient in the PACS."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _DAY = 86_400
 
 @dataclass(frozen=True)
 class IssueRequest:
-    """What an issuer asks for; `expires_in` in seconds."""
+    """The wishes of an issuer; `expires_in` is in seconds."""
 
     study_uid: str
     patient_id: str | None = None
@@ -43,7 +43,7 @@ class Issuer:
     Parameters
     ----------
     connect
-        Gives the PACS; called when the first exam is looked up.
+        Returns the client of the PACS; called when the first exam is looked up.
     clock
         Seconds since the epoch.
     """
@@ -107,15 +107,7 @@ class Issuer:
         return self._answer(otp, codes.code(master, otp.otp_id, otp.form))
 
     def token(self, request: IssueRequest, actor: Actor) -> dict[str, str]:
-        """Give what the reference's ``GET /token`` gives: a token of ours, or of the viewer that makes its own.
-
-        Raises
-        ------
-        NotFound, Conflict, PacsError, Unavailable
-            As `issue`.
-        ViewerError
-            The viewer gave no token.
-        """
+        """Return the response of ``GET /token``: a token of this service, or of the viewer if it issues its own."""
         if self._viewer is None:
             return {"token": self.issue(request, actor)["token"]}
         find_exam(self._connect(), request.study_uid, request.patient_id)
@@ -125,7 +117,7 @@ class Issuer:
             "user": request.user,
             "role": request.role,
         }
-        token = self._viewer.ask(parameters)
+        token = self._viewer.request_token(parameters)
         audit("issued", actor, otp_id=None, study_uid=request.study_uid)
         return {"token": token}
 

@@ -1,7 +1,7 @@
-"""The master secrets by key id: a new one is brought in while codes made under the old one go on working.
+"""Master secrets by key id, so that a new key can be added while codes derived from the old one still work.
 
-The secret is a flat JSON object, ``{"current": "k2", "k1": "…", "k2": "…"}``. A code remembers the id of the key it was
-made under. docs/otp.md says how to rotate.
+The secret is a flat JSON object, ``{"current": "k2", "k1": "…", "k2": "…"}``. Each code stores the id of its key.
+docs/otp.md describes the rotation.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class Keyring:
     Parameters
     ----------
     open_secret
-        Opens the secret; called anew when a code names a key that the copy in memory does not have.
+        Opens the secret; called again when a code names a key that the copy in memory lacks.
     """
 
     def __init__(self, open_secret: Callable[[], Secret]) -> None:
@@ -27,11 +27,11 @@ class Keyring:
 
     @classmethod
     def of(cls, arn: str) -> "Keyring":
-        """Give the keyring kept under `arn` in Secrets Manager."""
+        """Return the keyring stored under `arn` in Secrets Manager."""
         return cls(lambda: Secret(arn))
 
     def current(self) -> tuple[str, bytes]:
-        """Give id and master secret that new codes are made under.
+        """Return the id and the master secret for new codes.
 
         Raises
         ------
@@ -45,26 +45,20 @@ class Keyring:
         return key_id, key
 
     def all(self) -> dict[str, bytes]:
-        """Return every key by its id.
-
-        Raises
-        ------
-        SettingsError
-            One is shorter than 32 characters.
-        """
+        """Return every key by its id."""
         found = {key_id: self.find(key_id) for key_id in self._secret.value()}
         return {key_id: key for key_id, key in found.items() if key is not None}
 
     def find(self, key_id: str) -> bytes | None:
-        """Give the master secret with this id, or None when there is none any more.
+        """Return the master secret with this id, or None if it no longer exists.
 
         Raises
         ------
         SettingsError
-            It is shorter than 32 characters.
+            The key is shorter than 32 characters.
         """
         if key_id not in self._secret.value():
-            # Brought in after this copy was read: another function has already made codes under it.
+            # Added after this copy was read: another function has already derived codes from it.
             self._secret = self._open()
         text = self._secret.value().get(key_id)
         if not isinstance(text, str) or key_id == "current":

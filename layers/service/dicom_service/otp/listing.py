@@ -1,4 +1,4 @@
-"""The list of one-time passwords as HTTP asks for it and gets it."""
+"""``GET /otps``: the list of one-time passwords, page by page."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -14,24 +14,16 @@ _DEFAULT_LIMIT, _MAX_LIMIT = 100, 1000
 
 
 def list_otps(app: APIGatewayRestResolver, manager: Manager) -> Response[Any]:
-    """Answer ``GET /otps``, with a link to the next page where there is one (RFC 8288).
-
-    Raises
-    ------
-    BadRequest
-        Not exactly one of study and patient, or a page that cannot be one.
-    Unavailable
-        The tables do not answer.
-    """
+    """Return a page of the list, with a link to the next one if there is one (RFC 8288)."""
     query = Query(app, "studyUID", "patientID", "limit", "cursor")
     limit = query.integer("limit", default=_DEFAULT_LIMIT, minimum=1, maximum=_MAX_LIMIT)
     cursor = query.text("cursor", longest=64)
     subject = read_subject(query)
-    codes, further = manager.find(
+    codes, next_cursor = manager.find(
         study_uid=subject.study_uid, patient_id=subject.patient_id, limit=limit, cursor=cursor
     )
-    if further is None:
+    if next_cursor is None:
         return answer(codes)
     given = {"studyUID": subject.study_uid} if subject.study_uid else {"patientID": subject.patient_id}
-    next_page = f"{base_url(app)}/otps?{urlencode({**given, 'limit': limit, 'cursor': further})}"
+    next_page = f"{base_url(app)}/otps?{urlencode({**given, 'limit': limit, 'cursor': next_cursor})}"
     return answer(codes, headers={"Link": f'<{next_page}>; rel="next"'})

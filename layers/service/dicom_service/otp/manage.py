@@ -1,4 +1,4 @@
-"""The issuer's side: how a one-time password fared, and its end."""
+"""The issuer's view of one-time passwords: status, uses, and revocation."""
 
 import re
 import time
@@ -14,10 +14,10 @@ from dicom_service.otp.store import OtpStore
 from dicom_service.otp.subjects import patient_subject, study_subject
 from dicom_service.patient import Patient, PatientHasher
 
-# What a list leaves out: it takes a read more for each code.
+# Left out of lists, since they take one more read for each code.
 _SINGLE = ("lastUse", "redemptions")
 _CURSOR = re.compile(r"[0-9]{1,12}\.[0-9a-f]{32}")
-_NONE_SUCH = "There is no one-time password with this otpId."
+_NOT_FOUND = "There is no one-time password with this otpId."
 
 
 class Manager:
@@ -26,7 +26,7 @@ class Manager:
     Parameters
     ----------
     hasher
-        Gives what hashes patients; called when codes are looked for by patient.
+        Returns the hasher of patients; called when codes are looked up by patient.
     clock
         Seconds since the epoch.
     """
@@ -39,15 +39,7 @@ class Manager:
         self._clock = clock
 
     def get(self, otp_id: str) -> dict[str, Any]:
-        """Show state, attempts and every use, with what each access token was used for since.
-
-        Raises
-        ------
-        NotFound
-            There is none with this otpId, or it is long over and tidied away.
-        Unavailable
-            The tables do not answer.
-        """
+        """Return state, attempts and every use, with the requests of its access token since."""
         otp = self.otp(otp_id)
         redemptions = sorted(otp.redemptions.values(), key=lambda redemption: redemption.at)
         tokens = self._store.tokens([redemption.token_hash for redemption in redemptions])
@@ -89,49 +81,39 @@ class Manager:
     def find(
         self, *, study_uid: str | None, patient_id: str | None, limit: int, cursor: str | None = None
     ) -> tuple[list[dict[str, Any]], str | None]:
-        """List codes of a study or of a patient, the newest first, without their single uses.
+        """List the codes of a study or a patient, newest first, without the individual uses.
 
         Parameters
         ----------
         limit
-            Codes at most. Fewer may come with a cursor, when some have been tidied away meanwhile.
+            The most codes to return. A page with a cursor may have fewer, if some were deleted meanwhile.
         cursor
-            Where the page before ended.
+            The end of the previous page.
 
         Returns
         -------
         tuple
-            The codes, and the cursor of the next page or None.
-
-        Raises
-        ------
-        BadRequest
-            The cursor is not one that was given out.
-        Unavailable
-            The tables do not answer.
+            The codes, and the cursor of the next page, or None.
         """
-        after = _place_of(cursor) if cursor else None
+        after = _position_of(cursor) if cursor else None
         subjects = self._subjects(study_uid, patient_id)
-        found = {place for subject in subjects for place in map(_place, self._store.ids_about(subject))}
-        places = sorted(place for place in found if after is None or place[:2] > after)
-        page = places[:limit]
-        views = [self._view(otp, (), {}) for otp in self._store.many([otp_id for *_, otp_id in page])]
-        further = f"{-page[-1][0]}.{page[-1][1]}" if len(places) > limit else None
-        return [{name: value for name, value in view.items() if name not in _SINGLE} for view in views], further
+        found = {entry for subject in subjects for entry in map(_sort_key, self._store.ids_of(subject))}
+        entries = sorted(entry for entry in found if after is None or entry[:2] > after)
+        page = entries[:limit]
+        views = [self._view(otp, (), {}) for otp in self._store.get_many([otp_id for *_, otp_id in page])]
+        next_cursor = f"{-page[-1][0]}.{page[-1][1]}" if len(entries) > limit else None
+        return [{name: value for name, value in view.items() if name not in _SINGLE} for view in views], next_cursor
 
     def revoke_all(self, actor: Actor, *, study_uid: str | None, patient_id: str | None) -> int:
-        """End all codes of a study or of a patient and every access token they gave; give how many were ended now.
+        """Revoke all codes of a study or a patient with their access tokens; return how many were revoked now.
 
-        Raises
-        ------
-        Unavailable
-            The tables do not answer; calling again ends the others.
+        After an error, calling again revokes the remaining ones.
         """
-        return sum(self._end(otp, actor) for otp in self._about(study_uid, patient_id) if otp.state != "REVOKED")
+        return sum(self._revoke(otp, actor) for otp in self._codes_of(study_uid, patient_id) if otp.state != "REVOKED")
 
-    def _about(self, study_uid: str | None, patient_id: str | None) -> Iterator[Otp]:
+    def _codes_of(self, study_uid: str | None, patient_id: str | None) -> Iterator[Otp]:
         for subject in self._subjects(study_uid, patient_id):
-            yield from self._store.about(subject)
+            yield from self._store.codes_of(subject)
 
     def _subjects(self, study_uid: str | None, patient_id: str | None) -> list[str]:
         if study_uid is not None:
@@ -140,23 +122,15 @@ class Manager:
             return []
         return [patient_subject(hashed) for hashed in self._hasher().all_hashes(Patient.of(patient_id))]
 
-    def _end(self, otp: Otp, actor: Actor) -> bool:
-        ended = self._store.revoke(otp.otp_id, event("OTP Revoked", otp)) is None
-        if ended:
+    def _revoke(self, otp: Otp, actor: Actor) -> bool:
+        revoked = self._store.revoke(otp.otp_id, event("OTP Revoked", otp)) is None
+        if revoked:
             audit("revoked", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
-        return ended
+        return revoked
 
     def revoke(self, otp_id: str, actor: Actor) -> None:
-        """End a one-time password and every access token it gave, at once; once more does no harm.
-
-        Raises
-        ------
-        NotFound
-            There is none with this otpId.
-        Unavailable
-            The tables do not answer.
-        """
-        self._end(self.otp(otp_id), actor)
+        """Revoke a one-time password and its access tokens at once; repeating it has no effect."""
+        self._revoke(self.otp(otp_id), actor)
 
     def otp(self, otp_id: str) -> Otp:
         """Return a one-time password.
@@ -170,17 +144,17 @@ class Manager:
         """
         otp = self._store.get(codes.read_id(otp_id))
         if otp is None:
-            raise NotFound(_NONE_SUCH, code="NO_SUCH_OTP")
+            raise NotFound(_NOT_FOUND, code="NO_SUCH_OTP")
         return otp
 
 
-def _place(found: tuple[str, int]) -> tuple[int, str, str]:
-    """Return the place of a code in lists, the newest first; no cursor holds the otpId, since URLs are logged."""
+def _sort_key(found: tuple[str, int]) -> tuple[int, str, str]:
+    """Return the sort key of a code, newest first; cursors hold the reference, not the otpId, since URLs are logged."""
     otp_id, created_at = found
     return -created_at, codes.reference(otp_id), otp_id
 
 
-def _place_of(cursor: str) -> tuple[int, str]:
+def _position_of(cursor: str) -> tuple[int, str]:
     if not _CURSOR.fullmatch(cursor):
         raise BadRequest("The cursor is not one that this service gave out.", code="INVALID_PARAMETER")
     created_at, _, reference = cursor.partition(".")

@@ -1,4 +1,4 @@
-"""A one-time password as it is kept: what it opens, how often, until when; never the code."""
+"""A one-time password as it is stored: its exam, uses and expiry; never the code."""
 
 import datetime
 from collections.abc import Mapping
@@ -27,26 +27,25 @@ class Otp:
     Parameters
     ----------
     key_id
-        Which master secret the code is derived from.
+        Id of the master secret the code is derived from.
     issuer
-        The principal that asked for it.
+        The principal that issued it.
     user
-        Whom it is for, as the issuer wrote it; shown to issuers, never logged.
+        The intended person, as written by the issuer; returned to issuers, never logged.
     attempts
-        Attempts charged and not given back: misses, and redemptions under way.
+        Attempts charged and not refunded: failures, and redemptions in progress.
     state
-        ``ACTIVE``, ``LOCKED``, ``SUSPENDED`` or ``REVOKED``; used up and expired follow from the rest.
+        ``ACTIVE``, ``LOCKED``, ``SUSPENDED`` or ``REVOKED``; ``USED`` and ``EXPIRED`` follow from the other fields.
     download
-        Whether the files may be fetched; False leaves pictures and reports.
+        Whether files may be downloaded; False allows pictures and reports only.
     patient
-        Keyed hash of the patient it was issued for (`dicom_service.patient`); None for a code made before there were
-        such.
+        Keyed hash of the patient it was issued for (`dicom_service.patient`); None for a code of an earlier version.
     birth_date_tag
-        Keyed hash of the birth date that redeeming needs, if it needs one.
+        Keyed hash of the birth date, if redeeming requires it.
     redemptions
         Uses by the hash of their nonce.
     tidy_at
-        When DynamoDB may delete the row; nothing is decided by it.
+        When DynamoDB may delete the row; no decision depends on it.
     """
 
     otp_id: str
@@ -70,7 +69,7 @@ class Otp:
     redemptions: Mapping[str, Redemption] = field(default_factory=dict)
 
     def state_at(self, now: float) -> str:
-        """Give the state an issuer sees at `now`."""
+        """Return the state at `now`, as issuers see it."""
         if self.state != "ACTIVE":
             return self.state
         if self.uses >= self.max_uses:
@@ -80,7 +79,7 @@ class Otp:
         return "LOCKED" if self.attempts >= MAX_ATTEMPTS else "ACTIVE"
 
     def opens_at(self, now: float) -> bool:
-        """Tell whether it, or a token that it gave, still opens something, or would if it were not suspended."""
+        """Return whether the code or one of its tokens is still valid, suspension aside."""
         if self.state == "REVOKED":
             return False
         if self.expires_at > now and self.uses < self.max_uses:
@@ -88,7 +87,7 @@ class Otp:
         return any(redemption.token_expires_at > now for redemption in self.redemptions.values())
 
     def to_row(self) -> dict[str, Any]:
-        """Give the attributes of the row."""
+        """Return the attributes of the row."""
         return {
             "otpId": self.otp_id,
             "keyId": self.key_id,
@@ -112,7 +111,7 @@ class Otp:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Otp":
-        """Read the attributes of a row."""
+        """Return the one-time password of a row."""
         return cls(
             otp_id=row["otpId"],
             key_id=row["keyId"],
@@ -128,7 +127,7 @@ class Otp:
             uses=row["uses"],
             attempts=row["attempts"],
             state=row["state"],
-            # Codes issued by earlier versions have none, and they opened the files.
+            # Codes of earlier versions lack the attribute and allowed downloads.
             download=row.get("download", True),
             birth_date_tag=row.get("birthDateTag"),
             patient=row.get("patient"),
@@ -138,6 +137,6 @@ class Otp:
 
 
 def iso(seconds: float) -> str:
-    """Give a time as the API shows it, such as ``2026-11-22T12:00:00Z``."""
+    """Return a time in the form of the API, such as ``2026-11-22T12:00:00Z``."""
     moment = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
     return moment.isoformat().replace("+00:00", "Z")

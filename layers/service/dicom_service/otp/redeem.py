@@ -1,4 +1,7 @@
-"""Redeeming: a code for an access token, exactly once per use, and one same refusal for everything else."""
+"""Redeems a code for an access token, exactly once per use.
+
+Every other failure returns the same error, so nothing can be inferred from it.
+"""
 
 import hmac
 import secrets
@@ -14,27 +17,28 @@ from dicom_service.otp.events import event
 from dicom_service.otp.guard import ExamGuard, ExamSuspended
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, Redemption
-from dicom_service.otp.store import OtpStore, Refusal
+from dicom_service.otp.store import OtpStore, Rejection
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
 
-# Longer than a function lives: attempts charged this long ago and not given back are misses or lost functions.
+REJECTED = "The one-time password is not accepted."
+# Longer than a function runs: an attempt charged this long ago and not refunded failed, or its function died.
 _ABANDONED = 60
-# Of the time that a request may ask the PACS: a slow one must not make people wait for their token.
+# Share of the usual deadline of the PACS: nobody should wait for a token because the PACS is slow.
 _SHARE = 0.2
 
 
 @dataclass(frozen=True)
 class RedeemRequest:
-    """What somebody hands in.
+    """A request to redeem a code.
 
     Parameters
     ----------
     birth_date
-        PatientBirthDate as DA (``YYYYMMDD``), where the code needs it.
+        PatientBirthDate as DA (``YYYYMMDD``), if the code requires it.
     nonce
-        The caller's Idempotency-Key: who sends the same one again gets the same token again.
+        The caller's Idempotency-Key: repeating a request with the same key returns the same token.
     """
 
     otp_id: str
@@ -49,11 +53,11 @@ class Redeemer:
     Parameters
     ----------
     guard
-        Compares the patient of the code with the PACS's.
+        Compares the patient of the code with the exam's in the PACS.
     connect
-        Gives the PACS; called for the first code that is right.
+        Returns the client of the PACS; called for the first correct code.
     token_lifetime
-        Seconds that an access token lives.
+        Lifetime of an access token in seconds.
     matches
         Compares in constant time; tests count the comparisons.
     clock
@@ -80,14 +84,14 @@ class Redeemer:
         self._clock = clock
 
     def redeem(self, request: RedeemRequest, address: str = "") -> dict[str, Any]:
-        """Redeem a code: one search and two writes when it is right, one when it is not (the fifth miss: two).
+        """Redeem a code: one search and two writes if it is correct; one write if not, two at the fifth failure.
 
         Raises
         ------
         Unauthorized
-            ``OTP_REJECTED``, the same for wrong, unknown, used, expired, locked and revoked.
+            ``OTP_REJECTED``, the same for codes that are wrong, unknown, used, expired, locked or revoked.
         Unavailable
-            The tables do not answer; the same request with the same nonce may be sent again.
+            The tables do not answer; the request may be repeated with the same nonce.
         """
         now = int(self._clock())
         otp_id = codes.read_id(request.otp_id)
@@ -95,14 +99,14 @@ class Redeemer:
         tag = codes.nonce_tag(otp_id, nonce)
         actor = Actor(f"bearer of {codes.reference(otp_id)}", address)
         outcome = self._store.charge(otp_id, tag, now)
-        charged = None if isinstance(outcome, Refusal) else outcome
-        otp = outcome.otp if isinstance(outcome, Refusal) else outcome
-        right = self._is_right(otp, request, charged=charged is not None)
-        if charged is None or not right:
-            self._miss(otp, actor, charged=charged is not None, now=now)
+        charged = None if isinstance(outcome, Rejection) else outcome
+        otp = outcome.otp if isinstance(outcome, Rejection) else outcome
+        correct = self._is_correct(otp, request, charged=charged is not None)
+        if charged is None or not correct:
+            self._lock_if_exhausted(otp, actor, charged=charged is not None, now=now)
             raise self._rejected(otp_id, otp, actor, "wrong" if charged else self._state(otp, now))
         try:
-            charged, compared_at = self._compared(charged, now)
+            charged, compared_at = self._check_patient(charged, now)
         except ExamSuspended:
             raise self._rejected(otp_id, charged, actor, "not, or not only, this patient's exam") from None
         redemption = self._use(charged, nonce, tag, now, compared_at)
@@ -118,29 +122,28 @@ class Redeemer:
             "download": charged.download,
         }
 
-    def _is_right(self, otp: Otp | None, request: RedeemRequest, *, charged: bool) -> bool:
-        """Compare code and birth date; the same work is done for a code that cannot be redeemed or does not exist.
+    def _is_correct(self, otp: Otp | None, request: RedeemRequest, *, charged: bool) -> bool:
+        """Compare code and birth date, with the same work for a code that cannot be redeemed or does not exist.
 
-        Only a charged attempt may learn anything: without one, what is compared is the code of no otpId, and the answer
-        counts for nothing.
+        Without a charged attempt, the code of `UNKNOWN_ID` is compared instead, and the result is ignored.
         """
         key_id, master = self._keyring.current()
         if otp is not None and otp.key_id != key_id:
-            # No key any more: nothing can be right, and the work below stays the same.
+            # The key no longer exists: no code can be correct, and the work below stays the same.
             master = self._keyring.find(otp.key_id) or secrets.token_bytes(32)
         otp_id = otp.otp_id if otp is not None and charged else codes.UNKNOWN_ID
         expected = codes.code(master, otp_id, otp.form if otp else "digits")
-        right_code = self._matches(expected.encode(), codes.normalise(request.code).encode())
+        code_matches = self._matches(expected.encode(), codes.normalise(request.code).encode())
         birth_date = codes.birth_date_tag(master, otp_id, request.birth_date or "")
-        needed = otp.birth_date_tag if otp is not None else None
-        right_date = self._matches((needed or birth_date).encode(), birth_date.encode())
-        return right_code and right_date
+        required = otp.birth_date_tag if otp is not None else None
+        date_matches = self._matches((required or birth_date).encode(), birth_date.encode())
+        return code_matches and date_matches
 
-    def _compared(self, otp: Otp, now: int) -> tuple[Otp, int]:
-        """Ask the PACS whose the exam is; give the code with its patient, and when it was compared.
+    def _check_patient(self, otp: Otp, now: int) -> tuple[Otp, int]:
+        """Compare the patient with the PACS; return the code with its patient, and the time of the comparison or 0.
 
-        A PACS that does not answer, or has no such exam, keeps nobody from redeeming: the token shows nothing before
-        it was compared (`dicom_service.exams.exam_scope`).
+        If the PACS does not answer or has no such exam, the code is redeemed all the same: its token gives no access
+        before the comparison (`dicom_service.exams.exam_scope`).
         """
         try:
             pacs = self._connect()
@@ -151,19 +154,19 @@ class Redeemer:
         return replace(otp, patient=patient), now
 
     def _use(self, otp: Otp, nonce: str, tag: str, now: int, compared_at: int) -> Redemption | None:
-        """Count the use, or find that this nonce has used the code already: its reply was lost."""
+        """Count the use, or find the earlier use of this nonce, whose response was lost."""
         earlier = otp.redemptions.get(tag)
         if earlier is None:
             token_hash = codes.token_hash(self._token(otp, nonce))
             redemption = Redemption(now, token_hash, now + self._token_lifetime)
             redeemed = event("OTP Redeemed", otp, uses=otp.uses + 1)
-            refusal = self._store.use(otp, tag, redemption, redeemed, compared_at)
-            if refusal is None:
+            rejection = self._store.use(otp, tag, redemption, redeemed, compared_at)
+            if rejection is None:
                 return redemption
-            earlier = refusal.otp.redemptions.get(tag) if refusal.otp else None
+            earlier = rejection.otp.redemptions.get(tag) if rejection.otp else None
         if earlier is None:
             return None
-        self._store.give_back(otp.otp_id, tag)
+        self._store.refund_attempt(otp.otp_id, tag)
         return earlier if earlier.token_expires_at > now else None
 
     def _token(self, otp: Otp, nonce: str) -> str:
@@ -172,8 +175,8 @@ class Redeemer:
             raise Unauthorized(REJECTED, code="OTP_REJECTED")
         return codes.access_token(master, otp.otp_id, nonce)
 
-    def _miss(self, otp: Otp | None, actor: Actor, *, charged: bool, now: int) -> None:
-        """Lock a code whose last attempt this was, or whose attempts were all spent by functions that died."""
+    def _lock_if_exhausted(self, otp: Otp | None, actor: Actor, *, charged: bool, now: int) -> None:
+        """Lock a code after its last attempt, or if functions that died have used up its attempts."""
         if otp is None or otp.state != "ACTIVE" or otp.attempts < MAX_ATTEMPTS:
             return
         abandoned = now - (otp.last_attempt_at or now) > _ABANDONED
@@ -188,6 +191,3 @@ class Redeemer:
     def _rejected(self, otp_id: str, otp: Otp | None, actor: Actor, reason: str) -> Unauthorized:
         audit("rejected", actor, otp_id=otp_id, study_uid=otp.study_uid if otp else None, reason=reason)
         return Unauthorized(REJECTED, code="OTP_REJECTED")
-
-
-REJECTED = "The one-time password is not accepted."

@@ -1,10 +1,10 @@
-"""Where one-time passwords are kept, and the conditional writes that make them single use.
+"""The tables of one-time passwords, and the conditional writes that limit their uses and attempts.
 
 See security.md, "OTP and tokens".
 
-Redeeming takes two writes. The first charges an attempt, before anything is compared, and only when state, attempts,
-expiry and uses allow one. The second, one transaction, counts the use, gives the attempt back, and keeps access token
-and event. A function killed between them has cost the caller one attempt and nothing else.
+Redeeming takes two writes. The first charges an attempt before anything is compared, on condition that state, attempts,
+expiry and uses allow one. The second, a transaction, counts the use, refunds the attempt, and stores access token and
+event. A function killed between them costs the caller one attempt and nothing else.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ _DAY = 86_400
 
 @dataclass(frozen=True)
 class OtpTables:
-    """Where one-time passwords and access tokens are kept."""
+    """Names of the tables of one-time passwords and access tokens."""
 
     otps: str = setting("OTPS_TABLE")
     access_tokens: str = setting("ACCESS_TOKENS_TABLE")
@@ -33,8 +33,8 @@ class OtpTables:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A condition did not hold; `otp` is the row as it is, if there is one."""
+class Rejection:
+    """A write whose condition failed; `otp` is the current row, if there is one."""
 
     otp: Otp | None
 
@@ -43,12 +43,12 @@ def _errors() -> AbstractContextManager[None]:
     return aws.errors("One-time passwords cannot be looked up at the moment; try again.", {"Retry-After": "1"})
 
 
-def _refusal(failed: aws.ConditionFailed) -> Refusal:
-    return Refusal(Otp.from_row(failed.item) if failed.item else None)
+def _rejection(failed: aws.ConditionFailed) -> Rejection:
+    return Rejection(Otp.from_row(failed.item) if failed.item else None)
 
 
 class OtpStore:
-    """Reads and writes one-time passwords; each method raises Unavailable where a table does not answer.
+    """Reads and writes one-time passwords; each method raises Unavailable if a table does not answer.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class OtpStore:
         self._outbox = Outbox(OutboxSettings(tables.events))
 
     def create(self, otp: Otp, event: Event) -> None:
-        """Keep a new one-time password, its event, and what it is found by, in one write."""
+        """Store a new one-time password with its event and index entries, in one transaction."""
         put = {
             "TableName": self._tables.otps,
             "Item": aws.to_item(otp.to_row()),
@@ -77,13 +77,13 @@ class OtpStore:
         with _errors():
             self._outbox.write([event], [{"Put": put}, *entries])
 
-    def charge(self, otp_id: str, nonce: str, now: int) -> Otp | Refusal:
-        """Charge one attempt, before anything is compared.
+    def charge(self, otp_id: str, nonce: str, now: int) -> Otp | Rejection:
+        """Charge an attempt before anything is compared.
 
         Parameters
         ----------
         nonce
-            Hash of the caller's nonce. Whoever has used the code with it may try again: the reply may have been lost.
+            Hash of the caller's nonce. A use with the same nonce may be repeated: its response may have been lost.
         now
             Seconds since the epoch.
         """
@@ -103,16 +103,16 @@ class OtpStore:
                     )
                 )
         except aws.ConditionFailed as failed:
-            return _refusal(failed)
+            return _rejection(failed)
         return Otp.from_row(aws.from_item(answer["Attributes"]))
 
-    def use(self, otp: Otp, nonce: str, redemption: Redemption, event: Event, compared_at: int = 0) -> Refusal | None:
-        """Count a use, give the attempt back, keep access token and event: one transaction.
+    def use(self, otp: Otp, nonce: str, redemption: Redemption, event: Event, compared_at: int = 0) -> Rejection | None:
+        """Count a use, refund the attempt, and store access token and event, in one transaction.
 
         Parameters
         ----------
         compared_at
-            When the PACS was last asked whose the exam is, seconds since the epoch; 0 when it could not be.
+            When the patient was last compared with the PACS, in seconds since the epoch; 0 if that was not possible.
         """
         tidy_at = max(otp.tidy_at, redemption.token_expires_at + _DAY)
         values = {":one": 1, ":active": "ACTIVE", ":redemption": vars(redemption), ":tidyAt": tidy_at}
@@ -141,8 +141,8 @@ class OtpStore:
         ]
         return self._commit(event, state)
 
-    def give_back(self, otp_id: str, nonce: str) -> None:
-        """Return the attempt that a repeated redemption was charged."""
+    def refund_attempt(self, otp_id: str, nonce: str) -> None:
+        """Refund the attempt that a repeated redemption was charged."""
         with suppress(aws.ConditionFailed), _errors():
             aws.patiently(
                 lambda: aws.dynamodb().update_item(
@@ -155,42 +155,42 @@ class OtpStore:
                 )
             )
 
-    def lock(self, otp_id: str, event: Event) -> Refusal | None:
+    def lock(self, otp_id: str, event: Event) -> Rejection | None:
         """Lock a code whose attempts are used up."""
         values = {":active": "ACTIVE", ":locked": "LOCKED", ":maxAttempts": MAX_ATTEMPTS}
         condition = "#state = :active AND attempts >= :maxAttempts AND #uses < maxUses"
         return self._commit(event, [self._update(otp_id, "SET #state = :locked", condition, values, _NAMES)])
 
-    def revoke(self, otp_id: str, event: Event) -> Refusal | None:
-        """Revoke a code; the tokens it gave ask for its state and so end with it."""
+    def revoke(self, otp_id: str, event: Event) -> Rejection | None:
+        """Revoke a code and so its tokens, since each of their requests reads its state."""
         values = {":revoked": "REVOKED"}
         condition = "attribute_exists(otpId) AND #state <> :revoked"
         names = {"#state": "state"}
         return self._commit(event, [self._update(otp_id, "SET #state = :revoked", condition, values, names)])
 
-    def suspend(self, otp_id: str, event: Event) -> Refusal | None:
-        """Suspend a code and with it the tokens it gave, until a person decides."""
+    def suspend(self, otp_id: str, event: Event) -> Rejection | None:
+        """Suspend a code and its tokens until a person decides."""
         values = {":suspended": "SUSPENDED", ":revoked": "REVOKED"}
         condition = "attribute_exists(otpId) AND #state <> :revoked AND #state <> :suspended"
         names = {"#state": "state"}
         return self._commit(event, [self._update(otp_id, "SET #state = :suspended", condition, values, names)])
 
-    def resume(self, otp_id: str, patient: str, event: Event) -> Refusal | None:
-        """Open a suspended code and its tokens again, for this patient (a hash)."""
+    def resume(self, otp_id: str, patient: str, event: Event) -> Rejection | None:
+        """Resume a suspended code and its tokens, for the patient with this hash."""
         values = {":suspended": "SUSPENDED", ":active": "ACTIVE", ":patient": patient}
         names = {"#state": "state"}
         expression = "SET #state = :active, patient = :patient"
         return self._commit(event, [self._update(otp_id, expression, "#state = :suspended", values, names)])
 
-    def about(self, subject: str) -> Iterator[Otp]:
-        """Return the codes of a subject (`study_subject`, `patient_subject`), consistently, in no order."""
-        for otp_id, _ in self.ids_about(subject):
+    def codes_of(self, subject: str) -> Iterator[Otp]:
+        """Yield the codes of a subject (`study_subject`, `patient_subject`) in any order, read consistently."""
+        for otp_id, _ in self.ids_of(subject):
             otp = self.get(otp_id)
             if otp is not None:
                 yield otp
 
-    def ids_about(self, subject: str) -> Iterator[tuple[str, int]]:
-        """Yield the otpIds of a subject and when they were issued, consistently, in no order, those gone too."""
+    def ids_of(self, subject: str) -> Iterator[tuple[str, int]]:
+        """Yield the otpIds of a subject and when they were issued, read consistently; includes codes deleted since."""
         with _errors():
             entries = aws.query(
                 TableName=self._tables.subjects,
@@ -201,8 +201,8 @@ class OtpStore:
             for entry in map(aws.from_item, entries):
                 yield entry["otpId"], entry.get("createdAt", 0)
 
-    def many(self, otp_ids: Sequence[str]) -> list[Otp]:
-        """Read rows as they are now, in the order asked for; those that are gone are left out."""
+    def get_many(self, otp_ids: Sequence[str]) -> list[Otp]:
+        """Return codes in the given order, read consistently; deleted ones are left out."""
         keys = [{"otpId": otp_id} for otp_id in otp_ids]
         with _errors():
             rows = aws.batch_get(self._tables.otps, keys, consistent=True)
@@ -210,13 +210,13 @@ class OtpStore:
         return [found[otp_id] for otp_id in otp_ids if otp_id in found]
 
     def get(self, otp_id: str) -> Otp | None:
-        """Read one row as it is now."""
+        """Return a code, read consistently, or None."""
         with _errors():
             row = aws.get(self._tables.otps, {"otpId": otp_id})
         return Otp.from_row(row) if row else None
 
     def tokens(self, hashes: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Read access tokens' rows by hash, at most 100; tokens that are gone are left out."""
+        """Return the rows of at most 100 access tokens by hash; deleted ones are left out."""
         keys = [{"tokenHash": value} for value in hashes]
         with _errors():
             return {row["tokenHash"]: row for row in aws.batch_get(self._tables.access_tokens, keys)}
@@ -236,10 +236,10 @@ class OtpStore:
             }
         }
 
-    def _commit(self, event: Event, state: Sequence[Mapping[str, Any]]) -> Refusal | None:
+    def _commit(self, event: Event, state: Sequence[Mapping[str, Any]]) -> Rejection | None:
         try:
             with _errors():
                 self._outbox.write([event], state)
         except aws.ConditionFailed as failed:
-            return _refusal(failed)
+            return _rejection(failed)
         return None

@@ -1,7 +1,8 @@
-"""The viewer that shows the exam: the link to it, and the token of a viewer that makes its own."""
+"""The operator's viewer: the link to an exam, and tokens of a viewer that issues its own."""
 
 import json
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from dicom_service.aws import Secret
 from dicom_service.errors import ServiceError, SettingsError
 from dicom_service.pacs import pem_file
 from dicom_service.settings import setting
+from dicomweb.errors import DicomwebError, PacsTimeout, PacsUnreachable
 
 if TYPE_CHECKING:
     from dicomweb.response import Response
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 LONGEST_ANSWER = 64_000
 _PLACEHOLDERS = {"studyUID", "token", "role"}
 _PARAMETERS = ("studyUID", "patientID", "user", "role")
-# What a viewer answers as text is a token or a page, a message, an error: a token is one word without markup.
+# A text response may be a token, a page, a message or an error; a token is one word without markup.
 _TEXT_TOKEN = re.compile(r"[A-Za-z0-9._~+/=:%|-]{1,4096}")
 _TEXT_TYPES = {"text/plain", ""}
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -27,7 +29,7 @@ _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 class ViewerError(ServiceError):
-    """The viewer did not give its token; `status` is 502 or 504."""
+    """The viewer returned no token; `status` is 502 or 504."""
 
     status = 502
     default_code = "VIEWER_ERROR"
@@ -43,7 +45,7 @@ def viewer_url(text: str) -> str:
     Raises
     ------
     ValueError
-        It is none.
+        It is no such URL.
     """
     parts = urlsplit(text)
     local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
@@ -75,12 +77,12 @@ def link_template(text: str) -> str:
 def parameter_names(text: str) -> tuple[tuple[str, str], ...]:
     """Cast the names under which a viewer takes the parameters, such as ``user=username,patientID=``.
 
-    A parameter without a name is not sent.
+    A parameter with an empty name is not sent.
 
     Raises
     ------
     ValueError
-        It names another parameter, one twice, or two alike.
+        It has an unknown parameter, one parameter twice, or one name twice.
     """
     pairs = [tuple(part.strip() for part in pair.split("=")) for pair in text.split(",")]
     if any(len(pair) != 2 or pair[0] not in _PARAMETERS for pair in pairs):
@@ -94,7 +96,7 @@ def parameter_names(text: str) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True)
 class ViewerSettings:
-    """How the viewer is reached."""
+    """How to reach the viewer."""
 
     link: str | None = setting("VIEWER_URL", cast=link_template, default=None)
     token_url: str | None = setting("VIEWER_TOKEN_URL", cast=viewer_url, default=None)
@@ -103,26 +105,26 @@ class ViewerSettings:
 
 
 def link(template: str | None, values: Mapping[str, str]) -> str | None:
-    """Fill a template; every value is percent-encoded whole."""
+    """Fill a template of links; values are percent-encoded."""
     if template is None:
         return None
     return re.sub(r"{([^{}]*)}", lambda match: quote(values[match[1]], safe=""), template)
 
 
 class ViewerTokens:
-    """Asks a viewer for tokens of its own, as the reference does; construction does no I/O.
+    """Requests tokens from a viewer that issues its own, as the reference does; construction does no I/O.
 
     Parameters
     ----------
     url
         The operator's VIEWER_TOKEN_URL.
     names
-        Under which names the viewer takes the parameters; an empty name leaves one out.
+        The viewer's names for the parameters; an empty name leaves the parameter out.
     secret
-        JSON with `name` and `value` of the header that the viewer wants, and `ca_bundle` (PEM) where its certificate
-        is from a private authority; each may be absent.
+        JSON with `name` and `value` of a header for the viewer, and `ca_bundle` (PEM) for a certificate of a private
+        authority; each may be absent.
     seconds
-        Limit of a whole call.
+        Deadline of a whole call.
     """
 
     def __init__(
@@ -137,33 +139,31 @@ class ViewerTokens:
         self._names = dict(names or {})
         self._secret = secret
         self._seconds = seconds
-        self._made_of: Mapping[str, object] | None = None
+        self._connected_with: Mapping[str, object] | None = None
         self._transport: Transport | None = None
 
-    def ask(self, parameters: Mapping[str, str | None]) -> str:
-        """Ask for a token; no redirect is followed.
+    def request_token(self, parameters: Mapping[str, str | None]) -> str:
+        """Request a token; redirects are not followed.
 
         Parameters
         ----------
         parameters
-            ``studyUID``, ``patientID``, ``user``, ``role``; those that are None are left out.
+            ``studyUID``, ``patientID``, ``user``, ``role``; None leaves one out.
 
         Raises
         ------
         ViewerError
-            The viewer cannot be reached, takes too long, or answers without a token.
+            The viewer cannot be reached, takes too long, or returns no token.
         SettingsError
-            The secret of the viewer makes no sense.
+            The secret of the viewer is incomplete or invalid.
         """
-        from dicomweb.errors import DicomwebError, PacsTimeout, PacsUnreachable
-
         named = {self._names.get(name, name): value for name, value in parameters.items()}
         query = urlencode({name: value for name, value in named.items() if name and value is not None})
         url = f"{self._url}{'&' if urlsplit(self._url).query else '?'}{query}"
         transport = self._connect()
         try:
             response = transport.request("GET", url, headers={"Accept": "application/json, text/plain"}, stream=True)
-            return _token(response, _beginning(response))
+            return _token(response, _read(response))
         except PacsTimeout as error:
             detail = "The viewer takes too long; try again later."
             raise ViewerError(detail, status=504, code="VIEWER_TIMEOUT") from error
@@ -179,7 +179,7 @@ class ViewerTokens:
 
         try:
             secret = self._secret.value() if self._secret else {}
-            if self._transport is None or secret != self._made_of:
+            if self._transport is None or secret != self._connected_with:
                 header = _header(secret)
                 self._transport = Transport(
                     auth=HeaderAuth(*header) if header else None,
@@ -188,7 +188,7 @@ class ViewerTokens:
                     max_retries=1,
                     max_redirects=0,
                 )
-                self._made_of = secret
+                self._connected_with = secret
         except ValueError as error:
             raise SettingsError("The secret of the viewer is incomplete or makes no sense.") from error
         return self._transport
@@ -206,8 +206,6 @@ def _header(secret: Mapping[str, object]) -> tuple[str, str] | None:
 
 
 def _authority(secret: Mapping[str, object]) -> str | None:
-    import ssl
-
     if not secret.get("ca_bundle"):
         return None
     try:
@@ -217,8 +215,8 @@ def _authority(secret: Mapping[str, object]) -> str | None:
     return pem_file(secret, "ca_bundle")
 
 
-def _beginning(response: "Response") -> bytes:
-    """Read no more of an answer than a token can have."""
+def _read(response: "Response") -> bytes:
+    """Read at most `LONGEST_ANSWER` bytes of a response."""
     body = b""
     for piece in response.iter_bytes():
         body += piece
@@ -229,7 +227,7 @@ def _beginning(response: "Response") -> bytes:
 
 
 def _token(response: "Response", body: bytes) -> str:
-    """Find the token: ``{"token": …}``, or the whole of a plain text."""
+    """Return the token: ``{"token": …}``, or the whole of a plain text."""
     if response.status != 200:
         raise _no_token()
     try:
