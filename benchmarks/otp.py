@@ -21,7 +21,7 @@ from benchmarks.servers import WorkNotDone, running
 from benchmarks.table import Row, pairs
 from dicom_service import aws
 from dicom_service.otp.store import OtpTables
-from tests.support.otp import World, keyring, master_secret
+from tests.support.otp import Harness, keyring, master_secret
 from tests.support.template import create_table
 
 ROUNDS = 200
@@ -33,31 +33,31 @@ WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
 def measure() -> Iterator[Row]:
     """Return redeem beside its bare writes, and the writes of issue and redeem."""
     with running():
-        yield from _rows(_world())
+        yield from _rows(_harness())
 
 
-def _rows(world: World) -> Iterator[Row]:
-    writes = _recorded(world)
-    issued = [world.issue() for _ in range(ROUNDS + WARM_UP)]
-    bare = [world.issue()["otpId"] for _ in range(ROUNDS + WARM_UP)]
+def _rows(harness: Harness) -> Iterator[Row]:
+    writes = _recorded(harness)
+    issued = [harness.issue() for _ in range(ROUNDS + WARM_UP)]
+    bare = [harness.issue()["otpId"] for _ in range(ROUNDS + WARM_UP)]
     ours, theirs = iter(issued), iter([_same_for(writes, otp_id) for otp_id in bare])
-    tokens = len(_tokens(world))
-    timed = pairs(lambda: world.redeem(next(ours)), lambda: _send(next(theirs)), rounds=ROUNDS, warm_up=WARM_UP)
-    _check(world, [*(entry["otpId"] for entry in issued), *bare], len(_tokens(world)) - tokens)
+    tokens = len(_tokens(harness))
+    timed = pairs(lambda: harness.redeem(next(ours)), lambda: _send(next(theirs)), rounds=ROUNDS, warm_up=WARM_UP)
+    _check(harness, [*(entry["otpId"] for entry in issued), *bare], len(_tokens(harness)) - tokens)
     yield timed.row("OTP: redeem, p50", "one conditional write and one transaction, same items", aim=1.15)
-    again = world.issue(max_uses=2)
-    world.redeem(again)
-    for name, step, aim in (("issue", world.issue, 1), ("redeem", lambda: world.redeem(again), 2)):
+    again = harness.issue(max_uses=2)
+    harness.redeem(again)
+    for name, step, aim in (("issue", harness.issue, 1), ("redeem", lambda: harness.redeem(again), 2)):
         calls, items = _counted(step)
         yield Row(f"OTP: write calls of one {name}", "aim", calls, "calls", aim=aim)
         yield Row(f"OTP: items written by one {name}", "", items, "items")
 
 
-def _world() -> World:
+def _harness() -> Harness:
     """Make the tables, and a master secret."""
     _write_the_audit_trail_nowhere()
     tables = OtpTables(*(create_table(aws.dynamodb(), name) for name in TABLES))
-    return World(tables, keyring(master_secret("otp-benchmark")), keyring(master_secret("patient-benchmark")))
+    return Harness(tables, keyring(master_secret("otp-benchmark")), keyring(master_secret("patient-benchmark")))
 
 
 def _write_the_audit_trail_nowhere() -> None:
@@ -67,16 +67,16 @@ def _write_the_audit_trail_nowhere() -> None:
             handler.setStream(io.StringIO())
 
 
-def _recorded(world: World) -> str:
+def _recorded(harness: Harness) -> str:
     """Return the writes of one redeem as JSON, with marks where each code's own values go."""
     calls: list[tuple[str, Any]] = []
 
     def record(params: Any, model: Any, **_: Any) -> None:
         calls.append((model.name, copy.deepcopy(params)))
 
-    issued = world.issue()
+    issued = harness.issue()
     aws.dynamodb().meta.events.register("provide-client-params.dynamodb", record)
-    world.redeem(issued)
+    harness.redeem(issued)
     aws.forget_clients()
     if [name for name, _ in calls] != ["UpdateItem", "TransactWriteItems"]:
         raise WorkNotDone(f"a redeem makes {[name for name, _ in calls]}")
@@ -96,14 +96,14 @@ def _send(calls: list[tuple[str, Any]]) -> None:
         getattr(aws.dynamodb(), xform_name(name))(**parameters)
 
 
-def _tokens(world: World) -> list[Any]:
-    pages = aws.dynamodb().get_paginator("scan").paginate(TableName=world.tables.access_tokens)
+def _tokens(harness: Harness) -> list[Any]:
+    pages = aws.dynamodb().get_paginator("scan").paginate(TableName=harness.tables.access_tokens)
     return [item for page in pages for item in page["Items"]]
 
 
-def _check(world: World, otp_ids: list[str], tokens: int) -> None:
+def _check(harness: Harness, otp_ids: list[str], tokens: int) -> None:
     """Look each code up: used once, its attempt given back; and count the tokens."""
-    rows = [world.store.get(otp_id) for otp_id in otp_ids]
+    rows = [harness.store.get(otp_id) for otp_id in otp_ids]
     used = sum(row is not None and row.uses == 1 and row.attempts == 0 for row in rows)
     if used != len(otp_ids) or tokens != len(otp_ids):
         raise WorkNotDone(f"{used} of {len(otp_ids)} codes were used once, {tokens} tokens were kept")

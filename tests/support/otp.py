@@ -71,7 +71,7 @@ class Clock:
 
 
 @dataclass
-class World:
+class Harness:
     """Everything of the OTP domain, with a fake PACS and a clock."""
 
     tables: OtpTables

@@ -16,7 +16,7 @@ from pydicom.uid import generate_uid
 from dicom_service import aws
 from dicom_service.otp.store import OtpTables
 from local.settings import ADMINISTRATOR, REGION
-from tests.support.otp import World, keyring
+from tests.support.otp import Harness, keyring
 from tests.support.otp_stack import StoredExam
 from tests.support.stack import Stack
 
@@ -44,7 +44,7 @@ def _upload(stack: Stack, patient_id: str) -> StoredExam:
 
 
 @pytest.fixture
-def world(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def harness(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
     """The OTP domain in this process, on the tables and the master secret of the deployed stack."""
     values = {**ADMINISTRATOR, "AWS_ENDPOINT_URL": stack.values["AWS_ENDPOINT_URL"], "AWS_DEFAULT_REGION": REGION}
     for name, value in values.items():
@@ -54,5 +54,5 @@ def world(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     tables = OtpTables(
         outputs["OtpsTable"], outputs["AccessTokensTable"], outputs["ExamEventsTable"], outputs["OtpSubjectsTable"]
     )
-    yield World(tables, keyring(outputs["OtpMasterSecret"]), keyring(outputs["PatientKeysSecret"]))
+    yield Harness(tables, keyring(outputs["OtpMasterSecret"]), keyring(outputs["PatientKeysSecret"]))
     aws.forget_clients()

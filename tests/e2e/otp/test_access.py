@@ -48,7 +48,7 @@ def raw(stack: Stack, path: str, token: str, method: str = "GET", **headers: str
 
 
 def test_every_route_of_the_contract(stack: Stack, token: str, exam: StoredExam, other_exam: StoredExam) -> None:
-    """GET below the own study answers; every other secured route is refused, and so is every other study."""
+    """GET below the own study answers; every other secured route is rejected, and so is every other study."""
     own = foreign = other = 0
     for template, operations in routes(stack).items():
         for method, operation in operations.items():
@@ -63,7 +63,7 @@ def test_every_route_of_the_contract(stack: Stack, token: str, exam: StoredExam,
             else:
                 assert status == 403, (method, template, status)
                 other += 1
-    print(f"access token: {own} routes open, {other} others refused, {foreign} refused for another study")
+    print(f"access token: {own} routes open, {other} others rejected, {foreign} rejected for another study")
     assert CALLBACKS in routes(stack)
     assert own >= 5
     assert other >= 5
@@ -104,10 +104,10 @@ def test_no_method_but_get_on_any_path(stack: Stack, token: str, exam: StoredExa
     assert seen >= 5
 
 
-def test_control_the_service_key_is_not_refused_where_the_token_is(
+def test_control_the_service_key_is_not_rejected_where_the_token_is(
     stack: Stack, exam: StoredExam, other_exam: StoredExam
 ) -> None:
-    """GIVEN the same requests with a credential that reaches them THEN none is refused: it was the token's limits."""
+    """GIVEN the same requests with a credential that reaches them THEN none is rejected: it was the token's limits."""
     reached = 0
     for template, operations in routes(stack).items():
         if "get" in operations and template.startswith(OWN_ROUTES):
@@ -143,7 +143,7 @@ def test_paths_that_two_readers_may_read_differently(
         f"{root}/{own}/series/{exam.series_uid}/instances/{other_exam.instance_uid}?fileType=image/jpeg",
     ]
     # These reach the authorizer, as other studies or as several.
-    refused = [
+    rejected = [
         f"{root}/{own}%252f..%252f{other}/series",
         f"{root}//{other}/series",
         f"//exams/studies/{other}/series",
@@ -160,16 +160,16 @@ def test_paths_that_two_readers_may_read_differently(
         f"{root}/?studyUID={own}",
         f"{root}/{other}/thumbnail",
     ]
-    for path, wanted in (*dict.fromkeys(nowhere, 404).items(), *dict.fromkeys(refused, 403).items()):
+    for path, wanted in (*dict.fromkeys(nowhere, 404).items(), *dict.fromkeys(rejected, 403).items()):
         status, body = raw(stack, path, token)
         assert status == wanted, (path, status, body[:200])
         assert other_exam.instance_uid.encode() not in body, path
-    assert (len(nowhere), len(refused)) == (16, 15)
+    assert (len(nowhere), len(rejected)) == (16, 15)
     for name in ("X-HTTP-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Prefix"):
         status, body = raw(stack, f"{root}/{own}/series", token, **{name: f"{root}/{other}/series"})
         assert (status, exam.series_uid.encode() in body) == (200, True), name
         assert other_exam.series_uid.encode() not in body
-    print(f"{len(nowhere) + len(refused)} path tricks and 4 rewriting headers: no other study reached")
+    print(f"{len(nowhere) + len(rejected)} path tricks and 4 rewriting headers: no other study reached")
 
 
 def test_control_the_other_study_is_there_to_be_reached(stack: Stack, other_exam: StoredExam) -> None:

@@ -45,8 +45,8 @@ def test_without_download_pictures_and_reports_are_all(stack: Stack, exam: Store
     token = redeem(stack, issue(stack, exam, download=False))
 
     for word in ("instance", "instances"):
-        refused = stack.request("GET", instance(exam, word) + FILE, key=token)
-        assert (refused.status_code, refused.json()["code"]) == (403, "DOWNLOAD_NOT_ALLOWED")
+        rejected = stack.request("GET", instance(exam, word) + FILE, key=token)
+        assert (rejected.status_code, rejected.json()["code"]) == (403, "DOWNLOAD_NOT_ALLOWED")
     assert stack.request("GET", instance(exam) + PICTURE, key=token).status_code == 200
     assert stack.request("GET", f"{exam.path}/thumbnail", key=token).status_code == 200
     opened = stack.request("GET", instance(report) + FILE, key=token)

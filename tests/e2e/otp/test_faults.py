@@ -12,7 +12,7 @@ import pytest
 from dicom_service.auth.access_tokens import AccessTokens
 from dicom_service.errors import Unauthorized
 from dicom_service.otp.store import OtpStore
-from tests.support.otp import PORTAL, World
+from tests.support.otp import PORTAL, Harness
 from tests.support.otp_stack import StoredExam, issue, scaled
 from tests.support.stack import Stack
 
@@ -41,7 +41,7 @@ def test_who_lost_the_reply_wins_with_the_same_key(stack: Stack, exam: StoredExa
     print(f"{replies} replies lost after the winning write: {replies} retries won, none used a code twice")
 
 
-def test_control_who_lost_the_reply_and_has_no_key_is_refused(stack: Stack, exam: StoredExam) -> None:
+def test_control_who_lost_the_reply_and_has_no_key_is_rejected(stack: Stack, exam: StoredExam) -> None:
     issued = issue(stack, exam)
     redeem_and_hang_up(stack, issued, secrets.token_urlsafe(16))
 
@@ -54,44 +54,44 @@ class ExpiryUnguarded(OtpStore):
     CHARGE_IF = OtpStore.CHARGE_IF.replace("expiresAt > :now", ":now > :one")
 
 
-def expired(world: World) -> dict[str, Any]:
-    issued = world.issue(expires_in=60)
-    world.clock.now += 61
-    assert world.store.get(issued["otpId"]) is not None, "the row must still be there"
+def expired(harness: Harness) -> dict[str, Any]:
+    issued = harness.issue(expires_in=60)
+    harness.clock.now += 61
+    assert harness.store.get(issued["otpId"]) is not None, "the row must still be there"
     return issued
 
 
-def test_expired_but_not_yet_deleted_is_refused(world: World) -> None:
+def test_expired_but_not_yet_deleted_is_rejected(harness: Harness) -> None:
     with pytest.raises(Unauthorized):
-        world.redeem(expired(world))
+        harness.redeem(expired(harness))
 
 
-def test_control_without_the_condition_on_expiry_it_opens(world: World) -> None:
-    issued = expired(world)
-    world.store_class = ExpiryUnguarded
+def test_control_without_the_condition_on_expiry_it_opens(harness: Harness) -> None:
+    issued = expired(harness)
+    harness.store_class = ExpiryUnguarded
 
-    assert world.redeem(issued)["tokenType"] == "Bearer"
+    assert harness.redeem(issued)["tokenType"] == "Bearer"
 
 
 @pytest.mark.parametrize("skew", [-600, 600])
-def test_functions_whose_clocks_differ_by_ten_minutes_still_agree(world: World, skew: int) -> None:
+def test_functions_whose_clocks_differ_by_ten_minutes_still_agree(harness: Harness, skew: int) -> None:
     """GIVEN a code used on one function WHEN another's clock is off THEN it is used there too; only expiry moves."""
-    issued = world.issue(expires_in=3600)
-    skewed = replace(world, clock=replace(world.clock, now=world.clock.now + skew))
+    issued = harness.issue(expires_in=3600)
+    skewed = replace(harness, clock=replace(harness.clock, now=harness.clock.now + skew))
     skewed.redeem(issued)
-    for somebody in (world, skewed):
+    for somebody in (harness, skewed):
         with pytest.raises(Unauthorized):
             somebody.redeem(issued)
-    late = world.issue(expires_in=3600)
-    world.clock.now += 3600 - skew - 1
+    late = harness.issue(expires_in=3600)
+    harness.clock.now += 3600 - skew - 1
     skewed.clock.now += 3600 - skew - 1
     assert skewed.redeem(late)["tokenType"] == "Bearer"
-    # AND past its time on that function's clock it is refused there, and there alone where the clock is ahead
-    ended = world.issue(expires_in=3600)
-    skewed.clock.now = world.clock.now + 3600 + 1
+    # AND past its time on that function's clock it is rejected there, and there alone where the clock is ahead
+    ended = harness.issue(expires_in=3600)
+    skewed.clock.now = harness.clock.now + 3600 + 1
     with pytest.raises(Unauthorized):
         skewed.redeem(ended)
-    assert world.redeem(ended)["tokenType"] == "Bearer"
+    assert harness.redeem(ended)["tokenType"] == "Bearer"
 
 
 class RevocationUnguarded(AccessTokens):
@@ -101,12 +101,12 @@ class RevocationUnguarded(AccessTokens):
         return "ACTIVE"
 
 
-def test_revoked_is_revoked_in_the_next_request_and_the_control_is_not(world: World) -> None:
-    issued = world.issue()
-    token = world.redeem(issued)["accessToken"]
-    assert world.access_tokens.find(token) is not None
-    world.manager.revoke(issued["otpId"], PORTAL)
+def test_revoked_is_revoked_in_the_next_request_and_the_control_is_not(harness: Harness) -> None:
+    issued = harness.issue()
+    token = harness.redeem(issued)["accessToken"]
+    assert harness.access_tokens.find(token) is not None
+    harness.manager.revoke(issued["otpId"], PORTAL)
 
-    assert world.access_tokens.find(token) is None
-    careless = RevocationUnguarded(world.tables.access_tokens, world.tables.otps, clock=world.clock)
+    assert harness.access_tokens.find(token) is None
+    careless = RevocationUnguarded(harness.tables.access_tokens, harness.tables.otps, clock=harness.clock)
     assert careless.find(token) is not None

@@ -16,7 +16,7 @@ from pydicom.uid import generate_uid
 
 from dicom_service import aws
 from dicom_service.otp.codes import token_hash
-from tests.support.otp import World
+from tests.support.otp import Harness
 from tests.support.otp_stack import StoredExam, redeem
 from tests.support.stack import Stack
 
@@ -72,9 +72,9 @@ def state(stack: Stack, issued: dict[str, Any]) -> str:
     return str(stack.request("GET", f"/otps/{issued['otpId']}").json()["state"])
 
 
-def events(stack: Stack, issued: dict[str, Any], world: World) -> list[str]:
+def events(stack: Stack, issued: dict[str, Any], harness: Harness) -> list[str]:
     """Give the detail-types of a code's events in the table, in any order, published or not."""
-    items = aws.dynamodb().scan(TableName=world.tables.events)["Items"]
+    items = aws.dynamodb().scan(TableName=harness.tables.events)["Items"]
     rows = [aws.from_item(item) for item in items]
     return sorted(row["detailType"] for row in rows if issued["reference"] in str(row.get("detail", "")))
 
@@ -93,7 +93,7 @@ def paths(own: StoredExam, other: StoredExam) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("what", ["series", "instances", "file", "picture", "series thumbnail", "study thumbnail"])
-def test_a_second_patient_closes_the_exam_whatever_is_asked_first(stack: Stack, world: World, what: str) -> None:
+def test_a_second_patient_closes_the_exam_whatever_is_asked_first(stack: Stack, harness: Harness, what: str) -> None:
     own = into_pacs(stack, f"CANARY-A-{what}")
     issued, neighbour = shared(stack, own), shared(stack, own)
     token = redeem(stack, issued)
@@ -106,25 +106,25 @@ def test_a_second_patient_closes_the_exam_whatever_is_asked_first(stack: Stack, 
     again = stack.request("GET", f"{own.path}/thumbnail", key=token)
     assert (again.status_code, again.json()["code"]) == (403, "FORBIDDEN")
     assert state(stack, issued) == "SUSPENDED"
-    assert events(stack, issued, world).count("OTP Suspended") == 1
+    assert events(stack, issued, harness).count("OTP Suspended") == 1
     # the other code is not redeemed, and nobody gets a new one
-    refused = stack.request("POST", "/otps/redeem", key=None, json={"token": neighbour["token"]})
-    assert (refused.status_code, refused.json()["code"]) == (401, "OTP_REJECTED")
+    rejected = stack.request("POST", "/otps/redeem", key=None, json={"token": neighbour["token"]})
+    assert (rejected.status_code, rejected.json()["code"]) == (401, "OTP_REJECTED")
     assert state(stack, neighbour) == "SUSPENDED"
     body = {"studyUID": own.study_uid, "patientID": own.patient_id}
     new = stack.request("POST", "/otps", json=body)
     assert (new.status_code, new.json()["code"]) == (409, "SEVERAL_PATIENTS")
 
 
-def test_a_person_opens_it_again_when_the_pacs_is_right(stack: Stack, world: World) -> None:
+def test_a_person_opens_it_again_when_the_pacs_is_right(stack: Stack, harness: Harness) -> None:
     own = into_pacs(stack, "CANARY-A-RESUMED")
     issued = shared(stack, own)
     token = redeem(stack, issued)
     other = into_pacs(stack, "CANARY-B", own.study_uid)
     assert stack.request("GET", f"{own.path}/series", key=token).status_code == 403
     resume = f"/otps/{issued['otpId']}/resume"
-    refused = stack.request("POST", resume)
-    assert (refused.status_code, refused.json()["code"]) == (409, "SEVERAL_PATIENTS")
+    rejected = stack.request("POST", resume)
+    assert (rejected.status_code, rejected.json()["code"]) == (409, "SEVERAL_PATIENTS")
     # WHEN the other patient's image is gone THEN nothing opens by itself
     query = {"Level": "Instance", "Query": {"SOPInstanceUID": other.instance_uid}}
     (instance,) = pacs(stack, "POST", "/tools/find", json=query).json()
@@ -133,7 +133,7 @@ def test_a_person_opens_it_again_when_the_pacs_is_right(stack: Stack, world: Wor
     # WHEN the issuer says so THEN it does
     assert stack.request("POST", resume).status_code == 204
     assert stack.request("GET", f"{own.path}/series", key=token).status_code == 200
-    assert events(stack, issued, world).count("OTP Resumed") == 1
+    assert events(stack, issued, harness).count("OTP Resumed") == 1
     twice = stack.request("POST", resume)
     assert (twice.status_code, twice.json()["code"]) == (409, "NOT_SUSPENDED")
 
@@ -177,7 +177,7 @@ def test_an_announcement_notices_it_as_well(stack: Stack) -> None:
         time.sleep(0.2)
 
 
-def test_a_token_of_another_minute_asks_the_pacs_once(stack: Stack, world: World) -> None:
+def test_a_token_of_another_minute_asks_the_pacs_once(stack: Stack, harness: Harness) -> None:
     """GIVEN a picture of the right patient WHEN the minute is over THEN what is not in the cache is closed too."""
     own = into_pacs(stack, "CANARY-MINUTE")
     issued = shared(stack, own)
@@ -188,7 +188,7 @@ def test_a_token_of_another_minute_asks_the_pacs_once(stack: Stack, world: World
     # its own picture says whose it is, and is in the cache: nothing more is asked
     assert stack.request("GET", picture, key=token).status_code == 200
     aws.dynamodb().update_item(
-        TableName=world.tables.access_tokens,
+        TableName=harness.tables.access_tokens,
         Key=aws.to_item({"tokenHash": token_hash(token)}),
         UpdateExpression="SET comparedAt = comparedAt - :minute",
         ExpressionAttributeValues=aws.to_item({":minute": 61}),

@@ -13,7 +13,7 @@ from dicom_service.errors import Unauthorized
 from dicom_service.otp.model import Otp
 from dicom_service.otp.redeem import Redeemer, RedeemRequest
 from dicom_service.otp.store import OtpStore, Rejection
-from tests.support.otp import World
+from tests.support.otp import Harness
 from tests.support.otp_stack import StoredExam, issue, scaled
 from tests.support.stack import Stack
 
@@ -63,21 +63,21 @@ def race(redeemer: Redeemer, issued: dict[str, Any], redeemers: int) -> int:
         return sum(pool.map(one, range(redeemers)))
 
 
-def test_of_64_at_once_one_wins(world: World) -> None:
+def test_of_64_at_once_one_wins(harness: Harness) -> None:
     codes = scaled(3, 200)
-    winners = [race(world.redeemer, world.issue(), REDEEMERS) for _ in range(codes)]
+    winners = [race(harness.redeemer, harness.issue(), REDEEMERS) for _ in range(codes)]
 
     print(f"{REDEEMERS} redeemers at once x {codes} codes: winners {min(winners)} to {max(winners)} a code")
     assert winners == [1] * codes
 
 
-def test_control_without_the_condition_on_uses_two_win(world: World) -> None:
-    world.store_class = UsesUnguarded
+def test_control_without_the_condition_on_uses_two_win(harness: Harness) -> None:
+    harness.store_class = UsesUnguarded
 
-    assert race(world.redeemer, world.issue(), 2) == 2
+    assert race(harness.redeemer, harness.issue(), 2) == 2
 
 
-def guess(world: World, issued: dict[str, Any], guesses: int) -> int:
+def guess(harness: Harness, issued: dict[str, Any], guesses: int) -> int:
     """Guess so often, 64 at a time, never right; give how many guesses were compared with the code."""
     compared: list[bytes] = []
 
@@ -85,7 +85,7 @@ def guess(world: World, issued: dict[str, Any], guesses: int) -> int:
         compared.append(expected)
         return hmac.compare_digest(expected, given)
 
-    redeemer = replace(world, matches=matches).redeemer
+    redeemer = replace(harness, matches=matches).redeemer
     right = int(issued["otp"])
 
     def one(number: int) -> None:
@@ -97,23 +97,23 @@ def guess(world: World, issued: dict[str, Any], guesses: int) -> int:
     return compared.count(issued["otp"].encode())
 
 
-def test_of_10000_guesses_five_are_compared(world: World) -> None:
+def test_of_10000_guesses_five_are_compared(harness: Harness) -> None:
     guesses = scaled(200, 10_000)
-    issued = world.issue()
-    compared = guess(world, issued, guesses)
+    issued = harness.issue()
+    compared = guess(harness, issued, guesses)
 
     print(f"{guesses} parallel guesses at one code: {compared} compared, then locked")
     assert compared == 5
-    assert world.manager.get(issued["otpId"])["state"] == "LOCKED"
+    assert harness.manager.get(issued["otpId"])["state"] == "LOCKED"
     with pytest.raises(Unauthorized):
-        world.redeem(issued)
-    assert world.redeem(world.issue())["tokenType"] == "Bearer"
+        harness.redeem(issued)
+    assert harness.redeem(harness.issue())["tokenType"] == "Bearer"
 
 
-def test_control_without_the_condition_on_attempts_more_are_compared(world: World) -> None:
-    world.store_class = AttemptsReadFirst
+def test_control_without_the_condition_on_attempts_more_are_compared(harness: Harness) -> None:
+    harness.store_class = AttemptsReadFirst
 
-    assert guess(world, world.issue(), 8) == 8
+    assert guess(harness, harness.issue(), 8) == 8
 
 
 def test_over_http_one_wins(stack: Stack, exam: StoredExam) -> None:

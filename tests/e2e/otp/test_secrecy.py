@@ -12,7 +12,7 @@ import pytest
 from dicom_service.errors import Unauthorized
 from dicom_service.log import hashed
 from dicom_service.otp.redeem import RedeemRequest
-from tests.support.otp import PORTAL, World, wrong
+from tests.support.otp import PORTAL, Harness, wrong
 from tests.support.otp_stack import StoredExam, issue, redeem, scaled
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for
@@ -26,7 +26,7 @@ def answer_of(stack: Stack, body: dict[str, Any]) -> tuple[int, dict[str, Any], 
     return response.status_code, problem, sorted(response.headers)
 
 
-def test_refusals_cannot_be_told_apart(stack: Stack, exam: StoredExam) -> None:
+def test_rejections_cannot_be_told_apart(stack: Stack, exam: StoredExam) -> None:
     used, revoked, locked, live = (issue(stack, exam) for _ in range(4))
     redeem(stack, used)
     stack.request("DELETE", f"/otps/{revoked['otpId']}")
@@ -104,18 +104,18 @@ def function_logs(stack: Stack) -> str:
     return "\n".join(lines)
 
 
-def test_times_of_refusals_overlap(world: World) -> None:
+def test_times_of_rejections_overlap(harness: Harness) -> None:
     """Shows the times and asserts none: a machine under load would make that fail for no reason of ours."""
     rounds = scaled(20, 400)
-    used, revoked, locked = world.issue(), world.issue(), world.issue()
-    world.redeem(used)
-    world.manager.revoke(revoked["otpId"], PORTAL)
+    used, revoked, locked = harness.issue(), harness.issue(), harness.issue()
+    harness.redeem(used)
+    harness.manager.revoke(revoked["otpId"], PORTAL)
     for _ in range(5):
-        refused(world, locked | {"otp": wrong(locked["otp"])})
-    expired = world.issue(expires_in=60)
-    world.clock.now += 61
+        rejected(harness, locked | {"otp": wrong(locked["otp"])})
+    expired = harness.issue(expires_in=60)
+    harness.clock.now += 61
     cases: dict[str, Callable[[], dict[str, Any]]] = {
-        "wrong": lambda: (lambda issued: issued | {"otp": wrong(issued["otp"])})(world.issue()),
+        "wrong": lambda: (lambda issued: issued | {"otp": wrong(issued["otp"])})(harness.issue()),
         "unknown": lambda: {"otpId": "7N42SGRQE0K3W9XH", "otp": "20735128"},
         "used": lambda: used,
         "revoked": lambda: revoked,
@@ -125,16 +125,16 @@ def test_times_of_refusals_overlap(world: World) -> None:
     times: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, case in cases.items():
-            times[name].append(refused(world, case()))
-    print(f"ms to refuse, {rounds} rounds interleaved: 25 % / median / 75 %")
+            times[name].append(rejected(harness, case()))
+    print(f"ms to reject, {rounds} rounds interleaved: 25 % / median / 75 %")
     for name, seconds in times.items():
         low, median, high = (1000 * value for value in statistics.quantiles(seconds, n=4))
         print(f"  {name:8} {low:6.2f} / {median:6.2f} / {high:6.2f}")
 
 
-def refused(world: World, issued: dict[str, Any]) -> float:
-    """Give the seconds it takes to be refused."""
-    redeemer = world.redeemer
+def rejected(harness: Harness, issued: dict[str, Any]) -> float:
+    """Give the seconds it takes to be rejected."""
+    redeemer = harness.redeemer
     begun = time.perf_counter()
     with pytest.raises(Unauthorized):
         redeemer.redeem(RedeemRequest(issued["otpId"], issued["otp"]))

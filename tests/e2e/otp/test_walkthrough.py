@@ -4,7 +4,7 @@ from tests.support.otp_stack import StoredExam, issue, redeem
 from tests.support.stack import Stack
 
 
-def test_issue_redeem_look_be_refused_revoke_be_refused(stack: Stack, exam: StoredExam, other_exam: StoredExam) -> None:
+def test_issue_redeem_and_revoke(stack: Stack, exam: StoredExam, other_exam: StoredExam) -> None:
     issued = issue(stack, exam, user="Mario Rossi", expiresIn=86_400)
     token = redeem(stack, issued)
 
@@ -44,7 +44,7 @@ def test_the_birth_date_is_the_one_in_the_pacs(stack: Stack, exam: StoredExam) -
     body = {"otpId": issued["otpId"].lower(), "otp": issued["otp"]}
 
     for birth_date in ({}, {"birthDate": "1961-04-13"}):
-        refused = stack.request("POST", "/otps/redeem", key=None, json=body | birth_date)
-        assert (refused.status_code, refused.json()["code"]) == (401, "OTP_REJECTED")
+        rejected = stack.request("POST", "/otps/redeem", key=None, json=body | birth_date)
+        assert (rejected.status_code, rejected.json()["code"]) == (401, "OTP_REJECTED")
     assert stack.request("POST", "/otps/redeem", key=None, json=body | {"birthDate": "1961-04-12"}).status_code == 200
     assert stack.request("GET", f"/otps/{issued['otpId']}").json()["attempts"] == 2

@@ -7,7 +7,7 @@ import pytest
 from dicom_service.otp.store import OtpTables
 from tests.support import cloud as clouds
 from tests.support.cloud import moto
-from tests.support.otp import World, keyring, master_secret
+from tests.support.otp import Harness, keyring, master_secret
 
 TABLES = ("OtpsTable", "AccessTokensTable", "ExamEventsTable", "OtpSubjectsTable")
 
@@ -15,6 +15,6 @@ __all__ = ["moto"]
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def harness(monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
     with clouds.cloud(monkeypatch, dict(zip(TABLES, TABLES, strict=True))):
-        yield World(OtpTables(*TABLES), keyring(master_secret("master")), keyring(master_secret("patients")))
+        yield Harness(OtpTables(*TABLES), keyring(master_secret("master")), keyring(master_secret("patients")))

@@ -10,98 +10,98 @@ from dicom_service import aws
 from dicom_service.auth.scope import enforce_exam_scope
 from dicom_service.errors import Forbidden, Unavailable
 from dicom_service.patient import Patient
-from tests.support.otp import PATIENT, PORTAL, STUDY, World
+from tests.support.otp import PATIENT, PORTAL, STUDY, Harness
 from tests.support.template import RESOURCES
 
 OTHER = "1.2.826.0.1.3680043.8.498.2"
 SERIES = "/exams/studies/{studyUID}/series"
 
 
-def effect(world: World, token: str, method: str = "GET", resource: str = SERIES, **parameters: str) -> str:
-    principal = world.access_tokens.find(token)
+def effect(harness: Harness, token: str, method: str = "GET", resource: str = SERIES, **parameters: str) -> str:
+    principal = harness.access_tokens.find(token)
     assert principal is not None
     event = {"httpMethod": method, "resource": resource, "pathParameters": parameters, "methodArn": "arn"}
     return str(principal.policy(event)["policyDocument"]["Statement"][0]["Effect"])
 
 
 @pytest.fixture
-def issued(world: World) -> dict[str, Any]:
-    return world.issue()
+def issued(harness: Harness) -> dict[str, Any]:
+    return harness.issue()
 
 
 @pytest.fixture
-def token(world: World, issued: dict[str, Any]) -> str:
-    return str(world.redeem(issued)["accessToken"])
+def token(harness: Harness, issued: dict[str, Any]) -> str:
+    return str(harness.redeem(issued)["accessToken"])
 
 
-def test_it_says_whom_it_speaks_for(world: World, issued: dict[str, Any], token: str) -> None:
-    principal = world.access_tokens.find(token)
+def test_it_says_whom_it_speaks_for(harness: Harness, issued: dict[str, Any], token: str) -> None:
+    principal = harness.access_tokens.find(token)
 
     assert principal is not None
     assert (principal.role, principal.study_uid) == ("exam", STUDY)
     assert (principal.context["otpId"], principal.context["examRole"]) == (issued["otpId"], "patient")
     assert principal.context["download"] == "true"
     # Whose it is, and when the PACS was asked: at the redemption.
-    assert world.hasher.matches(principal.context["patient"], Patient(PATIENT))
-    assert principal.context["comparedAt"] == str(int(world.clock()))
+    assert harness.hasher.matches(principal.context["patient"], Patient(PATIENT))
+    assert principal.context["comparedAt"] == str(int(harness.clock()))
     assert token not in repr(principal)
 
 
-def test_it_opens_its_own_study_and_nothing_else(world: World, token: str) -> None:
-    assert effect(world, token, studyUID=STUDY) == "Allow"
-    assert effect(world, token, studyUID=OTHER) == "Deny"
-    assert effect(world, token, studyUID=STUDY + ".1") == "Deny"
-    assert effect(world, token) == "Deny"
-    assert effect(world, token, "POST", studyUID=STUDY) == "Deny"
-    assert effect(world, token, resource="/exams/studies") == "Deny"
-    assert effect(world, token, resource="/exams/studies/{studyUID}/callbacks", studyUID=STUDY) == "Deny"
-    assert effect(world, token, resource="/otps/{otpId}", studyUID=STUDY) == "Deny"
-    assert effect(world, token, resource="/workitems/{studyUID}", studyUID=STUDY) == "Deny"
+def test_it_opens_its_own_study_and_nothing_else(harness: Harness, token: str) -> None:
+    assert effect(harness, token, studyUID=STUDY) == "Allow"
+    assert effect(harness, token, studyUID=OTHER) == "Deny"
+    assert effect(harness, token, studyUID=STUDY + ".1") == "Deny"
+    assert effect(harness, token) == "Deny"
+    assert effect(harness, token, "POST", studyUID=STUDY) == "Deny"
+    assert effect(harness, token, resource="/exams/studies") == "Deny"
+    assert effect(harness, token, resource="/exams/studies/{studyUID}/callbacks", studyUID=STUDY) == "Deny"
+    assert effect(harness, token, resource="/otps/{otpId}", studyUID=STUDY) == "Deny"
+    assert effect(harness, token, resource="/workitems/{studyUID}", studyUID=STUDY) == "Deny"
 
 
-def test_it_ends_with_its_life(world: World, token: str) -> None:
-    world.clock.now += 3599
-    assert world.access_tokens.find(token)
-    world.clock.now += 1
-    assert world.access_tokens.find(token) is None
+def test_it_ends_with_its_life(harness: Harness, token: str) -> None:
+    harness.clock.now += 3599
+    assert harness.access_tokens.find(token)
+    harness.clock.now += 1
+    assert harness.access_tokens.find(token) is None
 
 
-def test_it_ends_with_the_revocation_of_its_code_at_once(world: World, issued: dict[str, Any], token: str) -> None:
-    world.manager.revoke(issued["otpId"], PORTAL)
+def test_it_ends_with_the_revocation_of_its_code_at_once(harness: Harness, issued: dict[str, Any], token: str) -> None:
+    harness.manager.revoke(issued["otpId"], PORTAL)
 
-    assert world.access_tokens.find(token) is None
-
-
-def test_it_outlives_the_expiry_of_its_code(world: World, token: str) -> None:
-    world.clock.now += 700
-
-    assert world.access_tokens.find(token)
+    assert harness.access_tokens.find(token) is None
 
 
-def test_it_ends_when_its_code_is_gone(world: World, issued: dict[str, Any], token: str) -> None:
-    aws.dynamodb().delete_item(TableName=world.tables.otps, Key=aws.to_item({"otpId": issued["otpId"]}))
+def test_it_outlives_the_expiry_of_its_code(harness: Harness, token: str) -> None:
+    harness.clock.now += 700
 
-    assert world.access_tokens.find(token) is None
+    assert harness.access_tokens.find(token)
 
 
-def test_its_code_is_kept_as_long_as_it_lives(world: World, issued: dict[str, Any], token: str) -> None:
-    row = world.store.get(issued["otpId"])
+def test_it_ends_when_its_code_is_gone(harness: Harness, issued: dict[str, Any], token: str) -> None:
+    aws.dynamodb().delete_item(TableName=harness.tables.otps, Key=aws.to_item({"otpId": issued["otpId"]}))
+
+    assert harness.access_tokens.find(token) is None
+
+
+def test_its_code_is_kept_as_long_as_it_lives(harness: Harness, issued: dict[str, Any], token: str) -> None:
+    row = harness.store.get(issued["otpId"])
 
     assert row is not None
-    assert row.tidy_at > world.clock() + 3600
+    assert row.tidy_at > harness.clock() + 3600
 
 
-def test_truncated_altered_and_foreign_tokens_are_nobodys(world: World, token: str) -> None:
+def test_truncated_altered_and_foreign_tokens_are_nobodys(harness: Harness, token: str) -> None:
     altered = token[:-2] + ("A" if token[-2] != "A" else "B") + token[-1]
     for bad in (token[:-1], token + "A", altered, token[5:], token.upper(), "exam_" + "A" * 43, ""):
-        assert world.access_tokens.find(bad) is None
+        assert harness.access_tokens.find(bad) is None
 
 
-def test_an_outage_is_not_taken_for_a_bad_token(world: World, token: str) -> None:
-    aws.dynamodb().delete_table(TableName=world.tables.otps)
+def test_an_outage_is_not_taken_for_a_bad_token(harness: Harness, token: str) -> None:
+    aws.dynamodb().delete_table(TableName=harness.tables.otps)
 
     with pytest.raises(Unavailable):
-        world.access_tokens.find(token)
+        harness.access_tokens.find(token)
 
 
 def scoped(path: str, method: str = "GET", study: str | None = STUDY, named: str | None = STUDY) -> dict[str, Any]:
@@ -141,12 +141,12 @@ OWN = f"/exams/studies/{STUDY}"
         scoped(""),
     ],
 )
-def test_the_second_lock_refuses_whatever_leaves_the_study(event: dict[str, Any]) -> None:
+def test_the_scope_check_rejects_whatever_leaves_the_study(event: dict[str, Any]) -> None:
     with pytest.raises(Forbidden):
         enforce_exam_scope(event)
 
 
-def test_the_second_lock_lets_the_study_and_other_credentials_pass() -> None:
+def test_the_scope_check_lets_the_study_and_other_credentials_pass() -> None:
     enforce_exam_scope(scoped(f"{OWN}/series"))
     enforce_exam_scope(scoped(f"{OWN}/series/1.2/instances/1.3"))
     enforce_exam_scope({"path": "/uid", "requestContext": {"authorizer": {"role": "service"}}})
@@ -169,8 +169,8 @@ def test_the_routes_of_a_study_are_found() -> None:
 
 
 @pytest.mark.parametrize(("function", "path"), routes_of_a_study())
-def test_every_function_has_the_second_lock(function: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GIVEN an authorizer that lets a foreign study through THEN the deployed function itself still refuses."""
+def test_every_function_checks_the_scope(function: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIVEN an authorizer that lets a foreign study through THEN the deployed function itself still rejects."""
     for name, value in {"PACS_URL": "http://127.0.0.1:1/dicom-web", "PACS_TOTAL_TIMEOUT": "1"}.items():
         monkeypatch.setenv(name, value)
     handler = importlib.import_module(f"functions.{function}.app").lambda_handler

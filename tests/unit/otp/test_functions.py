@@ -10,26 +10,26 @@ from typing import Any
 
 import pytest
 
-from tests.support.otp import PATIENT, STUDY, World
+from tests.support.otp import PATIENT, STUDY, Harness
 
 EVENTS = Path(__file__).parents[3] / "events"
 
 
 @pytest.fixture(autouse=True)
-def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def deployed(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wire the functions to the tables and the PACS of the fixture; everything else is as deployed."""
     values = {
-        "OTPS_TABLE": world.tables.otps,
-        "ACCESS_TOKENS_TABLE": world.tables.access_tokens,
-        "EXAM_EVENTS_TABLE": world.tables.events,
+        "OTPS_TABLE": harness.tables.otps,
+        "ACCESS_TOKENS_TABLE": harness.tables.access_tokens,
+        "EXAM_EVENTS_TABLE": harness.tables.events,
         "OTP_MASTER_SECRET_ARN": "master",
-        "OTP_SUBJECTS_TABLE": world.tables.subjects,
+        "OTP_SUBJECTS_TABLE": harness.tables.subjects,
         "PATIENT_KEYS_SECRET_ARN": "patients",
         "PACS_URL": "http://127.0.0.1:1",
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("dicom_service.pacs.connect", lambda _: world.pacs)
+    monkeypatch.setattr("dicom_service.pacs.connect", lambda _: harness.pacs)
 
 
 def sample(name: str) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def test_from_issue_to_revocation() -> None:
     assert (status, shown["uses"], shown["issuer"]) == (200, 1, "portal")
 
     assert call("revoke_otp", with_path("revoke_otp", issued["otpId"])) == (204, {})
-    status, refused = call("redeem_otp", with_body("redeem_otp", otpId=issued["otpId"], otp=issued["otp"]))
-    assert (status, refused["code"]) == (401, "OTP_REJECTED")
+    status, rejected = call("redeem_otp", with_body("redeem_otp", otpId=issued["otpId"], otp=issued["otp"]))
+    assert (status, rejected["code"]) == (401, "OTP_REJECTED")
 
 
 def test_location_names_the_new_one() -> None:
@@ -148,7 +148,7 @@ def test_a_redemption_of_the_wrong_form_is_told_so(body: dict[str, Any], field: 
 @pytest.mark.parametrize(
     "key", ["short", "x" * 129, "with a space in it, yes", "0123456789abcdef", "a" * 32, "0-1-0-1-0-1-0-1-0-1-0-1"]
 )
-def test_an_idempotency_key_that_cannot_be_random_is_refused(key: str) -> None:
+def test_an_idempotency_key_that_cannot_be_random_is_rejected(key: str) -> None:
     event = sample("redeem_otp")
     event["headers"]["idempotency-key"] = event["headers"].pop("Idempotency-Key") and key
 
@@ -175,7 +175,7 @@ def test_an_idempotency_key_makes_a_retry_safe() -> None:
 
 
 @pytest.mark.parametrize("token", ["7N42SGRQE0K3W9XH", "7N42SGRQE0K3W9XH.", ".", ".20735128", "x" * 200])
-def test_a_truncated_token_is_refused_like_a_wrong_one(token: str) -> None:
+def test_a_truncated_token_is_rejected_like_a_wrong_one(token: str) -> None:
     status, answer = call("redeem_otp", with_body("redeem_otp", token=token))
 
     assert (status, answer["code"]) == (401, "OTP_REJECTED")

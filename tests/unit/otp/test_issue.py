@@ -11,82 +11,82 @@ from dicom_service import aws
 from dicom_service.errors import Conflict, NotFound
 from dicom_service.otp.issue import IssueRequest
 from dicom_service.otp.viewer import ViewerSettings
-from tests.support.otp import BIRTH_DATE, PATIENT, PORTAL, STUDY, FakePacs, World, events_of, study, wrong
+from tests.support.otp import BIRTH_DATE, PATIENT, PORTAL, STUDY, FakePacs, Harness, events_of, study, wrong
 
 OTHER_STUDY = "1.2.826.0.1.3680043.8.498.2"
 
 
-def test_what_the_issuer_gets(world: World) -> None:
-    issued = world.issue(expires_in=600)
+def test_what_the_issuer_gets(harness: Harness) -> None:
+    issued = harness.issue(expires_in=600)
 
     assert issued["token"] == f"{issued['otpId']}.{issued['otp']}"
     assert issued["expiresAt"] == "2027-01-15T08:10:00Z"
     assert issued["attemptsLeft"] == 5
     assert issued["link"] is None
     assert len(issued["otp"]) == 8
-    assert len(world.issue(expires_in=601)["otp"]) == 13
+    assert len(harness.issue(expires_in=601)["otp"]) == 13
 
 
-def test_an_exam_that_is_not_there_is_not_found(world: World) -> None:
+def test_an_exam_that_is_not_there_is_not_found(harness: Harness) -> None:
     with pytest.raises(NotFound):
-        world.issue(study_uid=OTHER_STUDY)
+        harness.issue(study_uid=OTHER_STUDY)
 
 
-def test_a_pacs_that_ignores_the_filter_opens_nothing_else(world: World) -> None:
-    world.pacs = FakePacs(study(), ignores_filters=True)
+def test_a_pacs_that_ignores_the_filter_opens_nothing_else(harness: Harness) -> None:
+    harness.pacs = FakePacs(study(), ignores_filters=True)
 
     with pytest.raises(NotFound):
-        world.issue(study_uid=OTHER_STUDY)
+        harness.issue(study_uid=OTHER_STUDY)
 
 
-def test_another_patients_exam_is_a_conflict(world: World) -> None:
+def test_another_patients_exam_is_a_conflict(harness: Harness) -> None:
     with pytest.raises(Conflict) as caught:
-        world.issue(patient_id="SOMEBODY-ELSE")
+        harness.issue(patient_id="SOMEBODY-ELSE")
     assert caught.value.code == "PATIENT_MISMATCH"
 
 
-def test_without_a_patient_the_exam_alone_decides(world: World) -> None:
-    assert world.issue(patient_id=None)["otpId"]
+def test_without_a_patient_the_exam_alone_decides(harness: Harness) -> None:
+    assert harness.issue(patient_id=None)["otpId"]
 
 
 @pytest.mark.parametrize("patient", [PATIENT, None])
-def test_an_exam_of_two_patients_is_shared_with_neither(world: World, patient: str | None) -> None:
-    world.pacs = FakePacs(study(), study(patient="SECOND"))
+def test_an_exam_of_two_patients_is_shared_with_neither(harness: Harness, patient: str | None) -> None:
+    harness.pacs = FakePacs(study(), study(patient="SECOND"))
 
     with pytest.raises(Conflict) as caught:
-        world.issue(patient_id=patient)
+        harness.issue(patient_id=patient)
     assert caught.value.code == "SEVERAL_PATIENTS"
 
 
-def test_a_birth_date_the_pacs_lacks_cannot_be_asked_for(world: World) -> None:
-    world.pacs = FakePacs(study(birth_date=None))
+def test_a_birth_date_the_pacs_lacks_cannot_be_asked_for(harness: Harness) -> None:
+    harness.pacs = FakePacs(study(birth_date=None))
 
     with pytest.raises(Conflict) as caught:
-        world.issue(require_birth_date=True)
+        harness.issue(require_birth_date=True)
     assert caught.value.code == "NO_BIRTH_DATE"
 
 
-def test_nothing_issued_when_it_is_refused(world: World) -> None:
+def test_nothing_issued_when_it_is_rejected(harness: Harness) -> None:
     with pytest.raises(Conflict):
-        world.issue(patient_id="SOMEBODY-ELSE")
+        harness.issue(patient_id="SOMEBODY-ELSE")
 
-    assert aws.dynamodb().scan(TableName=world.tables.otps)["Count"] == 0
+    assert aws.dynamodb().scan(TableName=harness.tables.otps)["Count"] == 0
 
 
-def test_codes_tokens_and_patients_are_in_no_table_and_no_log_line(world: World, log: io.StringIO) -> None:
+def test_codes_tokens_and_patients_are_in_no_table_and_no_log_line(harness: Harness, log: io.StringIO) -> None:
     """GIVEN every way a code can go WHEN all tables and lines are searched THEN no secret and no patient is there."""
-    long, dated = world.issue(expires_in=90_000, user="CANARY-USER"), world.issue(require_birth_date=True)
+    long, dated = harness.issue(expires_in=90_000, user="CANARY-USER"), harness.issue(require_birth_date=True)
     tokens = [
-        world.redeem(long)["accessToken"],
-        world.redeem(dated, birth_date=BIRTH_DATE, nonce="n" * 20)["accessToken"],
+        harness.redeem(long)["accessToken"],
+        harness.redeem(dated, birth_date=BIRTH_DATE, nonce="n" * 20)["accessToken"],
     ]
-    burnt = world.issue()
+    burnt = harness.issue()
     for _ in range(6):
         with pytest.raises(Exception, match="not accepted"):
-            world.redeem(burnt, code=wrong(burnt["otp"]))
-    world.manager.revoke(long["otpId"], PORTAL)
+            harness.redeem(burnt, code=wrong(burnt["otp"]))
+    harness.manager.revoke(long["otpId"], PORTAL)
     lines = log.getvalue()
-    tables = [aws.dynamodb().scan(TableName=name)["Items"] for name in vars(world.tables).values()]
+    tables = [aws.dynamodb().scan(TableName=name)["Items"] for name in vars(harness.tables).values()]
     kept = json.dumps(tables)
 
     for secret in (long["otp"], dated["otp"], burnt["otp"], *tokens, "n" * 20, BIRTH_DATE, "CANARY-PAT", "CANARY^"):
@@ -104,13 +104,13 @@ def audit_lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line)["audit"] for line in text.splitlines() if '"audit"' in line]
 
 
-def test_every_audit_event_leaves_a_line_with_dicoms_codes(world: World, log: io.StringIO) -> None:
-    issued, burnt = world.issue(), world.issue()
-    world.redeem(issued)
+def test_every_audit_event_leaves_a_line_with_dicoms_codes(harness: Harness, log: io.StringIO) -> None:
+    issued, burnt = harness.issue(), harness.issue()
+    harness.redeem(issued)
     for _ in range(5):
         with pytest.raises(Exception, match="not accepted"):
-            world.redeem(burnt, code=wrong(burnt["otp"]))
-    world.manager.revoke(issued["otpId"], PORTAL)
+            harness.redeem(burnt, code=wrong(burnt["otp"]))
+    harness.manager.revoke(issued["otpId"], PORTAL)
 
     lines = audit_lines(log.getvalue())
     seen = [
@@ -133,40 +133,40 @@ def test_every_audit_event_leaves_a_line_with_dicoms_codes(world: World, log: io
     assert all(line["ParticipantObject"]["studyHash"] for line in lines)
 
 
-def test_a_quiet_log_does_not_silence_the_audit_trail(world: World, log: io.StringIO) -> None:
+def test_a_quiet_log_does_not_silence_the_audit_trail(harness: Harness, log: io.StringIO) -> None:
     service = logging.getLogger("dicom-service")
     level = service.level
     service.setLevel("CRITICAL")
     try:
-        world.issue()
+        harness.issue()
     finally:
         service.setLevel(level)
 
     assert len(audit_lines(log.getvalue())) == 1
 
 
-def test_a_link_is_made_from_the_template(world: World) -> None:
-    world.viewer = ViewerSettings(link="https://viewer.example/#/{studyUID}?t={token}&role={role}")
+def test_a_link_is_made_from_the_template(harness: Harness) -> None:
+    harness.viewer = ViewerSettings(link="https://viewer.example/#/{studyUID}?t={token}&role={role}")
 
-    issued = world.issue(role="diagnostic")
+    issued = harness.issue(role="diagnostic")
 
     assert issued["link"] == f"https://viewer.example/#/{STUDY}?t={issued['token']}&role=diagnostic"
 
 
-def test_token_gives_the_same_as_otps_in_the_references_form(world: World) -> None:
-    answer = world.issuer.token(IssueRequest(STUDY, PATIENT), PORTAL)
+def test_token_gives_the_same_as_otps_in_the_references_form(harness: Harness) -> None:
+    answer = harness.issuer.token(IssueRequest(STUDY, PATIENT), PORTAL)
 
     otp_id, _, code = answer["token"].partition(".")
-    assert world.redeem({"otpId": otp_id, "otp": code})["role"] == "patient"
+    assert harness.redeem({"otpId": otp_id, "otp": code})["role"] == "patient"
 
 
-def test_the_issuer_sees_uses_attempts_and_requests(world: World) -> None:
-    issued = world.issue(max_uses=2, user="Dr Rossi")
-    token = world.redeem(issued)["accessToken"]
-    world.clock.now += 30
+def test_the_issuer_sees_uses_attempts_and_requests(harness: Harness) -> None:
+    issued = harness.issue(max_uses=2, user="Dr Rossi")
+    token = harness.redeem(issued)["accessToken"]
+    harness.clock.now += 30
     for _ in range(3):
-        assert world.access_tokens.find(token)
-    shown = world.manager.get(issued["otpId"])
+        assert harness.access_tokens.find(token)
+    shown = harness.manager.get(issued["otpId"])
 
     assert shown["state"] == "ACTIVE"
     assert shown["user"] == "Dr Rossi"
@@ -182,16 +182,16 @@ def test_the_issuer_sees_uses_attempts_and_requests(world: World) -> None:
     ]
 
 
-def test_what_was_never_issued_is_neither_shown_nor_revoked(world: World) -> None:
+def test_what_was_never_issued_is_neither_shown_nor_revoked(harness: Harness) -> None:
     with pytest.raises(NotFound):
-        world.manager.get("A" * 16)
+        harness.manager.get("A" * 16)
     with pytest.raises(NotFound):
-        world.manager.revoke("../", PORTAL)
+        harness.manager.revoke("../", PORTAL)
 
 
-def test_revoking_twice_says_it_once(world: World) -> None:
-    issued = world.issue()
-    world.manager.revoke(issued["otpId"], PORTAL)
-    world.manager.revoke(issued["otpId"], PORTAL)
+def test_revoking_twice_says_it_once(harness: Harness) -> None:
+    issued = harness.issue()
+    harness.manager.revoke(issued["otpId"], PORTAL)
+    harness.manager.revoke(issued["otpId"], PORTAL)
 
-    assert events_of(world.tables) == ["OTP Issued", "OTP Revoked"]
+    assert events_of(harness.tables) == ["OTP Issued", "OTP Revoked"]

@@ -14,104 +14,104 @@ from dicom_service.exams.exam_scope import Bearer, ExamScope, patient_of_file
 from dicom_service.otp.codes import token_hash
 from dicom_service.otp.guard import ExamGuard, ExamSuspended
 from dicom_service.patient import Patient
-from tests.support.otp import PATIENT, STUDY, FakePacs, World, study
+from tests.support.otp import PATIENT, STUDY, FakePacs, Harness, study
 
 OTHER = {"00100020": {"vr": "LO", "Value": ["SOMEBODY-ELSE"]}}
 OWN = {"00100020": {"vr": "LO", "Value": [PATIENT]}}
 
 
-def scope(world: World, **changes: Any) -> ExamScope:
+def scope(harness: Harness, **changes: Any) -> ExamScope:
     """Give the scope of a request with a token of a code issued now, as its row says."""
-    issued = world.issue(max_uses=5)
-    hashed = token_hash(world.redeem(issued)["accessToken"])
+    issued = harness.issue(max_uses=5)
+    hashed = token_hash(harness.redeem(issued)["accessToken"])
     key = aws.to_item({"tokenHash": hashed})
     if changes:
-        put = aws.dynamodb().get_item(TableName=world.tables.access_tokens, Key=key)["Item"] | aws.to_item(changes)
-        aws.dynamodb().put_item(TableName=world.tables.access_tokens, Item=put)
-    return again(world, hashed)
+        put = aws.dynamodb().get_item(TableName=harness.tables.access_tokens, Key=key)["Item"] | aws.to_item(changes)
+        aws.dynamodb().put_item(TableName=harness.tables.access_tokens, Item=put)
+    return again(harness, hashed)
 
 
-def again(world: World, hashed: str) -> ExamScope:
+def again(harness: Harness, hashed: str) -> ExamScope:
     key = aws.to_item({"tokenHash": hashed})
-    row = aws.from_item(aws.dynamodb().get_item(TableName=world.tables.access_tokens, Key=key)["Item"])
+    row = aws.from_item(aws.dynamodb().get_item(TableName=harness.tables.access_tokens, Key=key)["Item"])
     bearer = Bearer(row["otpId"], hashed, STUDY, row["patient"], row["comparedAt"])
-    return ExamScope(bearer, lambda: world.guard, world.tables.access_tokens, clock=world.clock)
+    return ExamScope(bearer, lambda: harness.guard, harness.tables.access_tokens, clock=harness.clock)
 
 
-def test_the_pacs_is_asked_once_a_minute_however_many_ask(world: World) -> None:
-    scope(world)
-    (item,) = aws.dynamodb().scan(TableName=world.tables.access_tokens)["Items"]
+def test_the_pacs_is_asked_once_a_minute_however_many_ask(harness: Harness) -> None:
+    scope(harness)
+    (item,) = aws.dynamodb().scan(TableName=harness.tables.access_tokens)["Items"]
     hashed = aws.from_item(item)["tokenHash"]
-    world.pacs.asked = 0
+    harness.pacs.asked = 0
     for _ in range(10):
-        again(world, hashed).revalidate(world.pacs)
-    assert world.pacs.asked == 0
+        again(harness, hashed).revalidate(harness.pacs)
+    assert harness.pacs.asked == 0
     # WHEN the minute is over THEN one of ten that began with the same row asks
-    world.clock.now += 60
-    many = [again(world, hashed) for _ in range(10)]
+    harness.clock.now += 60
+    many = [again(harness, hashed) for _ in range(10)]
     for one in many:
-        one.revalidate(world.pacs)
-    assert world.pacs.asked == 1
-    world.clock.now += 59
-    again(world, hashed).revalidate(world.pacs)
-    assert world.pacs.asked == 1
+        one.revalidate(harness.pacs)
+    assert harness.pacs.asked == 1
+    harness.clock.now += 59
+    again(harness, hashed).revalidate(harness.pacs)
+    assert harness.pacs.asked == 1
 
 
 @pytest.mark.parametrize("changes", [{"comparedAt": 0}, {"comparedAt": 0, "patient": ""}])
-def test_a_token_that_was_never_compared_shows_nothing_before(world: World, changes: dict[str, Any]) -> None:
-    one = scope(world, **changes)
-    world.pacs.studies.append(study(patient="SOMEBODY-ELSE"))
+def test_a_token_that_was_never_compared_shows_nothing_before(harness: Harness, changes: dict[str, Any]) -> None:
+    one = scope(harness, **changes)
+    harness.pacs.studies.append(study(patient="SOMEBODY-ELSE"))
     with pytest.raises(ExamSuspended):
-        one.ensure_compared(world.pacs)
+        one.ensure_compared(harness.pacs)
 
 
-def test_a_pacs_that_is_down_is_asked_again_by_the_next_request(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = scope(world)
-    world.clock.now += 60
+def test_a_pacs_that_is_down_is_asked_again_by_the_next_request(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = scope(harness)
+    harness.clock.now += 60
 
     def down(*_: Any, **__: Any) -> None:
         raise PacsError("down", status=502, code="PACS_UNREACHABLE")
 
     with monkeypatch.context() as patched, pytest.raises(PacsError):
-        patched.setattr(world.pacs, "search_for_studies", down)
-        one.revalidate(world.pacs)
-    world.pacs.studies.append(study(patient="SOMEBODY-ELSE"))
+        patched.setattr(harness.pacs, "search_for_studies", down)
+        one.revalidate(harness.pacs)
+    harness.pacs.studies.append(study(patient="SOMEBODY-ELSE"))
     with pytest.raises(ExamSuspended):
-        one.revalidate(world.pacs)
+        one.revalidate(harness.pacs)
 
 
-def test_an_exam_that_is_gone_is_not_found(world: World) -> None:
-    one = scope(world)
-    world.clock.now += 60
-    world.pacs.studies.clear()
+def test_an_exam_that_is_gone_is_not_found(harness: Harness) -> None:
+    one = scope(harness)
+    harness.clock.now += 60
+    harness.pacs.studies.clear()
     with pytest.raises(NotFound):
-        one.revalidate(world.pacs)
+        one.revalidate(harness.pacs)
 
 
-def test_rows_headers_and_files_of_another_patient_are_not_shown(world: World) -> None:
-    scope(world).check_rows([OWN, OWN, {"0020000E": {"vr": "UI", "Value": ["1.2"]}}])
-    scope(world).check_header(OWN)
+def test_rows_headers_and_files_of_another_patient_are_not_shown(harness: Harness) -> None:
+    scope(harness).check_rows([OWN, OWN, {"0020000E": {"vr": "UI", "Value": ["1.2"]}}])
+    scope(harness).check_header(OWN)
     with pytest.raises(ExamSuspended):
-        scope(world).check_rows([OWN, OTHER])
+        scope(harness).check_rows([OWN, OTHER])
     for header in (OTHER, {}):
         with pytest.raises(ExamSuspended):
-            scope(world).check_header(header)
+            scope(harness).check_header(header)
     with pytest.raises(ExamSuspended):
-        scope(world).check_file(file_of("SOMEBODY-ELSE"))
+        scope(harness).check_file(file_of("SOMEBODY-ELSE"))
     with pytest.raises(PacsError):
-        scope(world).check_file(b"no DICOM file")
-    scope(world).check_file(file_of(PATIENT))
+        scope(harness).check_file(b"no DICOM file")
+    scope(harness).check_file(file_of(PATIENT))
 
 
-def test_control_without_the_comparison_another_patient_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_the_comparison_another_patient_is_seen(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """The attack succeeds where the guard is taken out, so it is the guard that ends it."""
     monkeypatch.setattr(ExamGuard, "compare", lambda *arguments: arguments[-1])
-    scope(world).check_rows([OWN, OTHER])
-    scope(world).check_header(OTHER)
-    scope(world).check_file(file_of("SOMEBODY-ELSE"))
+    scope(harness).check_rows([OWN, OTHER])
+    scope(harness).check_header(OTHER)
+    scope(harness).check_file(file_of("SOMEBODY-ELSE"))
 
 
-def test_control_other_credentials_see_everything(world: World) -> None:
+def test_control_other_credentials_see_everything(harness: Harness) -> None:
     ExamScope().check_rows([OTHER])
     ExamScope().check_header(OTHER)
     ExamScope().check_file(b"")

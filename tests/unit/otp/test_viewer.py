@@ -12,8 +12,9 @@ from dicom_service.errors import SettingsError
 from dicom_service.otp import viewer
 from dicom_service.otp.issue import IssueRequest
 from dicom_service.otp.viewer import ViewerError, ViewerSettings, ViewerTokens, parameter_names
-from tests.support.otp import PATIENT, PORTAL, STUDY, World, events_of, master_secret
+from tests.support.otp import PATIENT, PORTAL, STUDY, Harness, events_of, master_secret
 from tests.support.pacs import Answer, FakePacs, Handler, Received, answer, cut_off, drip, hang_up, html, stall
+from tests.support.template import RESOURCES
 from tests.support.tls import Identity, secured, self_signed
 from tests.support.viewer import KEY, PATH, TOKEN, reference_viewer
 
@@ -57,7 +58,7 @@ def secret(**values: str) -> Secret:
         "",
     ],
 )
-def test_templates_that_would_lose_the_token_are_refused(text: str) -> None:
+def test_templates_that_would_lose_the_token_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         viewer.link_template(text)
 
@@ -73,7 +74,7 @@ def test_values_cannot_leave_their_place_in_the_link() -> None:
     "text",
     ["user", "user=a=b", "name=username", "user=a,user=b", "user=role", "user=x,role=x", "user=username,", "=username"],
 )
-def test_names_of_parameters_that_make_no_sense_are_refused(text: str) -> None:
+def test_names_of_parameters_that_make_no_sense_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parameter_names(text)
 
@@ -83,35 +84,35 @@ def test_names_of_parameters() -> None:
     assert parameter_names("user=role,role=user") == (("user", "role"), ("role", "user"))
 
 
-def test_the_viewer_is_asked_as_the_reference_asks(world: World, log: io.StringIO) -> None:
+def test_the_viewer_is_asked_as_the_reference_asks(harness: Harness, log: io.StringIO) -> None:
     with FakePacs(json_viewer) as server:
-        world.viewer = ViewerSettings(token_url=viewer.viewer_url(f"{base(server)}/token?site=a"))
-        given = world.issuer.token(IssueRequest(STUDY, PATIENT, "a b&c", "diagnostic"), PORTAL)
+        harness.viewer = ViewerSettings(token_url=viewer.viewer_url(f"{base(server)}/token?site=a"))
+        given = harness.issuer.token(IssueRequest(STUDY, PATIENT, "a b&c", "diagnostic"), PORTAL)
 
     asked = {"site": "a", "studyUID": STUDY, "patientID": PATIENT, "user": "a b&c", "role": "diagnostic"}
     assert json.loads(given["token"]) == asked
     assert "authorization" not in server.received[0].headers
-    assert events_of(world.tables) == []
+    assert events_of(harness.tables) == []
     assert log.getvalue().count('"110137"') == 1
     assert "CANARY" not in log.getvalue()
 
 
-def test_the_viewer_of_the_reference_gives_its_token(world: World, at_viewer: FakePacs, log: io.StringIO) -> None:
+def test_the_viewer_of_the_reference_gives_its_token(harness: Harness, at_viewer: FakePacs, log: io.StringIO) -> None:
     # GIVEN a viewer that wants a bare key in a header, `username` for `user`, no patient, and answers plain text
-    world.viewer = ViewerSettings(
+    harness.viewer = ViewerSettings(
         token_url=f"{base(at_viewer)}{PATH}",
         secret_arn=secret(name="Authorization", value=KEY).arn,
         parameters=parameter_names("user=username,patientID="),
     )
     # WHEN a token is asked for THEN it is the viewer's
-    given = world.issuer.token(IssueRequest(STUDY, PATIENT, "rossi", "patient"), PORTAL)
+    given = harness.issuer.token(IssueRequest(STUDY, PATIENT, "rossi", "patient"), PORTAL)
     assert given == {"token": TOKEN}
     (asked,) = at_viewer.received
     assert asked.query == {"username": "rossi", "role": "patient", "studyUID": STUDY}
     assert "CANARY" not in log.getvalue()
 
 
-def test_without_the_key_or_the_name_the_viewer_gives_none(world: World, at_viewer: FakePacs) -> None:
+def test_without_the_key_or_the_name_the_viewer_gives_none(harness: Harness, at_viewer: FakePacs) -> None:
     url = f"{base(at_viewer)}{PATH}"
     named = {"user": "username"}
     asked = {"studyUID": STUDY, "user": "rossi", "role": "patient"}
@@ -123,7 +124,7 @@ def test_without_the_key_or_the_name_the_viewer_gives_none(world: World, at_view
     assert ViewerTokens(url, named, right).request_token(asked) == TOKEN
 
 
-def test_a_viewer_with_a_private_authority(world: World, identity: Identity) -> None:
+def test_a_viewer_with_a_private_authority(harness: Harness, identity: Identity) -> None:
     server = FakePacs(reference_viewer)
     url = f"{secured(server, identity).removesuffix('/dicom-web')}{PATH}"
     header = {"name": "Authorization", "value": KEY}
@@ -135,7 +136,7 @@ def test_a_viewer_with_a_private_authority(world: World, identity: Identity) -> 
         assert ViewerTokens(url, {}, secret(**header, ca_bundle=identity.pem)).request_token(asked) == TOKEN
 
 
-def test_a_new_key_is_used_without_a_restart(world: World, at_viewer: FakePacs) -> None:
+def test_a_new_key_is_used_without_a_restart(harness: Harness, at_viewer: FakePacs) -> None:
     secret(name="Authorization", value="the old one")
     tokens = ViewerTokens(f"{base(at_viewer)}{PATH}", {}, Secret("viewer", max_age=0))
     asked = {"studyUID": STUDY, "username": "rossi", "role": "patient"}
@@ -157,7 +158,7 @@ def test_a_new_key_is_used_without_a_restart(world: World, at_viewer: FakePacs) 
     ids=["no value", "no name", "two lines", "no header name", "no certificate"],
 )
 def test_a_secret_that_makes_no_sense_is_the_operators(
-    world: World, at_viewer: FakePacs, values: dict[str, str]
+    harness: Harness, at_viewer: FakePacs, values: dict[str, str]
 ) -> None:
     with pytest.raises(SettingsError) as caught:
         ViewerTokens(base(at_viewer), {}, secret(**values)).request_token({"studyUID": STUDY})
@@ -196,7 +197,7 @@ BAD: dict[str, Answer] = {
     "not UTF-8": answer(200, b"\xff\xfe"),
     "redirect": answer(302, b"abc", Location="/elsewhere"),
     "redirect to nowhere": answer(302, b"abc", Location="http://[/"),
-    "refused": answer(403, b'{"token": "no"}', JSON),
+    "rejected": answer(403, b'{"token": "no"}', JSON),
     "broken": answer(500, b"abc"),
     "not gzip": answer(200, b"abc", Content_Encoding="gzip"),
 }
@@ -230,7 +231,7 @@ def test_a_viewer_that_takes_too_long(slow: Answer) -> None:
     assert (caught.value.status, caught.value.code) == (504, "VIEWER_TIMEOUT")
 
 
-def test_the_key_goes_to_no_other_place(world: World) -> None:
+def test_the_key_goes_to_no_other_place(harness: Harness) -> None:
     # GIVEN a viewer that redirects to another host of the operator's
     with FakePacs(json_viewer) as other:
         elsewhere: Any = answer(302, b"", Location=f"{base(other)}/token")
@@ -238,3 +239,8 @@ def test_the_key_goes_to_no_other_place(world: World) -> None:
             ViewerTokens(base(server), {}, secret(name="X-Key", value=KEY)).request_token({"studyUID": STUDY})
     assert len(server.received) == 1
     assert other.received == []
+
+
+def test_one_function_may_read_the_viewers_secret() -> None:
+    policies = {name: str(resource["Properties"].get("Policies")) for name, resource in RESOURCES.items()}
+    assert [name for name, text in policies.items() if "ViewerSecretArn" in text] == ["IssueOtpFunction"]
