@@ -1,4 +1,4 @@
-"""GET /otps/{otpId} and GET /otps: how one-time passwords fared."""
+"""GET /otps/{otpId} and GET /otps: status and uses of one-time passwords."""
 
 from typing import Any
 

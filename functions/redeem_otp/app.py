@@ -1,4 +1,4 @@
-"""POST /otps/redeem: a one-time password for an access token, exactly once per use."""
+"""POST /otps/redeem: exchange a one-time password for an access token, exactly once per use."""
 
 from typing import Any
 

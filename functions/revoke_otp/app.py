@@ -1,4 +1,4 @@
-"""DELETE /otps/{otpId} and DELETE /otps: the end of one-time passwords and of every access token they gave."""
+"""DELETE /otps/{otpId} and DELETE /otps: revoke one-time passwords and their access tokens."""
 
 from typing import Any
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dicom_service.otp import dependencies
 from tests.support.otp import PATIENT, STUDY, Harness
 
 EVENTS = Path(__file__).parents[3] / "events"
@@ -62,6 +63,16 @@ def token_request(**query: list[str]) -> dict[str, Any]:
 
 def with_path(name: str, otp_id: str) -> dict[str, Any]:
     return sample(name) | {"path": f"/otps/{otp_id}", "pathParameters": {"otpId": otp_id}}
+
+
+@pytest.mark.parametrize("secret", ["one", "two", "three"])
+def test_settings_are_read_once_in_a_process_and_anew_in_each_test(
+    secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTP_MASTER_SECRET_ARN", secret)
+    assert dependencies.settings().master_secret == secret
+    monkeypatch.setenv("OTP_MASTER_SECRET_ARN", "later")
+    assert dependencies.settings().master_secret == secret
 
 
 def test_from_issue_to_revocation() -> None:

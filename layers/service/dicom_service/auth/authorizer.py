@@ -72,7 +72,7 @@ class Authorizer:
         Raises
         ------
         Unauthorized
-            There is no bearer credential, or nobody knows it.
+            There is no bearer credential, or it is unknown.
         """
         token = bearer_token(event.get("headers") or {})
         for kind in self._kinds:

@@ -1,7 +1,7 @@
 """JSON Web Tokens of the operator's OIDC issuer (OpenID Connect Core §3.1.3.7, RFC 8725).
 
-PyJWT, cryptography and requests are imported when the first token is verified: most deployments have no issuer, and
-then nobody should pay for the import.
+PyJWT, cryptography and requests are imported when the first token is verified: most deployments have no issuer
+and need none of them.
 """
 
 import time
@@ -76,8 +76,8 @@ class RoleClaims:
 
     def role(self, claims: Mapping[str, Any]) -> str:
         """Return the role of the bearer of these verified claims."""
-        given = {self.roles[value] for value in self._values(claims) if value in self.roles}
-        return max(given, key=MAPPABLE.index, default=DEFAULT_ROLE)
+        mapped = {self.roles[value] for value in self._values(claims) if value in self.roles}
+        return max(mapped, key=MAPPABLE.index, default=DEFAULT_ROLE)
 
     def _values(self, claims: Mapping[str, Any]) -> list[str]:
         # The name of a claim may contain dots, such as a URL of the issuer.
@@ -101,7 +101,7 @@ class OidcVerifier:
     audience
         ``aud`` that a token must be meant for.
     roles
-        Which role its claims give.
+        Maps the claims to a role.
     fetch
         Gets a JSON document by URL.
     clock

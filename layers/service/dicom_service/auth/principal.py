@@ -4,7 +4,7 @@
 role          reaches
 ============  =================================================================
 ``service``   every route but the PACS callback
-``reader``    GET routes that change nothing and give nobody else access; nothing below ``/otps``
+``reader``    GET routes that change nothing and issue no access; nothing below ``/otps``
 ``callback``  ``POST /new-exam-callback`` and nothing else
 ``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names, but not what the PACS reported of it
 ============  =================================================================
@@ -32,13 +32,13 @@ class Principal:
     Parameters
     ----------
     name
-        Who it is, for the audit trail.
+        Name in the audit trail.
     role
         One of `ROLES`.
     study_uid
         The one study an ``exam`` credential opens.
     context
-        More that the functions are told, text only (API Gateway passes nothing else on).
+        Further values for the functions, text only (API Gateway passes on nothing else).
     """
 
     name: str

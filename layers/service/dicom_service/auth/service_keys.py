@@ -34,7 +34,7 @@ class ServiceKeys:
     def find(self, token: str) -> Principal | None:
         """Return the client whose key `token` is, or None.
 
-        Every stored hash is compared, in constant time, so that the answer's time tells nothing.
+        Every stored hash is compared, in constant time, so that the time taken reveals nothing.
         """
         digest = hashlib.sha256(token.encode()).hexdigest()
         found = None

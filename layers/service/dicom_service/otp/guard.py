@@ -31,7 +31,7 @@ class ExamSuspended(Forbidden):
     default_code = "EXAM_SUSPENDED"
 
     def __init__(self) -> None:
-        super().__init__("This exam is closed until whoever shared it has looked at it.")
+        super().__init__("Access to this exam is suspended until its issuer has reviewed it.")
 
 
 class ExamGuard:

@@ -68,8 +68,8 @@ def read_subject(query: Query) -> Subject:
     study_uid, patient_id = query.uid("studyUID"), query.text("patientID", longest=64)
     query.check()
     if (study_uid is None) == (patient_id is None):
-        problem = [{"field": "studyUID", "problem": "give exactly one of studyUID and patientID, not empty"}]
-        raise BadRequest("Give exactly one of studyUID and patientID.", code="INVALID_PARAMETER", errors=problem)
+        problem = [{"field": "studyUID", "problem": "exactly one of studyUID and patientID is required, not empty"}]
+        raise BadRequest("Exactly one of studyUID and patientID is required.", code="INVALID_PARAMETER", errors=problem)
     return Subject(study_uid, patient_id)
 
 

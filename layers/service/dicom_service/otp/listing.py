@@ -24,6 +24,6 @@ def list_otps(app: APIGatewayRestResolver, manager: Manager) -> Response[Any]:
     )
     if next_cursor is None:
         return answer(codes)
-    given = {"studyUID": subject.study_uid} if subject.study_uid else {"patientID": subject.patient_id}
-    next_page = f"{base_url(app)}/otps?{urlencode({**given, 'limit': limit, 'cursor': next_cursor})}"
+    filters = {"studyUID": subject.study_uid} if subject.study_uid else {"patientID": subject.patient_id}
+    next_page = f"{base_url(app)}/otps?{urlencode({**filters, 'limit': limit, 'cursor': next_cursor})}"
     return answer(codes, headers={"Link": f'<{next_page}>; rel="next"'})

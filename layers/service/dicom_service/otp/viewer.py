@@ -87,11 +87,11 @@ def parameter_names(text: str) -> tuple[tuple[str, str], ...]:
     pairs = [tuple(part.strip() for part in pair.split("=")) for pair in text.split(",")]
     if any(len(pair) != 2 or pair[0] not in _PARAMETERS for pair in pairs):
         raise ValueError("pairs of studyUID, patientID, user or role and a name")
-    given = {ours: theirs for ours, theirs in pairs}
-    sent = [theirs for theirs in ({name: name for name in _PARAMETERS} | given).values() if theirs]
-    if len(given) < len(pairs) or len(set(sent)) < len(sent):
+    names = {ours: theirs for ours, theirs in pairs}
+    sent = [theirs for theirs in ({name: name for name in _PARAMETERS} | names).values() if theirs]
+    if len(names) < len(pairs) or len(set(sent)) < len(sent):
         raise ValueError("a parameter or a name twice")
-    return tuple(given.items())
+    return tuple(names.items())
 
 
 @dataclass(frozen=True)
@@ -245,4 +245,4 @@ def _token(response: "Response", body: bytes) -> str:
 
 
 def _no_token() -> ViewerError:
-    return ViewerError("The viewer gave no token; tell the operator.", status=502, code="VIEWER_ERROR")
+    return ViewerError("The viewer returned no token; contact the operator.", status=502, code="VIEWER_ERROR")
