@@ -65,7 +65,9 @@ def test_a_token_that_was_never_compared_shows_nothing_before(harness: Harness, 
         one.ensure_compared(harness.pacs)
 
 
-def test_a_pacs_that_is_down_is_asked_again_by_the_next_request(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pacs_that_is_down_is_asked_again_by_the_next_request(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = scope(harness)
     harness.clock.now += 60
 
@@ -103,7 +105,9 @@ def test_rows_headers_and_files_of_another_patient_are_not_shown(harness: Harnes
     scope(harness).check_file(file_of(PATIENT))
 
 
-def test_control_without_the_comparison_another_patient_is_seen(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_the_comparison_another_patient_is_seen(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The attack succeeds where the guard is taken out, so it is the guard that ends it."""
     monkeypatch.setattr(ExamGuard, "compare", lambda *arguments: arguments[-1])
     scope(harness).check_rows([OWN, OTHER])
