@@ -93,7 +93,7 @@ class World:
     """The stores, and what fills them."""
 
     ingest: ingest.World
-    otp: otp.World
+    otp: otp.Harness
     places: Places
     codes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -185,7 +185,7 @@ def world_of(ingest_world: ingest.World) -> World:
     aws.s3().put_bucket_versioning(Bucket=WORKLIST, VersioningConfiguration={"Status": "Enabled"})
     keys = otp.master_secret("patients")
     tables = OtpTables("OtpsTable", "AccessTokensTable", "ExamEvents", "OtpSubjectsTable")
-    world = otp.World(tables, otp.keyring(otp.master_secret("master")), otp.keyring(keys))
+    world = otp.Harness(tables, otp.keyring(otp.master_secret("master")), otp.keyring(keys))
     places = Places(
         exams="Exams",
         events="ExamEvents",
