@@ -2,9 +2,11 @@
 
 import zipfile
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from dicom_service.part10 import read_header
 from dicom_service.uploads.s3_events import StagedObject, parse_event
@@ -79,6 +81,29 @@ def test_a_deleted_object_is_missing(world: World) -> None:
 
     with pytest.raises(ObjectMissing):
         S3Source(world.s3, described).read(0, 10)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("NoSuchKey", ObjectMissing),
+        ("NoSuchVersion", ObjectMissing),
+        ("404", ObjectMissing),
+        ("PreconditionFailed", ObjectMissing),
+        ("412", ObjectMissing),
+        ("MethodNotAllowed", ObjectMissing),
+        ("AccessDenied", StorageError),
+        ("SlowDown", StorageError),
+        ("", StorageError),
+    ],
+)
+def test_an_object_is_missing_only_where_s3_says_so(world: World, code: str, error: type[Exception]) -> None:
+    def get_object(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": code}}, "GetObject") if code else ReadTimeoutError(endpoint_url="s3")
+
+    source = S3Source(SimpleNamespace(get_object=get_object), staged(world, dicom(1)))  # type: ignore[arg-type]
+    with pytest.raises(error):
+        source.read(0, 10)
 
 
 # How the store treats a range: as it should, not where a version is named, and never.

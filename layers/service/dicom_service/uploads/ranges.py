@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from dicom_service import aws
 from dicom_service.uploads.s3_events import StagedObject
 from dicom_service.uploads.settings import MIB
 
@@ -11,8 +10,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHUNK = MIB
-_GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound", "MethodNotAllowed"})
-_CHANGED = frozenset({"PreconditionFailed", "412"})
+# What S3 calls a read of a version that is a delete marker.
+_DELETE_MARKER = "MethodNotAllowed"
 
 
 class ObjectMissing(Exception):
@@ -55,8 +54,9 @@ class Body:
         """
         wanted = min(length, self.end - self.position)
         try:
-            data: bytes = self._raw.read(wanted) if wanted else b""
-        except (BotoCoreError, OSError) as error:
+            with aws.errors("The connection to S3 ended."):
+                data: bytes = self._raw.read(wanted) if wanted else b""
+        except (aws.AwsError, OSError) as error:
             raise BrokenOff from error
         if wanted and not data:
             raise BrokenOff
@@ -167,19 +167,18 @@ class RangedObject:
             where["VersionId"] = self.version_id
         self.requests += 1
         try:
-            answer = self._client.get_object(
-                **where, Range=f"bytes={start}-{stop - 1}", IfMatch=f'"{self._staged.etag}"'
-            )
-        except ClientError as error:
+            with aws.errors("The staged object cannot be read."):
+                answer = self._client.get_object(
+                    **where, Range=f"bytes={start}-{stop - 1}", IfMatch=f'"{self._staged.etag}"'
+                )
+        except aws.AwsError as error:
             return self._after(error, start, stop)
-        except BotoCoreError as error:
-            raise StorageError("S3 cannot be reached") from error
         self.version_id = self.version_id or answer.get("VersionId")
         return answer
 
-    def _after(self, error: ClientError, start: int, stop: int) -> Any:
-        if error.response["Error"]["Code"] not in _CHANGED | _GONE:
-            raise StorageError("S3 refuses") from error
+    def _after(self, error: aws.AwsError, start: int, stop: int) -> Any:
+        if not isinstance(error, aws.Missing | aws.ConditionFailed) and error.aws_code != _DELETE_MARKER:
+            raise StorageError("S3 does not give the object") from error
         if self._by_key:
             # The key was written again: only the version still has these bytes.
             self._by_key, self.whole = False, True
@@ -200,9 +199,10 @@ def find_version(client: "S3Client", staged: StagedObject) -> str | None:
         S3 fails.
     """
     try:
-        listing = client.list_object_versions(Bucket=staged.bucket, Prefix=staged.key)
-    except (BotoCoreError, ClientError) as error:
-        raise StorageError("S3 cannot be asked") from error
+        with aws.errors("The versions cannot be listed."):
+            listing = client.list_object_versions(Bucket=staged.bucket, Prefix=staged.key)
+    except aws.AwsError as error:
+        raise StorageError("S3 does not list the versions") from error
     for version in listing.get("Versions", []):
         if version["Key"] == staged.key and version["ETag"].strip('"') == staged.etag:
             return version["VersionId"]
