@@ -25,6 +25,10 @@ CATCHES_EVERYTHING = "layers/service/dicom_service/attempts.py"
 # Where the errors of botocore become this service's, and requests are repeated.
 EDGE_TO_AWS = "layers/service/dicom_service/aws/"
 AWS_ERROR = re.compile(r"^boto(core|3)\.exceptions\b|^(?!urllib3|requests|aws_lambda_powertools).+\.exceptions\.\w+$")
+# Requests that AWS may do in part, or that writers who meet must repeat: behind the edge they are whole.
+NOT_WHOLE = re.compile(r"batch_(get|write)_item|transact_\w+_items|send_message_batch|change_message_visibility\w*")
+# Another invocation is waited for here, not AWS.
+WAITS = "layers/service/dicom_service/exams/store.py"
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 LONGEST_HANDLER_MODULE = 60
@@ -202,6 +206,42 @@ def test_errors_of_aws_are_named_at_the_edge_to_it_only() -> None:
 def test_a_name_of_an_aws_error_is_seen(line: str) -> None:
     assert list(aws_errors(ast.parse(line)))
     assert not list(aws_errors(ast.parse("from botocore.auth import SigV4Auth\nfrom dicom_service.aws import errors")))
+
+
+def repetitions(tree: ast.AST) -> Iterator[str]:
+    """Yield what is repeated behind the edge: waiting, and requests that may be done in part."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            names = [node.attr] if NOT_WHOLE.fullmatch(node.attr) else [ast.unparse(node)]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name == "time.sleep" or NOT_WHOLE.fullmatch(name))
+
+
+def test_requests_are_repeated_at_the_edge_to_aws_only() -> None:
+    shipped = [name for name in SOURCES if name.startswith(("functions/", "layers/service/"))]
+    repeating = {name for name in shipped if list(repetitions(TREES[name]))}
+    assert any(name.startswith(EDGE_TO_AWS) for name in repeating)
+    assert {name for name in repeating if not name.startswith(EDGE_TO_AWS)} == {WAITS, *BEFORE_THE_EDGE}
+    assert set(repetitions(TREES[WAITS])) == {"time.sleep"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "time.sleep(1)",
+        "def f(sleep=time.sleep):\n    pass",
+        "from time import sleep",
+        "aws.dynamodb().batch_get_item(RequestItems={})",
+        "call = client.transact_write_items",
+        "self._client.change_message_visibility_batch(Entries=[])",
+    ],
+)
+def test_a_repetition_is_seen(line: str) -> None:
+    assert list(repetitions(ast.parse(line)))
+    assert not list(repetitions(ast.parse("aws.dynamodb().put_item()\naws.transact([])\ntime.monotonic()")))
 
 
 def test_no_source_edits_the_import_path() -> None:
