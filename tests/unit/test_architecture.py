@@ -224,7 +224,7 @@ def test_requests_are_repeated_at_the_edge_to_aws_only() -> None:
     shipped = [name for name in SOURCES if name.startswith(("functions/", "layers/service/"))]
     repeating = {name for name in shipped if list(repetitions(TREES[name]))}
     assert any(name.startswith(EDGE_TO_AWS) for name in repeating)
-    assert {name for name in repeating if not name.startswith(EDGE_TO_AWS)} == {WAITS, *BEFORE_THE_EDGE}
+    assert {name for name in repeating if not name.startswith(EDGE_TO_AWS)} == {WAITS}
     assert set(repetitions(TREES[WAITS])) == {"time.sleep"}
 
 
