@@ -5,16 +5,11 @@ from typing import Any
 
 import yaml
 
+from local.template import load_template
+
 # Lambda's Python has these; a copy in a layer would shadow them and cost a third of its size.
 IN_THE_RUNTIME = ("boto3", "botocore", "s3transfer")
 _NEEDED_BY_THEM = ("jmespath", "dateutil", "six.py", "urllib3")
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads a template's plain values and !Ref; SAM writes most others in their long form."""
-
-
-_Loader.add_multi_constructor("!", lambda loader, suffix, node: {suffix: getattr(node, "value", None)})
 
 
 class Artifacts:
@@ -22,7 +17,7 @@ class Artifacts:
 
     def __init__(self, template: Path) -> None:
         self._folder = template.parent
-        document = yaml.load(template.read_text(), _Loader)  # noqa: S506 a SafeLoader
+        document = load_template(template)
         self._resources: dict[str, Any] = document["Resources"]
         self._common_layers: list[dict[str, str]] = document["Globals"]["Function"]["Layers"]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import yaml
 from botocore.exceptions import ClientError
 
 from local.build import LAMBDA_ARCHITECTURE, PYTHON_VERSION, ensure_build, sam, tool_environment
@@ -26,17 +25,11 @@ from local.settings import (
     say,
     write_private,
 )
+from local.template import load_template
 
 _ARTIFACTS = "sam-artifacts"
 # The state of the deployment is stored in the emulated cloud itself: killed, that falls back to an earlier state.
 _RECORD = "/local/deployed"
-
-
-class _TemplateLoader(yaml.SafeLoader):
-    """Reads a template's plain values, without those that CloudFormation computes (!Ref, !Sub)."""
-
-
-_TemplateLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
 def override(name: str, value: str) -> str:
@@ -152,7 +145,7 @@ class Deployment:
         """Apply the template's GatewayResponses: MiniStack ignores that part of an API's definition."""
         gateway = self.client("apigateway")
         api_id = self.outputs()["ApiId"]
-        properties = yaml.load(template.read_text(), _TemplateLoader)["Resources"]["Api"]["Properties"]  # noqa: S506
+        properties = load_template(template)["Resources"]["Api"]["Properties"]
         for name, response in properties["GatewayResponses"].items():
             headers = response.get("ResponseParameters", {}).get("Headers", {})
             extra = {"statusCode": str(response["StatusCode"])} if "StatusCode" in response else {}

@@ -3,26 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
+from local.template import load_template
 
-
-class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms (!Ref and so on) as plain values."""
-
-
-def _short_form(loader: _Loader, _: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    assert isinstance(node, yaml.MappingNode)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_multi_constructor("!", _short_form)
 _TABLE = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
-TEMPLATE: dict[str, Any] = yaml.load((Path(__file__).parents[2] / "template.yaml").read_text(), _Loader)
+TEMPLATE: dict[str, Any] = load_template(Path(__file__).parents[2] / "template.yaml")
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 OUTPUTS: dict[str, Any] = TEMPLATE["Outputs"]
 
