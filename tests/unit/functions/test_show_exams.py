@@ -230,6 +230,23 @@ def test_a_picture_is_made_once_and_then_comes_out_of_the_cache_or_not_at_all(in
     assert first.headers["Cache-Control"].startswith("private")
 
 
+def test_a_thumbnail_kept_of_one_patient_is_not_shown_for_another(invoke: Invoke) -> None:
+    # GIVEN a thumbnail of a patient's instance, and another patient's instance under the same UIDs since
+    with pacs(METADATA_ROUTE, (f"/instances/{INSTANCE}", multipart(CT_BYTES))) as server:
+        assert invoke("get_instance", server.url).status == 200
+    theirs = {**METADATA, "00100020": {"vr": "LO", "Value": ["another patient"]}}
+
+    # WHEN its thumbnail is asked for
+    with pacs(
+        (f"/instances/{INSTANCE}/metadata", dicom_json([theirs])), (f"/instances/{INSTANCE}", multipart(CT_BYTES))
+    ) as server:
+        assert invoke("get_instance", server.url).status == 200
+        asked = [received.path.rsplit("/", 1)[-1] for received in server.received]
+
+    # THEN it is made of their own file
+    assert INSTANCE in asked
+
+
 def test_a_cache_out_of_order_costs_no_picture(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CACHE_BUCKET", "gone")
     with pacs(METADATA_ROUTE, (f"/instances/{INSTANCE}", multipart(CT_BYTES))) as server:
