@@ -144,27 +144,17 @@ class Transport:
 
         Parameters
         ----------
-        method
-            HTTP method.
-        url
-            Absolute URL, its query encoded already.
-        headers
-            Further headers.
-        body
-            What to send.
+        method, url, headers, body
+            The request. The URL is absolute and its query is encoded already.
         idempotent
-            Whether sending it twice does no harm. Otherwise only GET and HEAD are taken to be so.
+            Whether sending it twice does no harm; by default True for GET and HEAD only.
         stream
             Leave the body of the answer unread: the caller iterates it and closes the response.
 
         Raises
         ------
-        PacsUnreachable
-            No connection, or it broke.
-        PacsTimeout
-            The PACS was too slow.
-        PacsFault
-            The answer cannot be decoded or is too long, or the PACS redirects in circles or to nowhere.
+        PacsUnreachable, PacsTimeout, PacsFault
+            No answer, or one that cannot be used.
         PacsRejectedCredentials, PacsBusy
             From the token endpoint.
         BodyUnreadable

@@ -71,23 +71,21 @@ def store_files(
     files
         The files; the same instance given twice is stored once.
     admission
-        Decides which may come in; None sends all.
+        Decides which files are accepted; None accepts all.
     settings
         What a file may look like.
     sleep
-        Waits for what is on its way under the same UIDs.
+        Waits for files being stored under the same UIDs.
 
     Raises
     ------
     UnprocessableContent
         A file is not DICOM, or the PACS stops on it; each bad one is named and nothing is stored.
     Conflict
-        A file belongs to an instance or a study that is another's; each is named and nothing is stored. Or the PACS
-        stored none; the dataset tells each reason.
-    PacsError
-        The PACS cannot be asked; the request may be sent again whole.
-    Unavailable
-        Something else is on its way under the same UIDs, or one of our stores refuses; as before.
+        A file conflicts with a stored instance or study; each is named and nothing is stored. Or the PACS stored
+        none; the dataset has the reasons.
+    PacsError, Unavailable
+        The PACS or one of our stores failed, or other files are being stored under the same UIDs; repeat the request.
     """
     from dicomweb.client import StoreResult
 
