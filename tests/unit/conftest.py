@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dicom_service.aws import tables
+from dicom_service.aws import retry
 from tests.support.lambdas import clear_dependencies
 
 
@@ -33,5 +33,5 @@ def log() -> Iterator[io.StringIO]:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Numbers of the attempts after which a pause would have been made."""
     made: list[int] = []
-    monkeypatch.setattr(tables, "pause", made.append)
+    monkeypatch.setattr(retry, "pause", made.append)
     return made

@@ -1,4 +1,4 @@
-"""The objects that all rooms share, wired from the settings once per process."""
+"""The objects that all packages share, wired from the settings once per process."""
 
 from functools import cache
 from typing import TYPE_CHECKING

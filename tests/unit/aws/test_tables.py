@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dicom_service import aws
-from dicom_service.aws import tables
+from dicom_service.aws import retry
 
 TABLE = "Table"
 Refuse = Callable[..., list[int]]
@@ -154,7 +154,7 @@ def test_pauses_are_random_grow_and_have_a_limit(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("time.sleep", slept.append)
     monkeypatch.setattr("random.uniform", lambda low, high: high)
     for attempt in range(12):
-        tables.pause(attempt)
+        retry.pause(attempt)
     assert slept[:3] == [0.02, 0.04, 0.08]
     assert slept[-1] == 1.0
     assert sum(slept) < 10

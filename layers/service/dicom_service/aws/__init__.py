@@ -1,4 +1,4 @@
-"""The one edge to AWS: clients, errors, and the repetitions that the SDK leaves to its callers.
+"""The one edge to AWS: clients, errors, and the retries that the SDK leaves to its callers.
 
 ===============================  ====================================================================================
 module                           holds
@@ -6,7 +6,8 @@ module                           holds
 `dicom_service.aws.clients`      one client a service and process, made when first used
 `dicom_service.aws.errors`       `errors`, which turns botocore's errors into this service's, and their tree
 `dicom_service.aws.items`        DynamoDB items from and to plain values
-`dicom_service.aws.tables`       DynamoDB: transactions that are tried again, batches, pages
+`dicom_service.aws.tables`       DynamoDB: transactions, batches, pages
+`dicom_service.aws.retry`        retries of contended writes and unfinished batches
 `dicom_service.aws.messages`     SQS and EventBridge in batches
 `dicom_service.aws.secret`       a JSON secret, cached for a short time
 `dicom_service.aws.sqs_worker`   a batch of queue messages: each done, retried later, or moved to the dead letters
@@ -20,8 +21,9 @@ from dicom_service.aws.clients import dynamodb, events, forget_clients, s3, secr
 from dicom_service.aws.errors import AwsError, Busy, ConditionFailed, Missing, Rejected, errors, tolerated
 from dicom_service.aws.items import from_item, to_item
 from dicom_service.aws.messages import put_events, send_all
+from dicom_service.aws.retry import patiently, tries
 from dicom_service.aws.secret import Secret
-from dicom_service.aws.tables import batch_get, batch_write, get, patiently, query, transact, tries
+from dicom_service.aws.tables import batch_get, batch_write, get, query, transact
 
 __all__ = [
     "AwsError",

@@ -5,7 +5,7 @@
     Unavailable              503
     └── AwsError             the call failed; `aws_code` says as what
         ├── ConditionFailed  a condition of a write does not hold
-        ├── Busy             other writers hold the items, or DynamoDB is throttling, after all attempts
+        ├── Busy             other writers hold the items after all attempts
         ├── Missing          there is no such object, version or multipart upload
         └── Rejected         the request is one that DynamoDB never takes
 
@@ -66,7 +66,7 @@ class ConditionFailed(AwsError):
 
 
 class Busy(AwsError):
-    """Other writers held the items, or DynamoDB was throttling, until the attempts were used up."""
+    """Other writers held the items until the attempts were used up."""
 
 
 class Missing(AwsError):

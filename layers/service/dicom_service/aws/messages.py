@@ -5,7 +5,7 @@ from typing import Any
 
 from dicom_service.aws import clients
 from dicom_service.aws.errors import Unprocessed, tolerated
-from dicom_service.aws.tables import tries
+from dicom_service.aws.retry import tries
 
 # What one request takes, of either service.
 _BATCH = 10

@@ -15,7 +15,7 @@ logger = log.get_logger()
 
 # SQS hides a message for 12 h at most, counted from when it was received.
 LONGEST_WAIT = 12 * 3600 - 300
-# How often a message has come when an error that nobody foresaw moves it to the dead letters.
+# Receive count at which an unexpected error moves a message to the dead-letter queue.
 UNFORESEEN_TRIES = 10
 # Messages whose visibility one request changes.
 _BATCH = 10
@@ -104,8 +104,8 @@ def process_batch(event: Mapping[str, Any], queues: Queues, handle: Handle) -> d
         Where the messages are from.
     handle
         Does the work: takes the message's JSON and how often it has been received, 1 the first time. Where it raises a
-        ServiceError the message is retried; where it raises anything else too, and is moved to the dead letters after
-        some tries. The others of the batch do not notice.
+        ServiceError, the message is retried; any other exception is retried too and, after UNFORESEEN_TRIES receives,
+        dead-lettered. The other messages of the batch are unaffected.
     """
     left = []
     for message in read_messages(event):

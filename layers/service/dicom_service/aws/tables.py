@@ -1,53 +1,18 @@
-"""DynamoDB: transactions that are tried again, batches that are complete, queries over all pages.
+"""DynamoDB: transactions that are retried, complete batches, queries over all pages.
 
-All of it raises botocore's errors, for callers to translate with `dicom_service.aws.errors`.
+All of it raises botocore's errors, which callers translate with `dicom_service.aws.errors`.
 """
 
-import random
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
-
-from botocore.exceptions import ClientError
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from dicom_service.aws import clients
-from dicom_service.aws.errors import Unprocessed, is_busy
+from dicom_service.aws.errors import Unprocessed
 from dicom_service.aws.items import from_item, to_item
+from dicom_service.aws.retry import patiently, tries
 
-T = TypeVar("T")
-
-_ATTEMPTS = 12
-_LONGEST_PAUSE = 1.0
-# What one request takes.
+# Items of one request.
 _READS, _WRITES = 100, 25
-
-
-def tries(most: int = _ATTEMPTS) -> Iterator[int]:
-    """Yield the numbers of attempts from 0 on, with a random and growing pause before each but the first.
-
-    For writers that meet: the SDK repeats throttled requests, but not those whose items another writer holds.
-    """
-    for attempt in range(most):
-        if attempt:
-            pause(attempt - 1)
-        yield attempt
-
-
-def pause(attempt: int) -> None:
-    """Wait after an attempt: 20 ms at most after the first, twice as long after each further one, at most 1 s."""
-    time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.02 * 2**attempt)))  # noqa: S311  (spreads callers, guards nothing)
-
-
-def patiently(call: Callable[[], T]) -> T:
-    """Repeat a write while other writers hold its items or DynamoDB throttles it."""
-    for attempt in range(_ATTEMPTS - 1):
-        try:
-            return call()
-        except ClientError as error:
-            if not is_busy(error):
-                raise
-        pause(attempt)
-    return call()
 
 
 def transact(items: Sequence[Mapping[str, Any]]) -> None:

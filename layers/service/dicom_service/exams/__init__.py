@@ -1,1 +1,1 @@
-"""Exams: brought to the PACS, listed, fetched and shown."""
+"""Exams: stored in the PACS, listed, fetched and shown."""

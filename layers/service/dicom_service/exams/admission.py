@@ -209,7 +209,7 @@ class Admission:
     def _unclaimed(self, file: OutboundInstance, claim: Claim, here: Place | None) -> Decision:
         if here is None or self._same(file, claim, here):
             return Decision(claim=claim, fresh=True)
-        # It reached the PACS past this service, with another content.
+        # The PACS got it by another way than this service, with different content.
         return Decision(SOP_INSTANCE_DIFFERS)
 
     def _repeated(self, standing: Claim) -> Decision:
@@ -324,7 +324,7 @@ def _here(claim: Claim, found: dict[str, list[Place]]) -> Place | None:
 
 
 def ring(sop_instance_uid: str) -> None:
-    """Count a file on which the PACS stops; the metric has an alarm."""
+    """Count a file that makes the PACS stop responding; an alarm watches the metric."""
     from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
     logger.error("the PACS stops on a file", extra={"instance": hashed(sop_instance_uid)})

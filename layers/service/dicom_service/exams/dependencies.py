@@ -1,4 +1,4 @@
-"""The objects of this room, wired from the settings once per process.
+"""The objects of this package, wired from the settings once per process.
 
 Each function imports only what it uses: modules that not all functions need are imported by their factory.
 """

@@ -1,4 +1,4 @@
-"""Brings the files of one request to the PACS: all are checked first, then all are sent, and each result is told."""
+"""Stores the files of one request in the PACS: all are checked first, then all are sent, with a result for each."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,9 +1,9 @@
 """Announces exams: one event for each exam that is complete, and one more when it has grown since.
 
 An exam is complete when its upload has ended; without one, when nothing has arrived for the quiet period, or when the
-PACS reports it. Announced is what the PACS holds at that moment, never what a caller claims. The event and the digest
-of the snapshot are written in one transaction on condition that nobody else announced meanwhile, so the same content
-reported in two ways makes one event.
+PACS reports it. What is announced is what the PACS holds at that moment, never what a caller claims. The event and
+the digest of the snapshot are written in one transaction on condition that nobody else announced meanwhile, so the
+same content reported in two ways makes one event.
 """
 
 import time
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = log.get_logger()
 
 DETAIL_TYPE = "Exam Uploaded"
-# In ms after its last instance: an open session counts as abandoned then.
+# Milliseconds after its last instance when an open session counts as abandoned.
 _ABANDONED = 3600_000
 # Attempts for a study that the PACS does not know, or not wholly; and for an arrival that is not written yet.
 _UNKNOWN_ATTEMPTS, _PARTIAL_ATTEMPTS, _UNWRITTEN_ATTEMPTS = 8, 5, 2
@@ -106,7 +106,7 @@ class Announcer:
         if check.reason == "poll" and check.instances not in (None, snapshot.instances):
             return Done()
         if snapshot.instances < study.get("instances", 0) and attempt <= _PARTIAL_ATTEMPTS:
-            # The index may lag behind the store. If the number stays, instances were deleted there.
+            # The index may lag behind the store. If the count stays low, instances were deleted in the PACS.
             return Retry(backoff(attempt))
         if study.get("announcedDigest") != snapshot.digest and not self._write(uid, study, snapshot):
             return Retry(1)

@@ -1,4 +1,4 @@
-"""Codes and access tokens, derived from a master secret and the otpId, so no table has to store them.
+"""Codes and access tokens: derived from a master secret and the otpId, so no table stores them, and compared.
 
 =================  ==========================  =========  ==================================================
 secret             used for                    bits       derivation
@@ -79,6 +79,11 @@ def code(master: bytes, otp_id: str, form: Form) -> str:
     return digits if form == "digits" else characters
 
 
+def is_code(typed: str, master: bytes, otp_id: str, form: Form, compare: Matches = hmac.compare_digest) -> bool:
+    """Return whether a typed text is the code of an otpId, compared in constant time."""
+    return compare(code(master, otp_id, form).encode(), normalise(typed).encode())
+
+
 def access_token(master: bytes, otp_id: str, nonce: str) -> str:
     """Return the access token of a redemption: always the same for the same otpId and nonce."""
     digest = hmac.digest(_derive(master, "access token", otp_id), nonce.encode(), "sha256")
@@ -91,6 +96,14 @@ def birth_date_tag(master: bytes, otp_id: str, birth_date: str) -> str:
     There are so few dates that a hash without a key could be reversed by trying them all.
     """
     return hmac.digest(_derive(master, "birth date", otp_id), birth_date.encode(), "sha256").hex()
+
+
+def is_birth_date(
+    typed: str, tag: str | None, master: bytes, otp_id: str, compare: Matches = hmac.compare_digest
+) -> bool:
+    """Return whether a typed birth date has the stored hash; True where none is stored, after the same work."""
+    theirs = birth_date_tag(master, otp_id, typed)
+    return compare((tag or theirs).encode(), theirs.encode())
 
 
 def nonce_tag(otp_id: str, nonce: str) -> str:

@@ -1,6 +1,6 @@
 """Redeems a code for an access token, exactly once per use.
 
-Every other failure returns the same error, so nothing can be inferred from it.
+All rejections return the same error, so a caller learns nothing from it.
 """
 
 import hmac
@@ -132,11 +132,9 @@ class Redeemer:
             # The key no longer exists: no code can be correct, and the work below stays the same.
             master = self._keyring.find(otp.key_id) or secrets.token_bytes(32)
         otp_id = otp.otp_id if otp is not None and charged else codes.UNKNOWN_ID
-        expected = codes.code(master, otp_id, otp.form if otp else "digits")
-        code_matches = self._matches(expected.encode(), codes.normalise(request.code).encode())
-        birth_date = codes.birth_date_tag(master, otp_id, request.birth_date or "")
-        required = otp.birth_date_tag if otp is not None else None
-        date_matches = self._matches((required or birth_date).encode(), birth_date.encode())
+        code_matches = codes.is_code(request.code, master, otp_id, otp.form if otp else "digits", self._matches)
+        tag = otp.birth_date_tag if otp is not None else None
+        date_matches = codes.is_birth_date(request.birth_date or "", tag, master, otp_id, self._matches)
         return code_matches and date_matches
 
     def _check_patient(self, otp: Otp, now: int) -> tuple[Otp, int]:

@@ -1,4 +1,4 @@
-"""The objects of this room, wired from the settings once per process.
+"""The objects of this package, wired from the settings once per process.
 
 What speaks to the PACS is imported by its factory: no route of uploads has to load the client.
 """

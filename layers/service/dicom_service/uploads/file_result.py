@@ -1,4 +1,4 @@
-"""What became of one file of an upload, or of a dropped one: the row, the report and the event are made from it."""
+"""The result of one file of an upload or of the drop prefix; its row, report and event are made from it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

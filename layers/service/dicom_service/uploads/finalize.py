@@ -1,4 +1,4 @@
-"""The last steps of a file, each harmless when repeated: register, report, record, announce, remove.
+"""The last steps of a stored or rejected file, each idempotent: register, report, quarantine, record, announce, remove.
 
 Their order makes a crash harmless: the instance is in the PACS before the register knows it, a bad object is in
 quarantine and the report is written before the file counts as finished, and the staged object goes last.

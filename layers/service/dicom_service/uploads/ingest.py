@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-# A ZIP's stretch must be finished within this many seconds, or the next invocation begins it.
+# The next stretch of a ZIP is started only if at least this many seconds remain.
 ZIP_MARGIN = 240
-# A file that has met so many errors that nobody foresaw is given up.
+# A file is given up after this many unexpected errors.
 MOST_ERRORS = 5
 _READERS = 8
 
@@ -131,17 +131,17 @@ class _Batch:
     ends_at: float
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Work through the batch: new before often tried, small before ZIPs."""
+        """Process the batch: least-tried files first, single files before ZIPs."""
         todo: list[Job] = []
         finish({self.pools.readers.submit(self._select, jobs, todo): jobs})
         if len(jobs) > 1 and all(job.failed for job in jobs):
-            # One of them may be what the table does not take: each for itself.
+            # One key may make the whole lookup fail: look each up separately.
             for job in jobs:
                 job.failed = False
             finish({self.pools.readers.submit(self._select, [job], todo): [job] for job in jobs})
         todo.sort(key=lambda job: job.attempts)
         self._store([job for job in todo if not job.suspected])
-        # Those that have killed the fewest go first.
+        # Files that have killed the fewest workers go first.
         for job in sorted((job for job in todo if job.suspected), key=lambda job: job.deaths):
             self._store_suspect(job)
         finish({self.pools.recorder.submit(self._count_error, job): [job] for job in jobs if job.unforeseen})
@@ -171,9 +171,9 @@ class _Batch:
             self.recorder.finish()
 
     def _store_suspect(self, job: Job) -> None:
-        """Work on a file with nothing beside it, since its worker was killed before; after some times give it up.
+        """Process alone a file whose worker was killed; give it up after MOST_DEATHS.
 
-        That it is begun is counted before, and taken back when it comes to an end of whatever kind.
+        The attempt is counted before it starts and uncounted when it ends, however it ends.
         """
         table, submit = self.ingest.table, self.pools.recorder.submit
         if job.deaths >= MOST_DEATHS:
@@ -281,7 +281,7 @@ class _Batch:
             self.recorder.postpone(job, error.failure)
             return
         except Postponed:
-            # As new work, so that a long ZIP does not use up its attempts.
+            # Requeue it as a new message, so that a long ZIP does not use up its receives.
             job.failed = not ingest.queue.requeue(job.messages[0])
             return
         finally:

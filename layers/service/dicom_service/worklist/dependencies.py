@@ -1,4 +1,4 @@
-"""The objects of this room, wired from the settings once per process.
+"""The objects of this package, wired from the settings once per process.
 
 Each function imports only what it uses: classes that one function needs are imported by their factory. A worklist of
 the service's own needs no HTTP client, which costs 300 ms of a cold start.

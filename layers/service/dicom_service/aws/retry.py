@@ -1,0 +1,47 @@
+"""Retries of requests to AWS: the one policy for what the SDK does not retry itself.
+
+The SDK retries throttled requests and server errors (`dicom_service.aws.clients`). It does not retry a write whose
+items another writer holds, nor the part of a batch that DynamoDB left out.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from botocore.exceptions import ClientError
+
+from dicom_service.aws.errors import is_busy
+
+T = TypeVar("T")
+
+_ATTEMPTS = 12
+_LONGEST_PAUSE = 1.0
+
+
+def tries(most: int = _ATTEMPTS) -> Iterator[int]:
+    """Yield the numbers of attempts from 0 on, with a random and growing pause before each but the first.
+
+    For contention: the SDK retries throttled requests, but not those whose items another writer holds.
+    """
+    for attempt in range(most):
+        if attempt:
+            pause(attempt - 1)
+        yield attempt
+
+
+def pause(attempt: int) -> None:
+    """Wait after an attempt: 20 ms at most after the first, twice as long after each further one, at most 1 s."""
+    time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.02 * 2**attempt)))  # noqa: S311  (spreads callers, guards nothing)
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Retry a write while other writers hold its items."""
+    for attempt in range(_ATTEMPTS - 1):
+        try:
+            return call()
+        except ClientError as error:
+            if not is_busy(error):
+                raise
+        pause(attempt)
+    return call()
