@@ -33,4 +33,4 @@ def attempt(work: Callable[[], T]) -> T:
         raise
     except Exception as error:
         logger.error("unforeseen error", extra=log.describe(error))
-        raise Unforeseen("This piece of work failed with an error that nobody foresaw.") from error
+        raise Unforeseen("This piece of work failed with an unexpected error.") from error

@@ -192,7 +192,7 @@ class _Batch:
         return self.ends_at - self.ingest.clock() > ZIP_MARGIN
 
     def _count_error(self, job: Job) -> None:
-        """Count an error that nobody foresaw; after some of them the file is reported as such and holds up nobody."""
+        """Count an unexpected error; after some of them the file is reported as such and holds up nobody."""
         job.unforeseen = False
         self.ingest.table.count(job.staged.tracked, "errors")
         if job.errors + 1 >= MOST_ERRORS:

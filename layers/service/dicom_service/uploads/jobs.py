@@ -39,7 +39,7 @@ class Job:
     refusals
         How often the PACS rejected it in a way that may pass.
     errors
-        How often it met an error that nobody foresaw.
+        How often it met an unexpected error.
     last_try
         The latest attempt that came to an end in order.
     deaths
