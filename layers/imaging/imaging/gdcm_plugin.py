@@ -6,6 +6,7 @@ neither, and the layer carries neither (decision 0024).
 """
 
 import importlib.util
+import os
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +25,7 @@ _UID = UID("2.25.1")
 
 
 def is_available(uid: str) -> bool:
-    """Tell pydicom whether the plugin decodes a transfer syntax."""
+    """Return to pydicom whether the plugin decodes a transfer syntax."""
     return uid in DECODER_DEPENDENCIES
 
 
@@ -39,7 +40,11 @@ def program() -> Path:
     package = importlib.util.find_spec("_gdcm")
     if package is None or not package.submodule_search_locations:
         raise ValueError("GDCM is not installed")
-    return Path(package.submodule_search_locations[0], "gdcmconv")
+    found = Path(package.submodule_search_locations[0], "gdcmconv")
+    if not os.access(found, os.X_OK):
+        # Whoever unpacks a layer with Python's zipfile, as the local stack does, loses the permission.
+        found.chmod(0o755)
+    return found
 
 
 def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
