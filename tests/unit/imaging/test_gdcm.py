@@ -18,6 +18,7 @@ def test_a_program_that_lost_its_permission_is_run_all_the_same(
 ) -> None:
     # GIVEN a layer that was unpacked without permissions
     package = shutil.copytree(program().parent, tmp_path / "_gdcm")
+    shutil.copytree(program().parent.parent / "python_gdcm.libs", tmp_path / "python_gdcm.libs")
     (package / "gdcmconv").chmod(0o644)
     spec = ModuleSpec("_gdcm", None, is_package=True)
     spec.submodule_search_locations = [str(package)]
