@@ -11,6 +11,8 @@ from dicom_service.aws.sqs_worker import Message, Retry
 _SHORTEST, _LONGEST = 5, 900
 # Seconds of a lease, and after how many it is renewed: the messages of a killed worker are back soon.
 _LEASE, _RENEWAL = 120, 40
+# Attempts after which a message has waited for about 20 minutes (1,275 s without the attempts themselves).
+_STALLED = 9
 
 
 class IngestQueue:
@@ -54,6 +56,8 @@ class IngestQueue:
         messages
             With the seconds that the PACS asked for, where it did.
         """
+        if any(message.attempts >= _STALLED for message in messages):
+            _report_stall()
         self._hide(
             {message: min(_LONGEST, max(_backoff(message.attempts), asked or 0)) for message, asked in messages.items()}
         )
@@ -64,6 +68,17 @@ class IngestQueue:
 
     def _hide(self, seconds: Mapping[Message, int]) -> None:
         sqs_worker.delay({message: Retry(hidden) for message, hidden in seconds.items()}, self._url)
+
+
+def _report_stall() -> None:
+    """Count that files wait for long; `IngestStalledAlarm` watches the metric.
+
+    SQS's own age of the oldest message leaves out messages that were received three times and more.
+    """
+    from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+    with single_metric(name="IngestStalled", unit=MetricUnit.Count, value=1, namespace="DicomService"):
+        pass
 
 
 def _backoff(attempts: int) -> int:
