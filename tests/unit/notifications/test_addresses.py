@@ -83,7 +83,8 @@ def test_addresses_that_are_public(address: str) -> None:
 def test_the_guard_is_needed() -> None:
     """Negative control: what `ipaddress` itself would let through."""
     passed = [text for text in PRIVATE if ipaddress.ip_address(text).is_global]
-    assert {"64:ff9b::169.254.169.254", "2002:a9fe:a9fe::", "224.0.0.1"} <= set(passed)
+    # 2002::/16 passes with some versions of Python only.
+    assert {"64:ff9b::169.254.169.254", "224.0.0.1"} <= set(passed)
 
 
 def test_plain_http_goes_to_loopback_alone_even_in_local_mode() -> None:
