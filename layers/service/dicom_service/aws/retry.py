@@ -36,7 +36,7 @@ def pause(attempt: int) -> None:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Retry a write while other writers hold its items."""
+    """Retry a write while other writers hold its items, or while DynamoDB throttles a part of its transaction."""
     for attempt in range(_ATTEMPTS - 1):
         try:
             return call()
