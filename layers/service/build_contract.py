@@ -4,8 +4,8 @@
 bootstrap and the tests call it; at run time nothing reads YAML.
 
 The files are plain YAML 1.1. A key ``x-shared`` holds what anchors of the same file name, and is left out. What every
-route answers alike is added here, so that no file repeats it: 401, 403 and 503, and the errors of the PACS to
-operations with ``x-pacs: true``.
+route answers alike is added here, so that no file repeats it: 429, 500 and 504 everywhere, 401, 403 and 503 where a
+credential is needed, and the errors of the PACS to operations with ``x-pacs: true``.
 """
 
 import json
@@ -20,8 +20,10 @@ HERE = Path(__file__).parent
 SOURCES = HERE / "openapi"
 TARGET = HERE / "dicom_service" / "openapi.json"
 
+# The gateway answers these by itself, whatever the route.
+_EVERYWHERE = {"429": "TooManyRequests", "500": "InternalError", "504": "TookTooLong"}
 _SECURED = {"401": "Unauthorized", "403": "Forbidden", "503": "PacsBusy"}
-_PACS = {"502": "PacsTrouble", "504": "PacsTimeout"}
+_PACS = {"502": "PacsTrouble"}
 
 
 class _Loader(yaml.SafeLoader):
@@ -79,7 +81,7 @@ def _join(known: dict[str, Any], more: dict[str, Any], path: Path) -> None:
 
 def _add_common(operation: dict[str, Any]) -> None:
     secured = operation.get("security") != []
-    common = (_SECURED if secured else {}) | (_PACS if operation.get("x-pacs") else {})
+    common = _EVERYWHERE | (_SECURED if secured else {}) | (_PACS if operation.get("x-pacs") else {})
     for status, name in common.items():
         operation["responses"].setdefault(status, {"$ref": f"#/components/responses/{name}"})
 

@@ -129,6 +129,15 @@ def test_every_secured_route_tells_of_401_and_403() -> None:
                 assert {"401", "403"} <= operation["responses"].keys(), path
 
 
+def test_every_route_tells_what_the_gateway_answers_by_itself() -> None:
+    by_itself = {"INTEGRATION_TIMEOUT", "THROTTLED", "AUTHORIZER_FAILURE"}
+    wanted = {str(gateway_responses()[name]["StatusCode"]) for name in by_itself}
+    assert wanted == {"429", "500", "504"}
+    operations = [operation for methods in contract()["paths"].values() for operation in methods.values()]
+    assert len(operations) >= 30
+    assert [each["operationId"] for each in operations if not wanted <= each["responses"].keys()] == []
+
+
 def gateway_responses() -> dict[str, dict[str, Any]]:
     [api] = [item for item in RESOURCES.values() if item["Type"] == "AWS::Serverless::Api"]
     responses: dict[str, dict[str, Any]] = api["Properties"]["GatewayResponses"]
