@@ -169,16 +169,6 @@ def test_each_function_has_a_folder_and_a_sample_event() -> None:
     assert folders == {path.stem for path in (ROOT / "events").glob("*.json")}
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_permissions_name_their_resources(name: str) -> None:
-    for policy in FUNCTIONS[name].get("Policies", []):
-        for statement in policy["Statement"]:
-            resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-            assert "*" not in resources, statement
-            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-            assert not [action for action in actions if action.endswith(":*")], statement
-
-
 def test_the_page_needs_nothing_from_elsewhere() -> None:
     html, policy = page()
     assert "default-src 'none'" in policy

@@ -243,4 +243,4 @@ def test_the_key_goes_to_no_other_place(harness: Harness) -> None:
 
 def test_one_function_may_read_the_viewers_secret() -> None:
     policies = {name: str(resource["Properties"].get("Policies")) for name, resource in RESOURCES.items()}
-    assert [name for name, text in policies.items() if "ViewerSecretArn" in text] == ["IssueOtpFunction"]
+    assert [name for name, text in policies.items() if "ViewerSecretArn" in text] == ["IssueOtpRole"]

@@ -1,0 +1,72 @@
+"""The roles of the transformed template: each function has its own, and what it may do is what it names."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.support.transformed import resources
+
+# Logs and traces; every other managed policy gives rights on whatever the account has.
+MANAGED = {"service-role/AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
+# Actions that AWS gives for no single resource, each with why it is there.
+ANYWHERE = {
+    # network interfaces of functions in VpcSubnetIds
+    *("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"),
+    *("ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
+}
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def statements(properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return the statements of a role, those too that a condition may leave out."""
+    for policy in properties.get("Policies", []):
+        for statement in listed(policy["PolicyDocument"]["Statement"]):
+            branches = statement.get("Fn::If", ["", statement])[1:]
+            yield from (branch for branch in branches if "Action" in branch)
+
+
+def roles_of_functions() -> dict[str, str]:
+    functions = resources("AWS::Lambda::Function").items()
+    return {name: properties["Role"]["Fn::GetAtt"][0] for name, properties in functions}
+
+
+def test_each_function_has_a_role_of_its_own() -> None:
+    owners = roles_of_functions()
+    assert len(owners) > 30
+    assert owners == {name: name.removesuffix("Function") + "Role" for name in owners}
+
+
+def test_no_role_has_a_managed_policy_but_logs_and_traces() -> None:
+    """SAM adds AWSLambdaSQSQueueExecutionRole by itself: receive and delete from every queue of the account."""
+    roles = resources("AWS::IAM::Role")
+    assert roles.keys() >= set(roles_of_functions().values())
+    for name, properties in roles.items():
+        given = {str(arn).split(":policy/")[1].rstrip("'}") for arn in properties.get("ManagedPolicyArns", [])}
+        assert not given - MANAGED, name
+
+
+def test_a_statement_names_its_resources_but_for_actions_that_take_none() -> None:
+    for name, properties in resources("AWS::IAM::Role").items():
+        for statement in statements(properties):
+            assert statement["Effect"] == "Allow", name
+            assert not [action for action in listed(statement["Action"]) if action.endswith(":*")], (name, statement)
+            if "*" in listed(statement["Resource"]):
+                assert set(listed(statement["Action"])) <= ANYWHERE, (name, statement)
+
+
+def test_what_reads_a_queue_or_a_stream_may_read_that_one_alone() -> None:
+    reads = {"sqs:ReceiveMessage", "dynamodb:GetRecords"}
+    sources: dict[str, set[str]] = {}
+    for properties in resources("AWS::Lambda::EventSourceMapping").values():
+        sources.setdefault(properties["FunctionName"]["Ref"], set()).add(str(properties["EventSourceArn"]))
+    assert len(sources) >= 6
+    for function, role in roles_of_functions().items():
+        read = {
+            str(resource)
+            for statement in statements(resources("AWS::IAM::Role")[role])
+            if reads & set(listed(statement["Action"]))
+            for resource in listed(statement["Resource"])
+        }
+        assert read == sources.get(function, set()), function
