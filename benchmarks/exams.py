@@ -52,7 +52,7 @@ def measure() -> Iterator[Row]:
 
 def _uploads(servers: Servers) -> Iterator[Row]:
     complete, alone = function("upload_exam"), function("upload_exam")
-    guard = Admission(AdmissionSettings(), alone.client(), NoClaims())
+    guard = Admission(AdmissionSettings(), alone.pacs(), NoClaims())
     alone.registry = lambda: NoStores()  # type: ignore[attr-defined]
     alone.admission = lambda: guard  # type: ignore[attr-defined]
     for size, side in SIZES.items():

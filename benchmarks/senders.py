@@ -60,18 +60,40 @@ def promised_zip(parts: int, connections: int) -> Sender:
     """
 
     def send(servers: Servers, staged: Sequence[Staged]) -> None:
-        post = _poster(servers)
-
-        def step(files: Sequence[File], batch: Sequence[bytes]) -> None:
-            if servers.search(*(file.instance_uid for file in files)):
-                raise WorkNotDone("the PACS has an instance before it was sent")
-            _put_all(os.environ["INSTANCES_TABLE"], files)
-            post(batch)
-            _put_all(os.environ["EXAMS_TABLE"], files)
-
-        _send_zip(staged, parts, connections, step)
+        _send_zip(staged, parts, connections, _promised_step(servers))
 
     return send
+
+
+def promised(parts: int, connections: int) -> Sender:
+    """`plain` with what is promised of an upload, likewise."""
+
+    def send(servers: Servers, staged: Sequence[Staged]) -> None:
+        step = _promised_step(servers)
+        for upload in staged:
+            starts = range(0, len(upload.keys), parts)
+
+            def one(start: int, upload: Staged = upload) -> None:
+                keys = upload.keys[start : start + parts]
+                step(upload.files[start : start + parts], [upload.fetch(key) for key in keys])
+
+            with ThreadPoolExecutor(connections) as pool:
+                list(pool.map(one, starts))
+
+    return send
+
+
+def _promised_step(servers: Servers) -> Callable[[Sequence[File], Sequence[bytes]], None]:
+    post = _poster(servers)
+
+    def step(files: Sequence[File], batch: Sequence[bytes]) -> None:
+        if servers.search(*(file.instance_uid for file in files)):
+            raise WorkNotDone("the PACS has an instance before it was sent")
+        _put_all(os.environ["INSTANCES_TABLE"], files)
+        post(batch)
+        _put_all(os.environ["EXAMS_TABLE"], files)
+
+    return step
 
 
 def _send_zip(
