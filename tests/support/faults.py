@@ -35,6 +35,10 @@ _SOP_UID = re.compile(rb"\x08\x00\x18\x00UI..([0-9.]+)", re.DOTALL)
 _SOP_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 
 
+class Killed(BaseException):
+    """The function's process is gone, without a word: nothing may catch this."""
+
+
 class FaultyProxy:
     """A context manager; `url` is the DICOMweb root behind it.
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,8 +13,11 @@ import pytest
 
 from dicom_service import aws
 from dicom_service.aws.sqs_worker import read_messages
+from dicom_service.exams.admission import Admission, AdmissionSettings
+from dicom_service.exams.claims import Claims, ClaimSettings
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.outbox import Outbox, OutboxSettings
+from dicom_service.uploads.dependencies import CLAIM_LEASE
 from dicom_service.uploads.expiry import Expiry
 from dicom_service.uploads.finalize import Finalizer
 from dicom_service.uploads.ingest import Ingest
@@ -25,38 +28,11 @@ from dicom_service.uploads.settings import IngestSettings, UploadSettings
 from dicom_service.uploads.staging_bucket import StagingBucket
 from dicom_service.uploads.table import UploadsTable
 from dicom_service.uploads.upload_service import Announced, UploadService
-from dicomweb.client import InstanceResult, StorePart, StoreResult
 from tests.support import cloud as clouds
+from tests.support.memory_pacs import MemoryPacs
 
 BUCKET = "staging"
 URL = "https://api.example/v1"
-
-
-class FakePacs:
-    """A PACS in memory: `before` may raise, or change what is stored and what is told."""
-
-    def __init__(self) -> None:
-        self.stored: dict[str, bytes] = {}
-        self.requests: list[int] = []
-        self.refuse: dict[str, int] = {}
-        self.before: Callable[[Sequence[StorePart]], None] = lambda parts: None
-        self.after: Callable[[Sequence[StorePart]], None] = lambda parts: None
-
-    def store_instances(self, parts: Sequence[StorePart], study_uid: str | None = None) -> StoreResult:
-        self.requests.append(len(parts))
-        self.before(parts)
-        results = []
-        for part in parts:
-            content = b"".join(part.open())
-            assert len(content) == part.size, "the length announced is the length sent"
-            reason = self.refuse.get(part.sop_instance_uid)
-            if reason is None:
-                self.stored.setdefault(part.sop_instance_uid, content)
-            results.append(
-                InstanceResult(part.sop_class_uid, part.sop_instance_uid, reason is None, failure_reason=reason)
-            )
-        self.after(parts)
-        return StoreResult(tuple(results))
 
 
 @dataclass
@@ -66,12 +42,14 @@ class World:
     upload_settings: UploadSettings
     ingest_settings: IngestSettings
     exam_settings: ExamSettings
-    pacs: FakePacs = field(default_factory=FakePacs)
+    pacs: MemoryPacs = field(default_factory=MemoryPacs)
     now: float = 1_800_000_000.0
     delivered: Counter[str] = field(default_factory=Counter)
     handed_on: list[str] = field(default_factory=list)
     reads_from: Any = None
     """The S3 client of the ingest, where it is not to be one that works."""
+    claims: bool = False
+    """Whether files are claimed before they are sent, as they are when deployed; otherwise all are sent."""
 
     @property
     def s3(self) -> Any:
@@ -92,6 +70,12 @@ class World:
     def expiry(self) -> Expiry:
         return Expiry(self.upload_settings, self.table(), PresignedUploads(self.s3, BUCKET), self.finalizer())
 
+    def sender(self) -> Sender:
+        if not self.claims:
+            return Sender(self.pacs)
+        claims = Claims(ClaimSettings("Instances", "Exams"), lease=CLAIM_LEASE, clock=lambda: self.now)
+        return Sender(self.pacs, Admission(AdmissionSettings(False, False), self.pacs, claims))
+
     def ingest(self, **settings: int) -> Ingest:
         return Ingest(
             replace(self.ingest_settings, **settings),  # type: ignore[arg-type]
@@ -100,7 +84,7 @@ class World:
             register=self.registry(),
             finalizer=self.finalizer(),
             queue=IngestQueue(self.ingest_settings.queue_url),
-            make_sender=lambda: Sender(self.pacs),
+            make_sender=self.sender,
         )
 
     def open(self, contents: Sequence[bytes], **members: str) -> str:
@@ -160,6 +144,11 @@ class World:
         items = [aws.from_item(item) for item in aws.dynamodb().scan(TableName="Exams")["Items"]]
         return sum(int(item.get("instances", 0)) for item in items if item["SOPInstanceUID"] == "#study")
 
+    def claimed(self) -> list[str]:
+        """SOP Instance UIDs that are claimed."""
+        items = [aws.from_item(item) for item in aws.dynamodb().scan(TableName="Instances")["Items"]]
+        return sorted(item["SOPInstanceUID"] for item in items if not item["SOPInstanceUID"].startswith("#"))
+
     def told(self) -> list[dict[str, Any]]:
         """The events in the outbox."""
         items = [aws.from_item(item) for item in aws.dynamodb().scan(TableName="ExamEvents")["Items"]]
@@ -181,7 +170,7 @@ def event_body(entry: Any, *, with_version: bool = True) -> str:
 @contextmanager
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """An empty cloud with everything that the ingest touches."""
-    with clouds.cloud(monkeypatch, {f"{name}Table": name for name in ("Uploads", "Exams", "ExamEvents")}):
+    with clouds.cloud(monkeypatch, {f"{name}Table": name for name in ("Uploads", "Exams", "ExamEvents", "Instances")}):
         clouds.bucket(BUCKET)
         aws.s3().put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         yield World(

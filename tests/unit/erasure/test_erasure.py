@@ -15,6 +15,7 @@ from dicom_service.erasure.subject import Request
 from dicom_service.errors import Unavailable
 from dicom_service.notifications.feed import Feed, FeedSettings
 from tests.support.erasure import ALICE, BOB, EVERYWHERE, World
+from tests.support.faults import Killed
 from tests.support.template import OUTPUTS, RESOURCES
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas/events/v1/event-erased.json").read_text())
@@ -133,10 +134,6 @@ def test_events_keep_their_places(world: World) -> None:
     assert not {event.event_id for event in erased} & {event.event_id for event in before.notifications}
 
 
-class _Killed(Exception):
-    """The process is gone."""
-
-
 def test_an_erasure_killed_at_any_write_is_finished_by_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """GIVEN kills after 1, 2, 3 … writes WHEN it is run again each time THEN nothing is left in the end."""
     world.fill(ALICE)
@@ -151,7 +148,7 @@ def test_an_erasure_killed_at_any_write_is_finished_by_the_next(world: World, mo
         if model.name in writes:
             count += 1
             if count > allowed:
-                raise _Killed
+                raise Killed
 
     for client in (aws.dynamodb(), aws.s3()):
         client.meta.events.register("before-call", watch)
@@ -159,7 +156,7 @@ def test_an_erasure_killed_at_any_write_is_finished_by_the_next(world: World, mo
         count = 0
         try:
             receipt = world.erase(PATIENT)
-        except _Killed:
+        except Killed:
             killed += 1
             allowed += 1
             continue

@@ -1,92 +1,24 @@
 """Claims and their leases, what the PACS holds already, and a PACS that stops: told by a sender with a guard."""
 
-import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
 
 import boto3
 import pytest
 
 from dicom_service.exams.admission import STOPS, Admission, AdmissionSettings
 from dicom_service.exams.claims import Claim, Claims, ClaimSettings
-from dicom_service.part10 import BytesSource, read_header
+from dicom_service.part10 import BytesSource
 from dicom_service.uploads.failures import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
 from dicom_service.uploads.instance import OutboundInstance, open_instance
 from dicom_service.uploads.sender import Sender
-from dicomweb.client import InstanceResult, StorePart, StoreResult
-from dicomweb.errors import NotSupported, PacsUnreachable
 from tests.support.dicom_files import dataset, element, part10
-from tests.support.fake_client import FakeClient
-from tests.support.template import create_table
+from tests.support.memory_pacs import MemoryPacs
 from tests.support.uploads import cloud
 
 LEASE = 960
 SOP, STUDY = "1.2.3.4.5", "1.2.3"
-
-
-class Pacs(FakeClient):  # type: ignore[misc]
-    """A PACS in memory that can be searched, fetched from, and killed."""
-
-    def __init__(self) -> None:
-        self.held: dict[tuple[str, str], bytes] = {}
-        self.requests: list[str] = []
-        self.deadly: set[str] = set()
-        self.dead = False
-        self.says_duplicate = False
-        self.searches_all = True
-
-    def search_for_studies(self, filters: Mapping[str, str], *, includefields: Sequence[str] = ()) -> Any:
-        self._answer("studies")
-        study = filters["StudyInstanceUID"]
-        headers = [read_header(BytesSource(content)) for (held, _), content in self.held.items() if held == study]
-        patients = {header.patient_id for header in headers}
-        return SimpleNamespace(datasets=[{"00100020": {"vr": "LO", "Value": [patient]}} for patient in patients])
-
-    def search_for_instances(
-        self,
-        study_uid: str | None,
-        series_uid: str | None = None,
-        filters: Mapping[str, str] | None = None,
-        *,
-        includefields: Sequence[str] = (),
-    ) -> Any:
-        self._answer("instances")
-        if study_uid is None and not self.searches_all:
-            raise NotSupported("no")
-        wanted = (filters or {})["SOPInstanceUID"].split(",")
-        found = [key for key in self.held if key[1] in wanted and study_uid in (None, key[0])]
-        return SimpleNamespace(
-            datasets=[
-                {"0020000D": {"Value": [study]}, "0020000E": {"Value": ["1.2.3.4"]}, "00080018": {"Value": [uid]}}
-                for study, uid in found
-            ]
-        )
-
-    @contextlib.contextmanager
-    def retrieve_instance(self, study_uid: str, series_uid: str, instance_uid: str) -> Iterator[Any]:
-        self._answer("fetch")
-        content = self.held[study_uid, instance_uid]
-        yield SimpleNamespace(iter_bytes=lambda: iter((content,)))
-
-    def store_instances(self, parts: Sequence[StorePart], study_uid: str | None = None) -> StoreResult:
-        self._answer("store")
-        if self.deadly & {part.sop_instance_uid for part in parts}:
-            self.dead = True
-            raise PacsUnreachable("reset")
-        results = []
-        for part in parts:
-            self.held.setdefault((part.study_instance_uid, part.sop_instance_uid), b"".join(part.open()))
-            results.append(
-                InstanceResult(part.sop_class_uid, part.sop_instance_uid, True, duplicate=self.says_duplicate)
-            )
-        return StoreResult(tuple(results))
-
-    def _answer(self, what: str) -> None:
-        if self.dead:
-            raise PacsUnreachable("refused")
-        self.requests.append(what)
 
 
 def instance(comment: bytes = b"one", **changes: bytes | None) -> OutboundInstance:
@@ -96,7 +28,7 @@ def instance(comment: bytes = b"one", **changes: bytes | None) -> OutboundInstan
 
 class World:
     def __init__(self) -> None:
-        self.pacs = Pacs()
+        self.pacs = MemoryPacs()
         self.now = 1_800_000_000.0
         self.claims = Claims(ClaimSettings("Instances", "Exams"), lease=LEASE, clock=lambda: self.now)
 
@@ -115,7 +47,6 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with cloud(monkeypatch):
-        create_table(boto3.client("dynamodb"), "InstancesTable", "Instances")
         yield World()
 
 
@@ -162,9 +93,9 @@ def test_what_came_past_the_service_is_compared_once(world: World, searches_all:
     world.pacs.held[STUDY, SOP] = b"".join(instance().stream())
     assert world.send(instance(b"other")) == [SOP_INSTANCE_DIFFERS]
     assert world.send(instance()) == ["stored"]
-    before = world.pacs.requests.count("fetch")
+    before = world.pacs.asked.count("fetch")
     assert world.send(instance()) == ["stored"]
-    assert world.pacs.requests.count("fetch") == before
+    assert world.pacs.asked.count("fetch") == before
 
 
 def test_the_same_elements_in_other_bytes_are_the_same_content(world: World) -> None:
@@ -193,7 +124,7 @@ def test_duplicate_instance_counts_as_stored_only_with_the_same_content(world: W
 def test_ordinary_files_cost_an_item_each_and_two_searches_together(world: World) -> None:
     files = [instance(SOPInstanceUID=f"1.2.3.4.{number}".encode()) for number in range(20)]
     assert world.send(*files) == ["stored"] * 20
-    assert sorted(world.pacs.requests) == ["instances", "store", "studies"]
+    assert sorted(world.pacs.asked) == ["instances", "store", "studies"]
     # one for each file, and one for the study that was new
     assert world.items() == 21
 
@@ -212,7 +143,7 @@ def test_claims_are_made_while_the_pacs_searches(world: World, monkeypatch: pyte
     monkeypatch.setattr(world.claims, "make", made)
     # THEN all of them are asked within one another's time
     assert world.send(instance()) == ["stored"]
-    assert sorted(world.pacs.requests) == ["instances", "store", "studies"]
+    assert sorted(world.pacs.asked) == ["instances", "store", "studies"]
 
 
 def test_a_claim_on_what_is_anothers_is_released_at_once(world: World) -> None:
@@ -249,7 +180,7 @@ def test_two_patients_of_one_study_in_one_batch(world: World) -> None:
 def test_where_the_pacs_decides_all_is_sent(world: World) -> None:
     files = [instance(), instance(b"other"), instance(StudyInstanceUID=b"1.9"), instance(PatientID=b"P-2")]
     assert [world.send(file, decides=True) for file in files] == [["stored"]] * 4
-    assert world.pacs.requests.count("store") == 4
+    assert world.pacs.asked.count("store") == 4
 
 
 def test_a_file_on_which_the_pacs_stops_is_given_up_and_its_neighbour_is_not(world: World) -> None:
@@ -266,9 +197,9 @@ def test_a_file_on_which_the_pacs_stops_is_given_up_and_its_neighbour_is_not(wor
     assert told == [["later", "later"], ["later", "stored"], [PACS_STOPS_ON_IT, "stored"]]
     # AND from then on it is not sent any more
     world.pacs.dead = False
-    sent = world.pacs.requests.count("store")
+    sent = world.pacs.asked.count("store")
     assert world.send(deadly) == [PACS_STOPS_ON_IT]
-    assert world.pacs.requests.count("store") == sent
+    assert world.pacs.asked.count("store") == sent
 
 
 def test_a_pacs_that_was_down_before_blames_no_file(world: World) -> None:

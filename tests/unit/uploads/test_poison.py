@@ -16,12 +16,9 @@ from dicom_service.uploads.jobs import MOST_DEATHS
 from dicom_service.uploads.recorder import Recorder
 from dicom_service.uploads.s3_events import NotAnEvent, parse_event
 from dicom_service.uploads.table import UploadsTable
+from tests.support.faults import Killed
 from tests.support.upload_files import dicom, uid
 from tests.support.uploads import BUCKET, World
-
-
-class Killed(BaseException):
-    """The function's process is gone."""
 
 
 def kills_at(monkeypatch: pytest.MonkeyPatch, sop_instance_uid: str) -> None:

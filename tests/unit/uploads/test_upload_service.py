@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 
-from dicom_service import aws
 from dicom_service.uploads.settings import LARGEST_FILE, PART_SIZE, SINGLE_POST_LIMIT
 from tests.support.pacs import FakePacs, Handler, Received, dicom_json
-from tests.support.template import create_table
 from tests.support.upload_files import CT, dicom, uid
 from tests.support.uploads import BUCKET, World
 
@@ -240,7 +238,6 @@ def test_a_file_that_comes_after_its_upload_expired_is_not_stored_behind_the_cal
 
 def ingest_event(world: World, upload_id: str) -> dict[str, Any]:
     """Return the sample event of ingest, which names the first file of an upload instead of its own."""
-    create_table(aws.dynamodb(), "InstancesTable", "Instances")
     event: dict[str, Any] = json.loads((EVENTS / "ingest_exam.json").read_text())
     body = json.loads(event["Records"][0]["body"])
     (staged,) = map(json.loads, world.events(f"uploads/{upload_id}/0001"))

@@ -12,15 +12,12 @@ from dicom_service.errors import Conflict, NotFound, PacsError, ServiceError, Un
 from dicom_service.worklist.pacs_worklist import PENDING_TIMEOUT
 from dicom_service.worklist.store import Row, WorkitemStore
 from dicomweb.worklist.base import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED, Query
+from tests.support.faults import Killed
 from tests.support.pacs import Answer, html, reset
 from tests.support.worklist import Harness, body, studies
 from tests.support.worklist_pacs import nothing
 
 STUDY = "1.2.3.1"
-
-
-class Killed(BaseException):
-    """Lambda ends a function without a word."""
 
 
 # The dialects of UPS-RS differ in their words, not in their steps.
