@@ -48,11 +48,11 @@ def part10(body: bytes, syntax: str = EXPLICIT, *, preamble: bytes = bytes(128))
 
 def nested(depth: int, *, implicit: bool = False, defined: bool = False) -> bytes:
     """Sequences within sequences, `depth` deep."""
-    inner = b""
+    heads, size = [], 0
     for _ in range(depth):
-        item = struct.pack("<HHI", 0xFFFE, 0xE000, len(inner) if defined else 0xFFFFFFFF) + inner
-        item += b"" if defined else struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
-        end = b"" if defined else struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
-        length = None if defined else 0xFFFFFFFF
-        inner = element(0x00081140, b"SQ", item, implicit=implicit, length=length) + end
-    return inner
+        head = element(0x00081140, b"SQ", b"", implicit=implicit, length=size + 8 if defined else 0xFFFFFFFF)
+        head += struct.pack("<HHI", 0xFFFE, 0xE000, size if defined else 0xFFFFFFFF)
+        heads.append(head)
+        size += len(head)
+    ends = b"" if defined else struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+    return b"".join(reversed(heads)) + ends * depth

@@ -134,11 +134,14 @@ ENDS = struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
 
 def behind_a_second_element(depth: int) -> bytes:
     """Implicit VR, defined lengths: each sequence is the second element of its item."""
-    inner = b""
+    heads, size = [], 0
+    first = element(0x00080005, b"CS", b"ISO_IR 192", implicit=True)
     for _ in range(depth):
-        item = element(0x00080005, b"CS", b"ISO_IR 192", implicit=True) + inner
-        inner = element(0x00400260, b"SQ", struct.pack("<HHI", 0xFFFE, 0xE000, len(item)) + item, implicit=True)
-    return inner
+        head = element(0x00400260, b"SQ", b"", implicit=True, length=8 + len(first) + size)
+        head += struct.pack("<HHI", 0xFFFE, 0xE000, len(first) + size) + first
+        heads.append(head)
+        size += len(head)
+    return b"".join(reversed(heads))
 
 
 def un_of_defined_length(depth: int) -> bytes:
@@ -148,11 +151,8 @@ def un_of_defined_length(depth: int) -> bytes:
 
 
 def un_of_undefined_length(depth: int) -> bytes:
-    inner = b""
-    for level in range(depth):
-        vr = b"UN\0\0" if level == depth - 1 else b""
-        inner = struct.pack("<HH", 0x0041, 0x1060) + vr + b"\xff" * 4 + ITEM_IS_OPEN + inner + ENDS
-    return inner
+    tag, opened = struct.pack("<HH", 0x0041, 0x1060), b"\xff" * 4 + ITEM_IS_OPEN
+    return tag + b"UN\0\0" + opened + (tag + opened) * (depth - 1) + ENDS * depth
 
 
 def in_explicit_un(depth: int) -> bytes:
