@@ -14,10 +14,11 @@ from dicom_service.aws import Secret
 from dicom_service.otp.audit import Actor
 from dicom_service.otp.codes import Matches
 from dicom_service.otp.guard import ExamGuard
-from dicom_service.otp.issue import Issuer, IssueRequest
+from dicom_service.otp.issue import Issuer
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.manage import Manager
-from dicom_service.otp.redeem import Redeemer, RedeemRequest
+from dicom_service.otp.redeem import Redeemer
+from dicom_service.otp.requests import IssueRequest, RedeemRequest
 from dicom_service.otp.store import OtpStore, OtpTables
 from dicom_service.otp.viewer import ViewerSettings
 from dicom_service.patient import PatientHasher

@@ -32,6 +32,8 @@ WAITS = "layers/service/dicom_service/exams/store.py"
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 LONGEST_HANDLER_MODULE = 60
+# Modules of one package, one importing the next: whoever reads the first has to know that many.
+LONGEST_CHAIN = 6
 MACHINE_PATH = re.compile(r"(?<![\w.}/~:-])/(?:work|home|Users|root|tmp)/\w")
 
 
@@ -242,6 +244,69 @@ def test_requests_are_repeated_at_the_edge_to_aws_only() -> None:
 def test_a_repetition_is_seen(line: str) -> None:
     assert list(repetitions(ast.parse(line)))
     assert not list(repetitions(ast.parse("aws.dynamodb().put_item()\naws.transact([])\ntime.monotonic()")))
+
+
+def modules_by_name() -> dict[str, str]:
+    """Return the files of the layers by the names that they are imported by."""
+    found = {}
+    for name in SOURCES:
+        layer = re.match(r"layers/\w+/(.+)\.py$", name)
+        if layer:
+            found[layer[1].replace("/", ".").removesuffix(".__init__")] = name
+    return found
+
+
+def runs_imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Yield the imports of a module that ever run: those inside functions too, those for the type checker not."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from runs_imports(child)
+
+
+def neighbours(module: str, modules: dict[str, str], trees: dict[str, ast.Module]) -> set[str]:
+    """Return the modules of its own package that a module imports."""
+    package = room(module)
+    found = set()
+    for node in runs_imports(trees[modules[module]]):
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in modules else str(node.module) for name in names}
+        else:
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name in modules and name != module and room(name) == package}
+
+
+def room(module: str) -> str:
+    """Return the package that a module belongs to; what lies beside the packages of dicom_service is one for itself."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "dicom_service" else parts[0]
+
+
+def longest_chain(module: str, modules: dict[str, str], trees: dict[str, ast.Module]) -> list[str]:
+    below = (longest_chain(name, modules, trees) for name in sorted(neighbours(module, modules, trees)))
+    return [module, *max(below, key=len, default=[])]
+
+
+def test_no_package_is_deeper_than_six_modules() -> None:
+    modules = modules_by_name()
+    rooms = {room(name) for name in modules}
+    chains = {name: longest_chain(name, modules, TREES) for name in modules}
+    assert {"dicom_service.uploads", "dicom_service.otp", "dicomweb", "imaging"} <= rooms
+    assert max(map(len, chains.values())) == LONGEST_CHAIN  # not above, and not a measure that finds nothing
+    assert not {name: chain for name, chain in chains.items() if len(chain) > LONGEST_CHAIN}
+
+
+def test_an_import_inside_a_function_counts_in_a_chain() -> None:
+    sources = {
+        "a.b": "def f():\n    from a import c",
+        "a.c": "import a.d",
+        "a.d": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a.e",
+        "a.e": "",
+    }
+    trees = {name: ast.parse(text) for name, text in sources.items()}
+    assert longest_chain("a.b", {name: name for name in sources}, trees) == ["a.b", "a.c", "a.d"]
 
 
 def test_no_source_edits_the_import_path() -> None:

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from email.message import Message
 
+from dicomweb.body import Body
 from dicomweb.errors import PacsFault, PacsUnreachable
-from dicomweb.transport import Body
 
 _MAX_HEADER = 16 * 1024
 _MAX_PADDING = 256

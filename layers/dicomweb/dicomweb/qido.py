@@ -133,6 +133,10 @@ class Qido:
         series = "" if series_uid is None else f"/series/{check_uid(series_uid)}"
         return self._search_below(f"/studies/{check_uid(study_uid)}{series}/instances", query)
 
+    def instances_by_uid(self, study_uid: str, series_uid: str, uids: Sequence[str]) -> SearchResult:
+        """Search a series for these instances, by a list of their UIDs (PS3.4 C.2.2.2.2)."""
+        return self.instances(study_uid, series_uid, Query({"SOPInstanceUID": ",".join(uids)}))
+
     def ping(self) -> None:
         """Search for one study.
 

@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from dicomweb._mapping import error_for_status
 from dicomweb.dataset import Dataset, items, value
@@ -26,8 +27,10 @@ from dicomweb.errors import (
     RequestRejected,
 )
 from dicomweb.multipart import related_body
-from dicomweb.qido import Qido, Query
 from dicomweb.transport import DICOM_JSON, Response, Transport
+
+if TYPE_CHECKING:
+    from dicomweb.qido import Qido
 from dicomweb.uid import check_uid
 
 PROCESSING_FAILURE = 0x0110
@@ -306,9 +309,9 @@ class Stow:
         for (study_uid, series_uid), wanted in by_series.items():
             uids = list(wanted)
             for start in range(0, len(uids), _UIDS_IN_A_QUERY):
-                some = ",".join(uids[start : start + _UIDS_IN_A_QUERY])
+                some = uids[start : start + _UIDS_IN_A_QUERY]
                 try:
-                    found = self._qido.instances(study_uid, series_uid, Query({"SOPInstanceUID": some}))
+                    found = self._qido.instances_by_uid(study_uid, series_uid, some)
                 except (RequestRejected, NotSupported, PacsRejectedCredentials):
                     return  # may store but not search: the others stay unknown
                 for row in found.datasets:

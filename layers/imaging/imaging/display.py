@@ -1,16 +1,20 @@
 """From a decoded frame to a picture of 8 bits a sample, scaled for display."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset
 
 from imaging import color, grayscale
-from imaging.decode import DecodedFrame
 from imaging.errors import CannotDecode
 from imaging.picture import target_size
 
+if TYPE_CHECKING:
+    from imaging.decode import DecodedFrame
 
-def to_image(decoded: DecodedFrame, header: Dataset, *, frame: int) -> Image.Image:
+
+def to_image(decoded: "DecodedFrame", header: Dataset, *, frame: int) -> Image.Image:
     """Return a decoded frame as an ``L`` or ``RGB`` image, by its photometric interpretation (PS3.3 C.7.6.3.1.2).
 
     Parameters

@@ -11,7 +11,8 @@ import requests
 
 from dicom_service.errors import Unauthorized
 from dicom_service.otp.model import Otp
-from dicom_service.otp.redeem import Redeemer, RedeemRequest
+from dicom_service.otp.redeem import Redeemer
+from dicom_service.otp.requests import RedeemRequest
 from dicom_service.otp.store import OtpStore, Rejection
 from tests.support.otp import Harness
 from tests.support.otp_stack import StoredExam, issue, scaled

@@ -11,7 +11,7 @@ import pytest
 
 from dicom_service.errors import Unauthorized
 from dicom_service.log import hashed
-from dicom_service.otp.redeem import RedeemRequest
+from dicom_service.otp.requests import RedeemRequest
 from tests.support.otp import PORTAL, Harness, wrong
 from tests.support.otp_stack import StoredExam, issue, redeem, scaled
 from tests.support.stack import Stack

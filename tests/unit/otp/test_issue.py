@@ -9,7 +9,7 @@ import pytest
 
 from dicom_service import aws
 from dicom_service.errors import Conflict, NotFound
-from dicom_service.otp.issue import IssueRequest
+from dicom_service.otp.requests import IssueRequest
 from dicom_service.otp.viewer import ViewerSettings
 from tests.support.otp import BIRTH_DATE, PATIENT, PORTAL, STUDY, FakePacs, Harness, events_of, study, wrong
 

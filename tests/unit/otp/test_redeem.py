@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from dicom_service import aws
 from dicom_service.errors import SettingsError, Unauthorized, Unavailable
 from dicom_service.otp import codes
-from dicom_service.otp.redeem import RedeemRequest
+from dicom_service.otp.requests import RedeemRequest
 from dicom_service.otp.store import OtpStore, Rejection
 from tests.support.otp import BIRTH_DATE, MASTER, PORTAL, STUDY, Harness, events_of, keyring, master_secret, wrong
 

@@ -10,7 +10,7 @@ import pytest
 from dicom_service.aws import Secret
 from dicom_service.errors import SettingsError
 from dicom_service.otp import viewer
-from dicom_service.otp.issue import IssueRequest
+from dicom_service.otp.requests import IssueRequest
 from dicom_service.otp.viewer import ViewerError, ViewerSettings, ViewerTokens, parameter_names
 from tests.support.otp import PATIENT, PORTAL, STUDY, Harness, events_of, master_secret
 from tests.support.pacs import Answer, FakePacs, Handler, Received, answer, cut_off, drip, hang_up, html, stall

@@ -9,9 +9,8 @@ from dicom_service.edge import json_body
 from dicom_service.errors import BadRequest
 from dicom_service.fields import Body
 from dicom_service.otp.audit import Actor
-from dicom_service.otp.issue import IssueRequest
 from dicom_service.otp.model import ROLES
-from dicom_service.otp.redeem import RedeemRequest
+from dicom_service.otp.requests import IssueRequest, RedeemRequest
 from dicom_service.query import Query
 
 LONGEST_BODY = 16_000

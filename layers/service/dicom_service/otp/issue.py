@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dicom_service.aws import Secret
@@ -13,6 +13,7 @@ from dicom_service.otp.events import event
 from dicom_service.otp.exam import find_exam
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, iso
+from dicom_service.otp.requests import IssueRequest
 from dicom_service.otp.store import OtpStore
 from dicom_service.otp.viewer import ViewerSettings, ViewerTokens
 from dicom_service.patient import PatientHasher
@@ -21,20 +22,6 @@ if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
 
 _DAY = 86_400
-
-
-@dataclass(frozen=True)
-class IssueRequest:
-    """The wishes of an issuer; `expires_in` is in seconds."""
-
-    study_uid: str
-    patient_id: str | None = None
-    user: str | None = None
-    role: str = "patient"
-    expires_in: int = 600
-    max_uses: int = 1
-    require_birth_date: bool = False
-    download: bool = True
 
 
 class Issuer:

@@ -3,9 +3,10 @@
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dicom_service.otp.codes import Form
+if TYPE_CHECKING:
+    from dicom_service.otp.codes import Form
 
 MAX_ATTEMPTS = 5
 ROLES = ("patient", "diagnostic")
@@ -50,7 +51,7 @@ class Otp:
 
     otp_id: str
     key_id: str
-    form: Form
+    form: "Form"
     study_uid: str
     role: str
     issuer: str

@@ -7,7 +7,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dicom_service.errors import NotFound, PacsError, Unauthorized
@@ -17,6 +17,7 @@ from dicom_service.otp.events import event
 from dicom_service.otp.guard import ExamGuard, ExamSuspended
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, Redemption
+from dicom_service.otp.requests import RedeemRequest
 from dicom_service.otp.store import OtpStore, Rejection
 
 if TYPE_CHECKING:
@@ -27,24 +28,6 @@ REJECTED = "The one-time password is not accepted."
 _ABANDONED = 60
 # Share of the usual deadline of the PACS: nobody should wait for a token because the PACS is slow.
 _SHARE = 0.2
-
-
-@dataclass(frozen=True)
-class RedeemRequest:
-    """A request to redeem a code.
-
-    Parameters
-    ----------
-    birth_date
-        PatientBirthDate as DA (``YYYYMMDD``), if the code requires it.
-    nonce
-        The caller's Idempotency-Key: repeating a request with the same key returns the same token.
-    """
-
-    otp_id: str
-    code: str
-    birth_date: str | None = None
-    nonce: str | None = None
 
 
 class Redeemer:

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from dicom_service import aws
-from dicom_service.uploads.s3_events import StagedObject
-from dicom_service.uploads.settings import MIB
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CHUNK = MIB
+    from dicom_service.uploads.s3_events import StagedObject
+
+CHUNK = 1024 * 1024
 # What S3 calls a read of a version that is a delete marker.
 _DELETE_MARKER = "MethodNotAllowed"
 
@@ -99,7 +99,7 @@ class RangedObject:
         Whether the store was found to ignore ranges.
     """
 
-    def __init__(self, client: "S3Client", staged: StagedObject) -> None:
+    def __init__(self, client: "S3Client", staged: "StagedObject") -> None:
         self._client = client
         self._staged = staged
         self._by_key = False
@@ -190,7 +190,7 @@ class RangedObject:
         raise ObjectMissing("gone or replaced") from error
 
 
-def find_version(client: "S3Client", staged: StagedObject) -> str | None:
+def find_version(client: "S3Client", staged: "StagedObject") -> str | None:
     """Find the version that has the object's ETag, where its event did not name it and the key was written again.
 
     Raises

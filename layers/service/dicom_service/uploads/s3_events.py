@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from dicom_service.uploads.settings import DROP_PREFIX, UPLOADS_PREFIX
-
+# Where clients put files, and devices and scripts.
+UPLOADS_PREFIX = "uploads/"
+DROP_PREFIX = "drop/"
 _ANNOUNCED = re.compile(rf"{UPLOADS_PREFIX}([0-9a-f]{{32}})/([0-9]{{4}})")
 # Bytes of a key; versions and entity tags are shorter.
 _LONGEST = 1024

@@ -15,8 +15,6 @@ MOST_FILES = 1000
 # role a URL has up to 1.9 kB.
 MOST_URLS = 2600
 
-UPLOADS_PREFIX = "uploads/"
-DROP_PREFIX = "drop/"
 QUARANTINE_PREFIX = "quarantine/"
 REPORTS_PREFIX = "reports/"
 

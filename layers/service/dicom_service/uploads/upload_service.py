@@ -12,7 +12,7 @@ from typing import Any
 from dicom_service.errors import BadRequest, Conflict, NotFound, PayloadTooLarge
 from dicom_service.uploads.failures import EXPIRED
 from dicom_service.uploads.presigned_uploads import PresignedUploads
-from dicom_service.uploads.s3_events import staging_key
+from dicom_service.uploads.s3_events import UPLOADS_PREFIX, staging_key
 from dicom_service.uploads.settings import (
     LARGEST_FILE,
     MOST_FILES,
@@ -20,7 +20,6 @@ from dicom_service.uploads.settings import (
     PART_SIZE,
     REPORTS_PREFIX,
     SINGLE_POST_LIMIT,
-    UPLOADS_PREFIX,
     UploadSettings,
 )
 from dicom_service.uploads.table import OPEN, UPLOAD, UploadsTable, read_entries, stored_instances
