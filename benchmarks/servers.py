@@ -109,7 +109,7 @@ class Servers:
 
 
 def check_registered(files: Iterable[File]) -> None:
-    """Compare the register of exams with what was sent.
+    """Compare the registry of exams with what was sent.
 
     Raises
     ------

@@ -120,7 +120,7 @@ def ingest(staged: Iterable[Staged]) -> None:
 
 
 def check_ingested(servers: Servers, staged: Sequence[Staged]) -> None:
-    """See that PACS, register and upload agree on what was sent.
+    """See that PACS, registry and upload agree on what was sent.
 
     Raises
     ------

@@ -42,7 +42,7 @@ def rounds_of(
     """Time each side on objects of its own, A B C … then … C B A, so that a slow moment of the machine falls on all.
 
     The rounds of the warm-up are not counted. After each side, what it was to store is compared with what the PACS has;
-    ours also with register, upload and bucket. Then it is deleted.
+    ours also with registry, upload and bucket. Then it is deleted.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(-warm_up, rounds):

@@ -19,7 +19,7 @@ from benchmarks.uploads import ROUNDS, Side, best_of, rounds_of
 
 FORMS = "the same files by forms"
 # What is promised of an upload and needs no code of ours (docs/decisions/0016).
-LIMIT = "requests from the ZIP likewise, with search, claims and register"
+LIMIT = "requests from the ZIP likewise, with search, claims and registry"
 # Half a megabyte each: 2 GB.
 FILES_OF_2_GB = 3900
 

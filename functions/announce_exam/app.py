@@ -3,12 +3,11 @@
 from typing import Any
 
 from dicom_service.aws.sqs_worker import Outcome, process_batch
-from dicom_service.exams.checks import Check
 from dicom_service.notifications.dependencies import announce_settings, announcer
 
 
 def handle(message: Any, attempt: int) -> Outcome:
-    return announcer().announce(Check.from_message(message), attempt)
+    return announcer().handle(message, attempt)
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
+from dicom_service.dependencies import pacs
 from dicom_service.edge import answer, base_url, create_app, empty, serve
-from dicom_service.otp.dependencies import guard, issuer, manager, pacs
+from dicom_service.otp.dependencies import guard, issuer, manager
 from dicom_service.otp.inputs import actor, issue_request, token_request
 
 app = create_app()

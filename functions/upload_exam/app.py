@@ -4,13 +4,11 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from dicom_service.dependencies import pacs
 from dicom_service.edge import answer, base_url, body_bytes, create_app, serve
 from dicom_service.errors import PayloadTooLarge
-from dicom_service.exams.dependencies import admission, registry, store_settings
+from dicom_service.exams.dependencies import store
 from dicom_service.exams.links import with_own_links
 from dicom_service.exams.request_files import read_files
-from dicom_service.exams.store import store_files
 
 # API Gateway hands the body over in base64 and Lambda takes 6 MB of that.
 LARGEST_BODY = 4_500_000
@@ -29,7 +27,7 @@ def upload_exam() -> Response[Any]:
             **error.members,
         ) from error
     files = read_files(app.current_event.headers.get("content-type") or "", body)
-    stored = store_files(files, pacs(), registry(), admission(), settings=store_settings())
+    stored = store()(files)
     return answer([with_own_links(stored.dataset, base_url(app))], 200 if stored.complete else 202)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from dicom_service.errors import NotFound, ServiceError
 from dicom_service.exams.capabilities import Capabilities
-from dicom_service.exams.exam_scope import ExamScope
 from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.exams.representative import (
     select_representative_instance_of_series,
     select_representative_instance_of_study,
@@ -33,7 +33,7 @@ STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
 STUDY_INSTANCES, SERIES_INSTANCES = "00201208", "00201209"
 _PAGE = Page(100, 0, False)
 # A service key's.
-EVERYTHING = ExamScope()
+EVERYTHING = PatientScope()
 _MOST_LOOKED_AT = 50
 
 

@@ -12,8 +12,8 @@ from dicom_service.erasure.places import Places
 from dicom_service.erasure.run import Receipt, erase
 from dicom_service.erasure.subject import Request
 from dicom_service.exams.claims import Claims, ClaimSettings
-from dicom_service.exams.exam_scope import patient_label
 from dicom_service.exams.instance_cache import CacheSettings, InstanceName
+from dicom_service.exams.patient_scope import patient_label
 from dicom_service.exams.thumbnail_cache import ThumbnailCache
 from dicom_service.exams.thumbnails import Thumbnail, ThumbnailRequest
 from dicom_service.notifications.callback import Callbacks, CallbackSettings

@@ -81,7 +81,7 @@ class World:
             replace(self.ingest_settings, **settings),  # type: ignore[arg-type]
             client=self.reads_from or self.s3,
             table=self.table(),
-            register=self.registry(),
+            registry=self.registry(),
             finalizer=self.finalizer(),
             queue=IngestQueue(self.ingest_settings.queue_url),
             make_sender=self.sender,
@@ -135,12 +135,12 @@ class World:
         return report
 
     def registered(self) -> list[str]:
-        """SOP Instance UIDs in the register of exams."""
+        """SOP Instance UIDs in the registry of exams."""
         items = [aws.from_item(item) for item in aws.dynamodb().scan(TableName="Exams")["Items"]]
         return sorted(item["SOPInstanceUID"] for item in items if not item["SOPInstanceUID"].startswith("#"))
 
     def counted(self) -> int:
-        """What the register says of all exams together."""
+        """What the registry says of all exams together."""
         items = [aws.from_item(item) for item in aws.dynamodb().scan(TableName="Exams")["Items"]]
         return sum(int(item.get("instances", 0)) for item in items if item["SOPInstanceUID"] == "#study")
 

@@ -21,7 +21,7 @@ SHIPPED = ("functions/", "layers/", "local/", "scripts/")
 # What tests and benchmarks share lies here; a test module that imports another runs it with its own fixtures.
 SHARED = "tests.support."
 # Where one message of a batch must not stop the others.
-CATCHES_EVERYTHING = "layers/service/dicom_service/attempts.py"
+CATCHES_EVERYTHING = "layers/service/dicom_service/isolation.py"
 # Where the errors of botocore become this service's, and requests are repeated.
 EDGE_TO_AWS = "layers/service/dicom_service/aws/"
 AWS_ERROR = re.compile(r"^boto(core|3)\.exceptions\b|^(?!urllib3|requests|aws_lambda_powertools).+\.exceptions\.\w+$")

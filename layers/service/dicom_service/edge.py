@@ -26,7 +26,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 from dicom_service import log
-from dicom_service.auth.scope import enforce_exam_scope
+from dicom_service.auth.route_scope import enforce_route_scope
 from dicom_service.dependencies import edge_settings
 from dicom_service.errors import BadRequest, NotFound, PayloadTooLarge, ServiceError
 from dicomweb.uid import is_uid
@@ -45,7 +45,7 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 def create_app() -> APIGatewayRestResolver:
     """Return a resolver that answers every error with a problem body (RFC 9457)."""
     app = APIGatewayRestResolver(serializer=to_json)
-    app.use(middlewares=[_enforce_exam_scope])
+    app.use(middlewares=[_enforce_route_scope])
 
     @app.exception_handler(ServiceError)  # type: ignore[untyped-decorator]
     def expected(error: ServiceError) -> Response[str]:
@@ -69,8 +69,8 @@ def create_app() -> APIGatewayRestResolver:
     return app
 
 
-def _enforce_exam_scope(app: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Any:
-    enforce_exam_scope(app.current_event.raw_event)
+def _enforce_route_scope(app: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Any:
+    enforce_route_scope(app.current_event.raw_event)
     return next_middleware(app)
 
 

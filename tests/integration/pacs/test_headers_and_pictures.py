@@ -12,8 +12,8 @@ from PIL import Image
 from dicom_service.element_walk import NotDicom
 from dicom_service.errors import NotFound
 from dicom_service.exams.capabilities import Capabilities
-from dicom_service.exams.exam_scope import ExamScope
 from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.exams.representative import select_representative_instance_of_study
 from dicom_service.exams.search import Page, search_series, search_studies
 from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, ThumbnailRequest
@@ -157,7 +157,7 @@ def test_counts_that_the_pacs_leaves_out_are_found(tiny: Pacs) -> None:
     page = Page(10, 0, False)
 
     found = search_studies(client, {"StudyInstanceUID": study}, page).datasets
-    series_rows = search_series(client, study, page, ExamScope()).datasets
+    series_rows = search_series(client, study, page, PatientScope()).datasets
     snapshot = read_snapshot(client, study)
 
     assert [found[0][tag]["Value"] for tag in ("00201206", "00201208", "00080061")] == [[2], [3], ["CT"]]
@@ -166,7 +166,7 @@ def test_counts_that_the_pacs_leaves_out_are_found(tiny: Pacs) -> None:
         f"{study}.1": 1,
     }
     assert snapshot is not None and (snapshot.series, snapshot.instances, snapshot.modalities) == (2, 3, ("CT",))
-    assert select_representative_instance_of_study(client, study, ExamScope()).series_uid == f"{study}.0"
+    assert select_representative_instance_of_study(client, study, PatientScope()).series_uid == f"{study}.0"
 
 
 def outcome(thumbnailer: Thumbnailer, client: DicomwebClient, path: Path, number: int) -> str:

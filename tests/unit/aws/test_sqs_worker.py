@@ -6,10 +6,10 @@ from typing import Any
 import boto3
 import pytest
 
-from dicom_service import attempts, aws
+from dicom_service import aws
 from dicom_service.aws import sqs_worker
 from dicom_service.aws.sqs_worker import (
-    UNFORESEEN_TRIES,
+    UNEXPECTED_TRIES,
     DeadLetter,
     Done,
     Message,
@@ -66,12 +66,12 @@ class TestQueue:
         assert [message["Body"][:2] for message in drain(queues.dead_letters_url)] == ["[["]
 
     def test_after_its_tries_it_is_a_dead_letter_of_its_own(self, queues: Queues) -> None:
-        event = self.batch(queues.url, UNFORESEEN_TRIES, '"one"', '"poison"')
+        event = self.batch(queues.url, UNEXPECTED_TRIES, '"one"', '"poison"')
         assert process_batch(event, queues, self.look([])) == {"batchItemFailures": []}
         assert [message["Body"] for message in drain(queues.dead_letters_url)] == ['"poison"']
 
     def test_without_the_guard_it_takes_its_batch_along(self, queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(attempts, "attempt", no_guard)
+        monkeypatch.setattr(sqs_worker, "isolate", no_guard)
         seen: list[str] = []
         with pytest.raises(KeyError):
             process_batch(self.batch(queues.url, 1, '"poison"', '"one"'), queues, self.look(seen))

@@ -241,7 +241,7 @@ def test_no_name_leaves_with_an_event_or_a_check(house: House) -> None:
     # WHEN its exam is announced
     messages = drain(house.queue)
     house.announcer.announce(Check.from_message(json.loads(messages[0]["Body"])), 1)
-    # THEN the marker is in the register alone
+    # THEN the marker is in the registry alone
     assert marker not in json.dumps([message["Body"] for message in messages])
     assert marker not in json.dumps(house.events())
     kept = aws.dynamodb().get_item(

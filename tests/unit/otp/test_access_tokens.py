@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dicom_service import aws
-from dicom_service.auth.scope import enforce_exam_scope
+from dicom_service.auth.route_scope import enforce_route_scope
 from dicom_service.errors import Forbidden, Unavailable
 from dicom_service.patient import Patient
 from tests.support.otp import PATIENT, PORTAL, STUDY, Harness
@@ -143,14 +143,14 @@ OWN = f"/exams/studies/{STUDY}"
 )
 def test_the_scope_check_rejects_whatever_leaves_the_study(event: dict[str, Any]) -> None:
     with pytest.raises(Forbidden):
-        enforce_exam_scope(event)
+        enforce_route_scope(event)
 
 
 def test_the_scope_check_lets_the_study_and_other_credentials_pass() -> None:
-    enforce_exam_scope(scoped(f"{OWN}/series"))
-    enforce_exam_scope(scoped(f"{OWN}/series/1.2/instances/1.3"))
-    enforce_exam_scope({"path": "/uid", "requestContext": {"authorizer": {"role": "service"}}})
-    enforce_exam_scope({"path": "/health", "requestContext": {}})
+    enforce_route_scope(scoped(f"{OWN}/series"))
+    enforce_route_scope(scoped(f"{OWN}/series/1.2/instances/1.3"))
+    enforce_route_scope({"path": "/uid", "requestContext": {"authorizer": {"role": "service"}}})
+    enforce_route_scope({"path": "/health", "requestContext": {}})
 
 
 def routes_of_a_study() -> list[tuple[str, str]]:

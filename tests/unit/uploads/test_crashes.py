@@ -192,7 +192,7 @@ def test_the_check_sees_a_file_that_counts_twice(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_check_sees_an_instance_that_is_not_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Negative control: a register that forgets is noticed."""
+    """Negative control: a registry that forgets is noticed."""
     monkeypatch.setattr(ExamRegistry, "record", lambda self, arrived, **_: len(arrived))
     with cloud(monkeypatch) as world:
         upload_id, bodies = stage(world)

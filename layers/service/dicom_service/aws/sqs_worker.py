@@ -6,17 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dicom_service import attempts, log
+from dicom_service import log
 from dicom_service.aws import clients
 from dicom_service.aws.errors import tolerated
 from dicom_service.errors import ServiceError
+from dicom_service.isolation import UnexpectedError, isolate
 
 logger = log.get_logger()
 
 # SQS hides a message for 12 h at most, counted from when it was received.
 LONGEST_WAIT = 12 * 3600 - 300
 # Receive count at which an unexpected error moves a message to the dead-letter queue.
-UNFORESEEN_TRIES = 10
+UNEXPECTED_TRIES = 10
 # Messages whose visibility one request changes.
 _BATCH = 10
 
@@ -104,7 +105,7 @@ def process_batch(event: Mapping[str, Any], queues: Queues, handle: Handle) -> d
         Where the messages are from.
     handle
         Does the work: takes the message's JSON and how often it has been received, 1 the first time. Where it raises a
-        ServiceError, the message is retried; any other exception is retried too and, after UNFORESEEN_TRIES receives,
+        ServiceError, the message is retried; any other exception is retried too and, after UNEXPECTED_TRIES receives,
         dead-lettered. The other messages of the batch are unaffected.
     """
     left = []
@@ -155,9 +156,9 @@ def _outcome(message: Message, handle: Handle) -> Outcome:
     except (ValueError, RecursionError):
         return DeadLetter("NOT_JSON")
     try:
-        return attempts.attempt(lambda: handle(content, message.attempts))
-    except attempts.Unforeseen as error:
-        too_many = message.attempts >= UNFORESEEN_TRIES
+        return isolate(lambda: handle(content, message.attempts))
+    except UnexpectedError as error:
+        too_many = message.attempts >= UNEXPECTED_TRIES
         return DeadLetter(error.code) if too_many else Retry(backoff(message.attempts))
     except ServiceError as error:
         logger.warning("put off", extra={"code": error.code, "attempt": message.attempts, **log.describe(error)})

@@ -125,7 +125,7 @@ def erase_events(places: Places, subject: Subject, writer: Writer) -> None:
 
 
 def erase_exams(places: Places, subject: Subject, writer: Writer) -> None:
-    """Remove claims, workitems and the register's rows of the studies.
+    """Remove claims, workitems and the registry's rows of the studies.
 
     Raises
     ------

@@ -9,7 +9,7 @@ A claim is one item of the table `Instances`::
     suspected, stops                the PACS stopped responding to this content; how often when it was sent alone
     expiresAt                       seconds; from then on only the PACS is searched
 
-That an instance was *stored* is not written here: the register of exams says so (`dicom_service.exams.registry`), so
+That an instance was *stored* is not written here: the registry of exams says so (`dicom_service.exams.registry`), so
 an ordinary file costs one item. A claim whose writer was killed blocks nothing once its lease has expired.
 """
 
@@ -157,7 +157,7 @@ class Claims:
 
     @aws.errors(_BUSY)
     def stored(self, claims: Sequence[Claim]) -> set[str]:
-        """Return the SOPInstanceUIDs of the claims that the register of exams has as stored, in their study."""
+        """Return the SOPInstanceUIDs of the claims that the registry of exams has as stored, in their study."""
         keys = [
             {"StudyInstanceUID": claim.study_instance_uid, "SOPInstanceUID": claim.sop_instance_uid} for claim in claims
         ]
@@ -201,7 +201,7 @@ class Claims:
     def claim_study(self, study_instance_uid: str, patient: Patient) -> bool:
         """Claim a study that the PACS does not have yet for a patient; return False while another patient's is active.
 
-        The item names the patient as the register of exams does, for the duration of a lease.
+        The item names the patient as the registry of exams does, for the duration of a lease.
         """
         key = f"#study {study_instance_uid}"
         now = self.now

@@ -3,8 +3,9 @@
 Each function imports only what it uses: modules that not all functions need are imported by their factory.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
@@ -15,12 +16,17 @@ from dicom_service.settings import flag, load, setting
 if TYPE_CHECKING:
     from dicom_service.aws.sqs_worker import Queues
     from dicom_service.exams.admission import Admission
-    from dicom_service.exams.exam_scope import ExamScope
     from dicom_service.exams.fetching import Fetcher, Retriever
     from dicom_service.exams.instance_cache import CacheSettings, InstanceCache
+    from dicom_service.exams.patient_scope import PatientScope
     from dicom_service.exams.registry import ExamRegistry
-    from dicom_service.exams.store import StoreSettings
+    from dicom_service.exams.request_files import UploadedFile
+    from dicom_service.exams.store import Stored
     from dicom_service.exams.thumbnail_cache import CachedThumbnailer
+
+
+# Seconds: longer than a request.
+_REQUEST_LEASE = 60
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,12 @@ def _access_tokens_table() -> str:
     return load(OtpTables).access_tokens
 
 
-def scope_of(app: APIGatewayRestResolver) -> "ExamScope":
+def scope_of(app: APIGatewayRestResolver) -> "PatientScope":
     """Return what the credential of a request may see."""
-    from dicom_service.exams.exam_scope import ExamScope, bearer_of
+    from dicom_service.exams.patient_scope import PatientScope, bearer_of
 
     bearer = bearer_of(app)
-    return ExamScope(bearer, table=_access_tokens_table()) if bearer else ExamScope()
+    return PatientScope(bearer, table=_access_tokens_table()) if bearer else PatientScope()
 
 
 @cache
@@ -62,7 +68,7 @@ def instance_cache() -> "InstanceCache":
 
 
 def _label_of_file(beginning: bytes) -> str:
-    from dicom_service.exams.exam_scope import patient_label, patient_of_file
+    from dicom_service.exams.patient_scope import patient_label, patient_of_file
     from dicom_service.otp.dependencies import hasher
 
     return patient_label(patient_of_file(beginning), hasher())
@@ -108,24 +114,24 @@ def thumbnailer() -> "CachedThumbnailer":
 
 @cache
 def registry() -> "ExamRegistry":
-    """Return the register of exams."""
+    """Return the registry of exams."""
     from dicom_service.exams.registry import ExamRegistry, ExamSettings
 
     return ExamRegistry(load(ExamSettings))
 
 
 @cache
-def admission() -> "Admission | None":
-    """Return the guard of ``POST /exams``; its claims last longer than a request."""
+def admission(lease: int = _REQUEST_LEASE) -> "Admission":
+    """Return the guard before the PACS; `lease` is for how many seconds its claims hold."""
     from dicom_service.exams.admission import Admission, AdmissionSettings
     from dicom_service.exams.claims import Claims, ClaimSettings
 
-    return Admission(load(AdmissionSettings), pacs(), Claims(load(ClaimSettings), lease=60))
+    return Admission(load(AdmissionSettings), pacs(), Claims(load(ClaimSettings), lease=lease))
 
 
 @cache
-def store_settings() -> "StoreSettings":
-    """Return the limits of files that are stored."""
-    from dicom_service.exams.store import StoreSettings
+def store() -> "Callable[[Sequence[UploadedFile]], Stored]":
+    """Return what stores the files of a request."""
+    from dicom_service.exams.store import StoreSettings, store_files
 
-    return load(StoreSettings)
+    return partial(store_files, client=pacs(), registry=registry(), admission=admission(), settings=load(StoreSettings))

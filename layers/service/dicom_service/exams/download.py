@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dicom_service.auth.scope import may_download
+from dicom_service.auth.route_scope import may_download
 from dicom_service.errors import Forbidden
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.pacs import pacs_errors

@@ -19,8 +19,8 @@ from typing import Any
 from dicom_service import aws, log
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry, backoff
 from dicom_service.errors import NotFound, PacsError, ServiceError, Unavailable
-from dicom_service.exams.exam_scope import ExamScope
 from dicom_service.exams.instance_cache import CacheEntry, InstanceCache, InstanceName, Lease
+from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.exams.retrieve import PatientLabel, RetrievedFile, check_in_pacs, fetch_to_cache, retrieve_file
 from dicom_service.settings import setting
 from dicomweb.client import DicomwebClient
@@ -68,7 +68,7 @@ class Retriever:
         self._queue_url = queue_url
         self._label_of = label_of
 
-    def get_or_enqueue(self, name: InstanceName, scope: ExamScope) -> RetrievedFile:
+    def get_or_enqueue(self, name: InstanceName, scope: PatientScope) -> RetrievedFile:
         """Return an instance's file or a URL of it; otherwise queue a background fetch.
 
         Raises

@@ -37,7 +37,7 @@ _LONGEST_CODE = 64
 
 @dataclass(frozen=True)
 class ExamSettings:
-    """The register of exams, and the quiet period after which an exam of loose files counts as complete."""
+    """The registry of exams, and the quiet period after which an exam of loose files counts as complete."""
 
     table: str = setting("EXAMS_TABLE")
     checks_queue_url: str = setting("EXAM_CHECKS_QUEUE_URL")
@@ -120,7 +120,7 @@ class ExamRegistry:
             self._close(study, session)
         self._checks.enqueue([Check(study, "session") for study in ended])
 
-    @aws.errors("The register of exams cannot be read at the moment; try again.")
+    @aws.errors("The registry of exams cannot be read at the moment; try again.")
     def study(self, study_instance_uid: str) -> dict[str, Any] | None:
         """Return the study's item as it is now, or None when nothing is known of it."""
         return aws.get(self._settings.table, {"StudyInstanceUID": study_instance_uid, "SOPInstanceUID": STUDY})

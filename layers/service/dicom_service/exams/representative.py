@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dicom_service.errors import NotFound
-from dicom_service.exams.exam_scope import ExamScope
 from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.exams.search import Page, search_instances, search_series
 from dicom_service.pacs import pacs_errors
 from dicomweb.client import DicomwebClient
@@ -16,7 +16,9 @@ _NO_IMAGES = frozenset({"SR", "KO", "PR", "DOC", "AU", "ECG", "EPS", "HD", "PLAN
 _MOST_ROWS = 500
 
 
-def select_representative_instance_of_study(client: DicomwebClient, study_uid: str, scope: ExamScope) -> InstanceName:
+def select_representative_instance_of_study(
+    client: DicomwebClient, study_uid: str, scope: PatientScope
+) -> InstanceName:
     """Return the representative instance of the exam's largest series with images."""
     series = search_series(client, study_uid, Page(_MOST_ROWS, 0, False), scope).datasets
     best = max(series, key=lambda one: (text(one, "00080060") not in _NO_IMAGES, _number(one, "00201209")))
@@ -24,7 +26,7 @@ def select_representative_instance_of_study(client: DicomwebClient, study_uid: s
 
 
 def select_representative_instance_of_series(
-    client: DicomwebClient, study_uid: str, series_uid: str, scope: ExamScope
+    client: DicomwebClient, study_uid: str, series_uid: str, scope: PatientScope
 ) -> InstanceName:
     """Return the middle instance of a series by InstanceNumber.
 

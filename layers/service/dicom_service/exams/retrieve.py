@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from dicom_service.errors import NotFound
-from dicom_service.exams.exam_scope import ExamScope
 from dicom_service.exams.instance_cache import InstanceCache, InstanceName
+from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.pacs import pacs_errors
 from dicomweb.client import DicomwebClient
 
@@ -27,7 +27,7 @@ class RetrievedFile:
 
 
 def retrieve_file(
-    client: DicomwebClient, name: InstanceName, cache: InstanceCache, scope: ExamScope, label_of: PatientLabel
+    client: DicomwebClient, name: InstanceName, cache: InstanceCache, scope: PatientScope, label_of: PatientLabel
 ) -> RetrievedFile:
     """Return an instance as a file or, when it does not fit the answer, as a URL of the cached file.
 
@@ -63,7 +63,7 @@ def fetch_to_cache(client: DicomwebClient, name: InstanceName, cache: InstanceCa
         cache.store(name, parts, label)
 
 
-def check_in_pacs(client: DicomwebClient, name: InstanceName, scope: ExamScope) -> None:
+def check_in_pacs(client: DicomwebClient, name: InstanceName, scope: PatientScope) -> None:
     """Check by a search, which is cheap for any size, that the PACS has an instance and it is in scope.
 
     Raises

@@ -9,9 +9,9 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from dicom_service.edge import answer, base_url
 from dicom_service.errors import NotFound
-from dicom_service.exams.exam_scope import ExamScope
 from dicom_service.exams.links import with_own_links
 from dicom_service.exams.missing_counts import complete_series, complete_studies
+from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.exams.simple import simplify
 from dicom_service.pacs import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
@@ -95,7 +95,7 @@ def check_patient(client: DicomwebClient, study_uid: str, patient_id: str | None
         raise NotFound(_NO_STUDY_OF_PATIENT)
 
 
-def search_series(client: DicomwebClient, study_uid: str, page: Page, scope: ExamScope) -> SearchResult:
+def search_series(client: DicomwebClient, study_uid: str, page: Page, scope: PatientScope) -> SearchResult:
     """List the series of an exam.
 
     Raises
@@ -118,7 +118,7 @@ def search_series(client: DicomwebClient, study_uid: str, page: Page, scope: Exa
 
 
 def search_instances(
-    client: DicomwebClient, study_uid: str, series_uid: str, page: Page, scope: ExamScope
+    client: DicomwebClient, study_uid: str, series_uid: str, page: Page, scope: PatientScope
 ) -> SearchResult:
     """List the instances of a series.
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from dicom_service import aws, log
-from dicom_service.exams.exam_scope import ExamScope, patient_label
 from dicom_service.exams.instance_cache import CacheSettings, InstanceName
+from dicom_service.exams.patient_scope import PatientScope, patient_label
 from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, ThumbnailRequest
 from dicom_service.patient import Patient, PatientHasher
 
@@ -76,7 +76,7 @@ class CachedThumbnailer:
         self._thumbnailer = thumbnailer
         self._cache = cache
 
-    def get(self, name: InstanceName, request: ThumbnailRequest, scope: ExamScope) -> Thumbnail:
+    def get(self, name: InstanceName, request: ThumbnailRequest, scope: PatientScope) -> Thumbnail:
         """Return the thumbnail of an instance."""
         client = self._thumbnailer.client
         scope.ensure_compared(client)

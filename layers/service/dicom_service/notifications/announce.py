@@ -83,6 +83,10 @@ class Announcer:
         self._registry = ExamRegistry(exams)
         self._outbox = Outbox(OutboxSettings(settings.events_table))
 
+    def handle(self, message: Any, attempt: int) -> Outcome:
+        """Announce the exam that a message of the queue of checks names, if it is complete."""
+        return self.announce(Check.from_message(message), attempt)
+
     def announce(self, check: Check, attempt: int) -> Outcome:
         """Announce the exam if it is complete and has changed since its last announcement.
 

@@ -96,6 +96,6 @@ class Poller:
     def _announced(self, uids: list[str]) -> dict[str, int]:
         table = self._settings.table
         keys = [{"StudyInstanceUID": uid, "SOPInstanceUID": STUDY} for uid in uids]
-        with aws.errors("The register of exams cannot be read now."):
+        with aws.errors("The registry of exams cannot be read now."):
             rows = list(aws.batch_get(table, keys))
         return {row["StudyInstanceUID"]: row["announcedInstances"] for row in rows if "announcedInstances" in row}

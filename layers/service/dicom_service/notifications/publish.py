@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dicom_service import attempts, aws, log
-from dicom_service.attempts import Unforeseen
+from dicom_service import aws, log
 from dicom_service.errors import Unavailable
+from dicom_service.isolation import UnexpectedError, isolate
 from dicom_service.notifications.feed import COUNTER, feed_key
 from dicom_service.notifications.message import Notification
 from dicom_service.outbox import PENDING, PENDING_SHARDS, pending_shard
@@ -93,8 +93,8 @@ class Publisher:
     def _assign_each(self, entries: list[Pending]) -> tuple[list[Notification], set[str]]:
         """Assign positions; one by one where it fails for all. Also return the ids of those that fail alone."""
         try:
-            return attempts.attempt(partial(self._assign, entries)), set()
-        except (Unforeseen, aws.Rejected) as error:
+            return isolate(partial(self._assign, entries)), set()
+        except (UnexpectedError, aws.Rejected) as error:
             if len(entries) == 1:
                 described = {"eventId": entries[0].event_id, **log.describe(error)}
                 logger.error("an event cannot be published", extra=described)
@@ -245,8 +245,8 @@ def sweep(publisher: Publisher, older_than: float = 120.0) -> dict[str, int]:
 def _readable(item: Mapping[str, Any]) -> Pending | None:
     """Read an item of the outbox; None, with an error in the log, where it cannot be read."""
     try:
-        return attempts.attempt(partial(Pending.from_item, item))
-    except Unforeseen:
+        return isolate(partial(Pending.from_item, item))
+    except UnexpectedError:
         return None
 
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from dicom_service.dependencies import pacs
 from dicom_service.otp.guard import ExamGuard
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.store import OtpStore, OtpTables
 from dicom_service.patient import PatientHasher
-from dicom_service.settings import PacsSettings, load, setting
+from dicom_service.settings import load, setting
 
 if TYPE_CHECKING:
     from dicom_service.otp.issue import Issuer
     from dicom_service.otp.manage import Manager
     from dicom_service.otp.redeem import Redeemer
-    from dicomweb.client import DicomwebClient
 
 
 def token_lifetime(text: str) -> int:
@@ -76,14 +76,6 @@ def hasher() -> PatientHasher:
 def guard() -> ExamGuard:
     """Return the guard that compares patients and suspends codes."""
     return ExamGuard(store(), hasher())
-
-
-@cache
-def pacs() -> "DicomwebClient":
-    """Return the client of the PACS; its modules are imported here, at the first search."""
-    from dicom_service.pacs import connect
-
-    return connect(load(PacsSettings))
 
 
 @cache

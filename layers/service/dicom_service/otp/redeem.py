@@ -124,7 +124,7 @@ class Redeemer:
         """Compare the patient with the PACS; return the code with its patient, and the time of the comparison or 0.
 
         If the PACS does not answer or has no such exam, the code is redeemed all the same: its token gives no access
-        before the comparison (`dicom_service.exams.exam_scope`).
+        before the comparison (`dicom_service.exams.patient_scope`).
         """
         try:
             pacs = self._connect()

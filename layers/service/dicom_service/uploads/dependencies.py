@@ -7,13 +7,14 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from dicom_service import aws
+from dicom_service.dependencies import pacs
+from dicom_service.exams.dependencies import admission, registry
 from dicom_service.settings import load
 from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.settings import UploadSettings
 from dicom_service.uploads.table import UploadsTable
 
 if TYPE_CHECKING:
-    from dicom_service.exams.registry import ExamRegistry
     from dicom_service.uploads.expiry import Expiry
     from dicom_service.uploads.finalize import Finalizer
     from dicom_service.uploads.ingest import Ingest
@@ -50,14 +51,6 @@ def upload_service() -> "UploadService":
 
 
 @cache
-def registry() -> "ExamRegistry":
-    """Return the register of exams."""
-    from dicom_service.exams.registry import ExamRegistry, ExamSettings
-
-    return ExamRegistry(load(ExamSettings))
-
-
-@cache
 def finalizer() -> "Finalizer":
     """Return what records the results of files."""
     from dicom_service.outbox import Outbox, OutboxSettings
@@ -78,24 +71,18 @@ def expiry() -> "Expiry":
 @cache
 def ingest() -> "Ingest":
     """Return what brings staged objects to the PACS."""
-    from dicom_service.exams.admission import Admission, AdmissionSettings
-    from dicom_service.exams.claims import Claims, ClaimSettings
-    from dicom_service.pacs import connect
-    from dicom_service.settings import PacsSettings
     from dicom_service.uploads.ingest import Ingest
     from dicom_service.uploads.ingest_queue import IngestQueue
     from dicom_service.uploads.sender import Sender
     from dicom_service.uploads.settings import IngestSettings
 
     limits = load(IngestSettings)
-    pacs = connect(load(PacsSettings))
-    admission = Admission(load(AdmissionSettings), pacs, Claims(load(ClaimSettings), lease=CLAIM_LEASE))
     return Ingest(
         limits,
         client=aws.s3(),
         table=table(),
-        register=registry(),
+        registry=registry(),
         finalizer=finalizer(),
         queue=IngestQueue(limits.queue_url),
-        make_sender=lambda: Sender(pacs, admission),
+        make_sender=lambda: Sender(pacs(), admission(CLAIM_LEASE)),
     )

@@ -48,7 +48,7 @@ class Ingest:
         Sizes and limits.
     client
         The S3 client.
-    table, register, finalizer, queue
+    table, registry, finalizer, queue
         Where progress and exams are recorded, the last steps, and the queue of the messages.
     make_sender
         Makes a sender for one invocation, which remembers whether the PACS is down.
@@ -59,7 +59,7 @@ class Ingest:
     settings: IngestSettings
     client: "S3Client"
     table: UploadsTable
-    register: ExamRegistry
+    registry: ExamRegistry
     finalizer: Finalizer
     queue: IngestQueue
     make_sender: Callable[[], Sender]
@@ -144,7 +144,7 @@ class _Batch:
         # Files that have killed the fewest workers go first.
         for job in sorted((job for job in todo if job.suspected), key=lambda job: job.deaths):
             self._store_suspect(job)
-        finish({self.pools.recorder.submit(self._count_error, job): [job] for job in jobs if job.unforeseen})
+        finish({self.pools.recorder.submit(self._count_error, job): [job] for job in jobs if job.unexpected})
 
     def _select(self, jobs: Sequence[Job], todo: list[Job]) -> None:
         """Collect the jobs that are still to be done; those finished before only repeat their last steps."""
@@ -193,7 +193,7 @@ class _Batch:
 
     def _count_error(self, job: Job) -> None:
         """Count an unexpected error; after some of them the file is reported as such and holds up nobody."""
-        job.unforeseen = False
+        job.unexpected = False
         self.ingest.table.count(job.staged.tracked, "errors")
         if job.errors + 1 >= MOST_ERRORS:
             self.ingest.finalizer.finalize([job.rejected(INTERNAL_ERROR)])
@@ -270,7 +270,7 @@ class _Batch:
 
     def _store_zip(self, job: Job) -> None:
         ingest = self.ingest
-        zips = ZipIngest(ingest.settings, ingest.table, ingest.register, self.sender, self.pools.senders)
+        zips = ZipIngest(ingest.settings, ingest.table, ingest.registry, self.sender, self.pools.senders)
         try:
             result = zips.store(job, self._in_time)
         except ZipRejected as error:

@@ -50,7 +50,7 @@ class OutboundInstance:
 
     @property
     def arrived(self) -> Arrived:
-        """The instance as the register of exams records it."""
+        """The instance as the registry of exams records it."""
         return arrived(self.header)
 
     def part(self) -> "StorePart":
@@ -103,7 +103,7 @@ def open_instance(
 
 
 def arrived(header: Header) -> Arrived:
-    """Return an instance as the register of exams records it."""
+    """Return an instance as the registry of exams records it."""
     return Arrived(
         study_instance_uid=header.study_instance_uid,
         series_instance_uid=header.series_instance_uid,

@@ -44,7 +44,7 @@ class Job:
         The latest attempt that came to an end in order.
     deaths
         Attempts with nothing beside it that came to none: their workers were killed.
-    failed, unforeseen, retry_after
+    failed, unexpected, retry_after
         Whether it is to be delivered again, whether for such an error, and when the PACS wants that.
     """
 
@@ -57,7 +57,7 @@ class Job:
     last_try: int = 0
     deaths: int = 0
     failed: bool = False
-    unforeseen: bool = False
+    unexpected: bool = False
     retry_after: int | None = None
 
     def load(self, item: Mapping[str, Any]) -> None:
@@ -130,10 +130,10 @@ def has_failed(step: Future[Any], jobs: Sequence[Job]) -> bool:
         return False
     if not isinstance(error, Exception):
         raise error
-    foreseen = isinstance(error, Unavailable | StorageError)
-    (logger.warning if foreseen else logger.error)("ingest is put off", extra=describe(error))
+    expected = isinstance(error, Unavailable | StorageError)
+    (logger.warning if expected else logger.error)("ingest is put off", extra=describe(error))
     for job in jobs:
         job.failed = True
         # Where several share a step, none of them is known to be the cause: they come again, each alone.
-        job.unforeseen = not foreseen and len(jobs) == 1
+        job.unexpected = not expected and len(jobs) == 1
     return True

@@ -6,8 +6,8 @@ from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 
-from dicom_service import attempts
 from dicom_service.errors import ServiceError
+from dicom_service.isolation import isolate
 from dicom_service.uploads.failures import OBJECT_MISSING, StoreFailure
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.finalize import Finalizer
@@ -65,7 +65,7 @@ class Recorder:
         for results in by_session.values():
             # What is not recorded comes again, each file alone.
             with suppress(ServiceError):
-                attempts.attempt(partial(self._record, results))
+                isolate(partial(self._record, results))
 
     def _record(self, results: _Results) -> None:
         self._finalizer.finalize([result for job, result in results if not self._ended_before(job, result)])

@@ -24,7 +24,7 @@ from dicom_service.uploads.zip_reader import SMALL_ENTRY, Entry, Limits, ZipReje
 # A stretch ends after so many entries or unpacked bytes: what a crash makes to be done again.
 STRETCH_ENTRIES = 500
 STRETCH_BYTES = 512 * MIB
-# A transaction of the register takes so many and the study's item.
+# A transaction of the registry takes so many and the study's item.
 RECORDED_AT_ONCE = 99
 # Requests that are on their way at once hold their entries in memory.
 _REQUEST_BYTES = 8 * MIB
@@ -83,7 +83,7 @@ class _Registrar:
                 self._recorded.append(self._thread.submit(self._record, taken))
 
     def finish(self) -> None:
-        """Register the rest and wait for all; raise what the register raised."""
+        """Register the rest and wait for all; raise what the registry raised."""
         for recorded in self._recorded:
             recorded.result()
         self._record(self._waiting)
@@ -96,7 +96,7 @@ class ZipIngest:
     ----------
     settings
         Limits and sizes.
-    table, register
+    table, registry
         Where finished stretches and instances are recorded.
     sender
         Sends instances.
@@ -105,12 +105,12 @@ class ZipIngest:
     """
 
     def __init__(
-        self, settings: IngestSettings, table: UploadsTable, register: ExamRegistry, sender: Sender, pool: Executor
+        self, settings: IngestSettings, table: UploadsTable, registry: ExamRegistry, sender: Sender, pool: Executor
     ) -> None:
         self._settings = settings
         self._limits = Limits(settings.zip_entries, settings.zip_bytes, settings.zip_ratio, settings.spool_bytes)
         self._table = table
-        self._register = register
+        self._registry = registry
         self._sender = sender
         self._pool = pool
 
@@ -156,7 +156,7 @@ class ZipIngest:
         if staged.session:
             self._table.received(staged.tracked)
         if arrived:
-            self._register.record(arrived, source=staged.source, session=staged.session)
+            self._registry.record(arrived, source=staged.source, session=staged.session)
 
     def _send_all(self, stretch: Iterator[Entry], refusals: int, registrar: _Registrar) -> list[dict[str, Any]]:
         results: dict[int, dict[str, Any]] = {}

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dicom_service import aws, log
-from dicom_service.attempts import attempt
 from dicom_service.errors import ServiceError, SettingsError, Unavailable
+from dicom_service.isolation import isolate
 from dicom_service.settings import setting
 from dicom_service.worklist.store import KEY, Row, WorkitemStore
 from dicomweb.uid import check_uid
@@ -121,7 +121,7 @@ class WorklistFiles:
         failed = None
         for record in records:
             try:
-                attempt(partial(self._follow_one, record))
+                isolate(partial(self._follow_one, record))
             except ServiceError as error:
                 logger.error("worklist file not written", extra={"code": error.code, **log.describe(error)})
                 failed = failed or str(record["dynamodb"]["SequenceNumber"])

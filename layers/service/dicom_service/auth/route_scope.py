@@ -1,4 +1,7 @@
-"""Checks the scope of exam access tokens again inside the function, as defence in depth behind the authorizer."""
+"""Which routes an exam access token reaches, checked again inside the function, behind the authorizer.
+
+Whose exam it may see is `dicom_service.exams.patient_scope`.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +11,7 @@ from dicom_service.errors import Forbidden
 _STUDIES = "/exams/studies/"
 
 
-def enforce_exam_scope(event: Mapping[str, Any]) -> None:
+def enforce_route_scope(event: Mapping[str, Any]) -> None:
     """Reject any request of an exam access token except GET below its own study.
 
     The PACS's reports about the study (``/callbacks``) are not for exam access tokens either.

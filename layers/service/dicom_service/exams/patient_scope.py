@@ -49,7 +49,7 @@ class Bearer:
     compared_at: int
 
 
-class ExamScope:
+class PatientScope:
     """What one request may see.
 
     Parameters

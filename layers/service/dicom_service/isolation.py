@@ -15,16 +15,16 @@ T = TypeVar("T")
 logger = log.get_logger()
 
 
-class Unforeseen(ServiceError):
+class UnexpectedError(ServiceError):
     """A message or record failed with an unexpected exception; its name is in the log."""
 
 
-def attempt(work: Callable[[], T]) -> T:
+def isolate(work: Callable[[], T]) -> T:
     """Return the result of `work`, the processing of one message or record.
 
     Raises
     ------
-    Unforeseen
+    UnexpectedError
         In place of any exception that is not a ServiceError.
     """
     try:
@@ -32,5 +32,5 @@ def attempt(work: Callable[[], T]) -> T:
     except ServiceError:
         raise
     except Exception as error:
-        logger.error("unforeseen error", extra=log.describe(error))
-        raise Unforeseen("This piece of work failed with an unexpected error.") from error
+        logger.error("unexpected error", extra=log.describe(error))
+        raise UnexpectedError("This piece of work failed with an unexpected error.") from error

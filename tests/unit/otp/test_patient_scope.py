@@ -10,7 +10,7 @@ from pydicom.uid import UID
 
 from dicom_service import aws
 from dicom_service.errors import NotFound, PacsError
-from dicom_service.exams.exam_scope import Bearer, ExamScope, patient_of_file
+from dicom_service.exams.patient_scope import Bearer, PatientScope, patient_of_file
 from dicom_service.otp.codes import token_hash
 from dicom_service.otp.guard import ExamGuard, ExamSuspended
 from dicom_service.patient import Patient
@@ -20,7 +20,7 @@ OTHER = {"00100020": {"vr": "LO", "Value": ["SOMEBODY-ELSE"]}}
 OWN = {"00100020": {"vr": "LO", "Value": [PATIENT]}}
 
 
-def scope(harness: Harness, **changes: Any) -> ExamScope:
+def scope(harness: Harness, **changes: Any) -> PatientScope:
     """Give the scope of a request with a token of a code issued now, as its row says."""
     issued = harness.issue(max_uses=5)
     hashed = token_hash(harness.redeem(issued)["accessToken"])
@@ -31,11 +31,11 @@ def scope(harness: Harness, **changes: Any) -> ExamScope:
     return again(harness, hashed)
 
 
-def again(harness: Harness, hashed: str) -> ExamScope:
+def again(harness: Harness, hashed: str) -> PatientScope:
     key = aws.to_item({"tokenHash": hashed})
     row = aws.from_item(aws.dynamodb().get_item(TableName=harness.tables.access_tokens, Key=key)["Item"])
     bearer = Bearer(row["otpId"], hashed, STUDY, row["patient"], row["comparedAt"])
-    return ExamScope(bearer, lambda: harness.guard, harness.tables.access_tokens, clock=harness.clock)
+    return PatientScope(bearer, lambda: harness.guard, harness.tables.access_tokens, clock=harness.clock)
 
 
 def test_the_pacs_is_asked_once_a_minute_however_many_ask(harness: Harness) -> None:
@@ -116,10 +116,10 @@ def test_control_without_the_comparison_another_patient_is_seen(
 
 
 def test_control_other_credentials_see_everything(harness: Harness) -> None:
-    ExamScope().check_rows([OTHER])
-    ExamScope().check_header(OTHER)
-    ExamScope().check_file(b"")
-    ExamScope().revalidate(FakePacs())
+    PatientScope().check_rows([OTHER])
+    PatientScope().check_header(OTHER)
+    PatientScope().check_file(b"")
+    PatientScope().revalidate(FakePacs())
 
 
 def file_of(patient_id: str, syntax: str = "1.2.840.10008.1.2.1", issuer: str = "") -> bytes:
