@@ -62,6 +62,14 @@ def test_the_variables_that_functions_read_are_found() -> None:
     assert not GLOBAL - {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
 
 
+@pytest.mark.parametrize("function", sorted(FUNCTIONS))
+def test_a_function_names_the_role_below_it(function: str) -> None:
+    """With `Policies` in its place SAM would add managed policies that reach every queue of the account."""
+    name = next(n for n, resource in RESOURCES.items() if resource["Properties"] is FUNCTIONS[function])
+    assert "Policies" not in FUNCTIONS[function]
+    assert FUNCTIONS[function]["Role"] == f"{name.removesuffix('Function')}Role.Arn"
+
+
 def test_an_alarm_and_its_queue_have_one_name_and_one_chapter() -> None:
     chapters, watched = chapter_of(), {}
     for name, resource in RESOURCES.items():

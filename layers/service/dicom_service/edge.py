@@ -27,6 +27,7 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 from dicom_service import log
 from dicom_service.auth.route_scope import enforce_route_scope
+from dicom_service.base_path import without_base_path
 from dicom_service.dependencies import edge_settings
 from dicom_service.errors import BadRequest, NotFound, PayloadTooLarge, ServiceError
 from dicomweb.uid import is_uid
@@ -79,7 +80,7 @@ def serve(app: APIGatewayRestResolver) -> Handler:
 
     def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         logger.append_keys(requestId=request_id(event))
-        return app.resolve(event, context)
+        return app.resolve(without_base_path(event), context)
 
     return lambda_handler
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 # An API request has 29 s: a store that hangs must give the caller an answer before the gateway gives up.
 _CONFIG = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "max_attempts": 4})
 # SigV4 must be named: the default of some regions signs neither length nor conditions (security.md, "Uploads").
-_S3_CONFIG = _CONFIG.merge(Config(signature_version="s3v4", read_timeout=60))
+# "virtual": presigned URLs name the bucket's region. By default they name the global endpoint, which redirects, or
+# refuses, what goes to another region than us-east-1.
+_S3_CONFIG = _CONFIG.merge(Config(signature_version="s3v4", s3={"addressing_style": "virtual"}, read_timeout=60))
 
 
 @cache

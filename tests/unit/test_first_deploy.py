@@ -1,0 +1,84 @@
+"""What the transformed template must have so that the first deployment to somebody's account works, anywhere."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.support.transformed import resources, transformed
+
+ROOT = Path(__file__).parents[2]
+# By CloudFormation's quotas; S3 takes a template of 1 MB.
+MOST_RESOURCES, MOST_PARAMETERS, LONGEST = 500, 200, 1_000_000
+
+
+def test_it_is_within_the_quotas() -> None:
+    template = transformed()
+    assert len(template["Resources"]) < MOST_RESOURCES
+    assert len(template["Parameters"]) < MOST_PARAMETERS
+    assert len(json.dumps(template)) < LONGEST
+
+
+def test_no_resource_has_a_name_that_a_second_stack_would_give_too() -> None:
+    """SAM names a schedule after its function: the second stack in an account and region would be refused."""
+    named = {
+        name: value
+        for name, resource in transformed()["Resources"].items()
+        for key, value in resource.get("Properties", {}).items()
+        if key == "Name" or key in (resource["Type"].rpartition("::")[2] + "Name", "RoleName", "FunctionName")
+        if not resource["Type"].startswith(("AWS::Lambda::", "AWS::ApiGateway::"))
+    }
+    assert len(resources("AWS::Scheduler::Schedule")) >= 4
+    # A bus must be named; the name of the stack is unique where it is.
+    assert named == {"EventBus": {"Ref": "AWS::StackName"}}
+
+
+def test_a_long_zip_may_come_back_to_its_queue() -> None:
+    assert resources("AWS::Lambda::Function")["IngestExamFunction"]["RecursiveLoop"] == "Allow"
+
+
+def test_tables_with_indexes_are_made_one_after_the_other() -> None:
+    indexed = {n for n, table in resources("AWS::DynamoDB::Table").items() if "GlobalSecondaryIndexes" in table}
+    after = {name: transformed()["Resources"][name].get("DependsOn") for name in indexed}
+    waiting = {
+        str(name) for depends in after.values() for name in (depends if isinstance(depends, list) else [depends])
+    }
+    assert len(indexed) >= 2
+    assert len([name for name in after if after[name] is None]) == 1
+    assert len(indexed & waiting) == len(indexed) - 1
+
+
+def test_a_runtime_whose_glibc_is_too_old_for_the_layers_is_refused_on_aws() -> None:
+    rule = transformed()["Rules"]["RuntimeOfAmazonLinux2023"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "LocalMode"}, "false"]}
+    assert rule["Assertions"][0]["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PythonRuntime"}, "python3.11"]}]}
+    # The layers' wheels are the reason; with others the rule may go.
+    for makefile in (ROOT / "layers").glob("*/Makefile"):
+        assert "manylinux_2_28" in makefile.read_text()
+
+
+def test_layers_for_another_runtime_are_not_taken_from_the_cache() -> None:
+    """LAYER_PYTHON is no input that `sam build` knows: its cache gave the layers of the build before."""
+    assert not re.search(r"^cached *= *true", (ROOT / "samconfig.toml").read_text(), re.M)
+
+
+def test_there_is_one_stage_and_it_is_regional() -> None:
+    assert list(resources("AWS::ApiGateway::Stage")) == ["ApiStage"]
+    deployments: Any = resources("AWS::ApiGateway::Deployment").values()
+    assert not [deployment for deployment in deployments if "StageName" in deployment]
+    (api,) = resources("AWS::ApiGateway::RestApi").values()
+    assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+
+
+def test_what_holds_data_or_keys_stays_but_after_a_first_deployment_that_failed() -> None:
+    policies: dict[str, set[str]] = {"Delete": set(), "Retain": set(), "RetainExceptOnCreate": set()}
+    kinds = ("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret")
+    for name, resource in transformed()["Resources"].items():
+        if resource["Type"] in kinds:
+            policies[resource.get("DeletionPolicy", "Delete")].add(name)
+    assert not policies["Retain"]
+    # Codes must not be restored; these secrets are put in by hand, or asked for again.
+    assert policies["Delete"] == {
+        *("OtpsTable", "AccessTokensTable", "OtpSubjectsTable"),
+        *("ServiceKeysSecret", "PacsSecret", "CallbackSecret"),
+    }
