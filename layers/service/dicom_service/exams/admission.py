@@ -22,8 +22,8 @@ from dicom_service.exams.pacs_lookup import Place, digest_of, find_instances, fi
 from dicom_service.log import describe, get_logger, hashed
 from dicom_service.patient import Patient
 from dicom_service.settings import setting
-from dicom_service.uploads.failures import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
 from dicom_service.uploads.instance import OutboundInstance
+from dicom_service.uploads.reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
 from dicomweb.errors import DicomwebError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from dicom_service.exams.request_files import UploadedFile
 from dicom_service.pacs import pacs_errors
 from dicom_service.part10 import BytesSource
 from dicom_service.settings import setting
-from dicom_service.uploads.failures import DETAILS, PACS_STOPS_ON_IT, store_failure
 from dicom_service.uploads.instance import OutboundInstance, open_instance
+from dicom_service.uploads.reasons import DETAILS, PACS_STOPS_ON_IT, store_failure
 from dicomweb.errors import PacsTimeout, PacsUnreachable
 
 if TYPE_CHECKING:

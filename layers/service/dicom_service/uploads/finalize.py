@@ -9,8 +9,8 @@ from typing import Any
 
 from dicom_service.exams.registry import ExamRegistry
 from dicom_service.outbox import Event, Outbox
-from dicom_service.uploads.failures import EXPIRED
 from dicom_service.uploads.file_result import FileResult
+from dicom_service.uploads.reasons import EXPIRED
 from dicom_service.uploads.s3_events import StagedObject
 from dicom_service.uploads.staging_bucket import StagingBucket
 from dicom_service.uploads.table import FINISHED_AT_ONCE, OPEN, UPLOAD, UploadsTable, stored_instances

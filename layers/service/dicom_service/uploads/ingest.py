@@ -11,12 +11,12 @@ from dicom_service.element_walk import NotDicom
 from dicom_service.exams.registry import ExamRegistry
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import BytesSource
-from dicom_service.uploads.failures import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.finalize import Finalizer
 from dicom_service.uploads.ingest_queue import IngestQueue
 from dicom_service.uploads.instance import OutboundInstance, open_instance
 from dicom_service.uploads.jobs import MOST_DEATHS, Group, Job, finish, has_failed
+from dicom_service.uploads.reasons import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
 from dicom_service.uploads.recorder import Recorder
 from dicom_service.uploads.s3_events import NotAnEvent, StagedObject, parse_event
 from dicom_service.uploads.s3source import ObjectMissing, S3Source

@@ -9,10 +9,10 @@ from dicom_service.aws.sqs_worker import Message
 from dicom_service.errors import Unavailable
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import Header
-from dicom_service.uploads.failures import DETAILS, OBJECT_MISSING, StoreFailure
 from dicom_service.uploads.file_result import FileResult, State
 from dicom_service.uploads.instance import OutboundInstance, arrived
 from dicom_service.uploads.ranges import StorageError
+from dicom_service.uploads.reasons import DETAILS, OBJECT_MISSING, StoreFailure
 from dicom_service.uploads.s3_events import StagedObject
 from dicom_service.uploads.s3source import S3Source
 

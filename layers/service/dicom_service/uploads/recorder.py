@@ -8,10 +8,10 @@ from queue import SimpleQueue
 
 from dicom_service.errors import ServiceError
 from dicom_service.isolation import isolate
-from dicom_service.uploads.failures import OBJECT_MISSING, StoreFailure
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.finalize import Finalizer
 from dicom_service.uploads.jobs import Job, finish
+from dicom_service.uploads.reasons import OBJECT_MISSING, StoreFailure
 from dicom_service.uploads.table import UploadsTable
 
 _Results = Sequence[tuple[Job, FileResult]]

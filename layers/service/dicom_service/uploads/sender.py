@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from dicom_service.exams.admission import Admission, Decision
 from dicom_service.log import describe, get_logger
-from dicom_service.uploads.failures import (
+from dicom_service.uploads.instance import OutboundInstance
+from dicom_service.uploads.ranges import ObjectMissing, StorageError
+from dicom_service.uploads.reasons import (
     OBJECT_MISSING,
     PACS_ERROR,
     PACS_REFUSED,
@@ -17,8 +19,6 @@ from dicom_service.uploads.failures import (
     StoreFailure,
     store_failure,
 )
-from dicom_service.uploads.instance import OutboundInstance
-from dicom_service.uploads.ranges import ObjectMissing, StorageError
 from dicomweb.errors import (
     BodyUnreadable,
     DicomwebError,

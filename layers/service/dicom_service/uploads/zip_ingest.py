@@ -11,10 +11,10 @@ from typing import Any
 from dicom_service.element_walk import NotDicom
 from dicom_service.exams.registry import Arrived, ExamRegistry
 from dicom_service.part10 import Header
-from dicom_service.uploads.failures import DETAILS, NO_INSTANCES, NOT_AN_INSTANCE, PARTLY_STORED, WAITING, StoreFailure
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.instance import OutboundInstance, open_instance
 from dicom_service.uploads.jobs import Job
+from dicom_service.uploads.reasons import DETAILS, NO_INSTANCES, NOT_AN_INSTANCE, PARTLY_STORED, WAITING, StoreFailure
 from dicom_service.uploads.s3_events import StagedObject
 from dicom_service.uploads.sender import Sender, Sent
 from dicom_service.uploads.settings import MIB, IngestSettings
