@@ -58,7 +58,7 @@ class Staged:
             size = file.tell()
             file.seek(0)
             etag = self.client.put_object(Bucket=BUCKET, Key=key, Body=file)["ETag"]
-        return _message(key, size, etag)
+        return _message(_event(key, size, etag))
 
     def fetch(self, key: str) -> bytes:
         """Read an object with nothing but the SDK."""
@@ -135,13 +135,20 @@ def check_ingested(servers: Servers, staged: Sequence[Staged]) -> None:
 
 
 def invoke(messages: Sequence[dict[str, Any]]) -> None:
-    """Call the function with one batch."""
+    """Call the function with one batch, and with each ZIP that it hands over the one that unpacks it."""
+    _call("ingest_exam", messages)
+    sqs, url = boto3.client("sqs"), os.environ["ZIP_QUEUE_URL"]
+    while found := sqs.receive_message(QueueUrl=url).get("Messages"):
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
+        _call("unpack_zip", [_message(found[0]["Body"])])
 
+
+def _call(name: str, messages: Sequence[dict[str, Any]]) -> None:
     class Context:
         def get_remaining_time_in_millis(self) -> int:
             return 900_000
 
-    answer = _function().lambda_handler({"Records": list(messages)}, Context())
+    answer = _function(name).lambda_handler({"Records": list(messages)}, Context())
     if answer["batchItemFailures"]:
         raise WorkNotDone(f"{len(answer['batchItemFailures'])} messages failed")
 
@@ -153,16 +160,20 @@ def ingest_in_child(messages: str) -> int:
 
 
 @cache
-def _function() -> Any:
-    return function("ingest_exam")
+def _function(name: str) -> Any:
+    return function(name)
 
 
-def _message(key: str, size: int, etag: str) -> dict[str, Any]:
+def _event(key: str, size: int, etag: str) -> str:
     detail = {"bucket": {"name": BUCKET}, "object": {"key": key, "size": size, "etag": etag.strip('"')}}
+    return json.dumps({"source": "aws.s3", "detail": detail})
+
+
+def _message(body: str) -> dict[str, Any]:
     return {
         "messageId": uuid.uuid4().hex,
         "receiptHandle": "none",
-        "body": json.dumps({"source": "aws.s3", "detail": detail}),
+        "body": body,
         "attributes": {"ApproximateReceiveCount": "1"},
     }
 
@@ -177,6 +188,7 @@ def make_stores() -> None:
         "EXAM_EVENTS_TABLE": "ExamEvents",
         "STAGING_BUCKET": BUCKET,
         "INGEST_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="ingest")["QueueUrl"],
+        "ZIP_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="zips")["QueueUrl"],
         "PACS_READ_TIMEOUT": "120",
         "PACS_TOTAL_TIMEOUT": "600",
     }

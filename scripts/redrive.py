@@ -4,6 +4,7 @@
 
     python -m scripts.redrive Webhooks      # webhooks that were not delivered within a day
     python -m scripts.redrive Ingest        # staged files that could not be brought to the PACS
+    python -m scripts.redrive Zips          # staged ZIPs likewise
     python -m scripts.redrive ExamChecks | Announced | Fetch
 
 Uses the AWS credentials and the region of the environment; ``--stack`` names the CloudFormation stack. Each message is
@@ -24,6 +25,7 @@ QUEUES = {
     "Announced": ("AnnouncedQueue", "DeadAnnouncedQueue"),
     "Fetch": ("FetchQueue", "DeadFetchQueue"),
     "Ingest": ("IngestQueue", "IngestDeadLetterQueue"),
+    "Zips": ("ZipQueue", "DeadZipQueue"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The ingest queue: brings staged objects, uploaded or dropped, to the PACS."""
+"""The ingest queue: brings staged objects, uploaded or dropped, to the PACS, and hands ZIPs over to their own queue."""
 
 from typing import Any
 

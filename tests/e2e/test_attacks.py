@@ -20,13 +20,14 @@ from tests.support.stack import Stack
 from tests.support.waiting import wait_for
 
 SEED = 20261128
-# Each worker's queue, and where it sets aside what it can do nothing with; the ingest leaves that to the queue itself.
+# Each worker's queue, and where it sets aside what it can do nothing with; the ingest leaves that to its queues.
 QUEUES = {
     "ExamChecksQueue": "DeadExamChecksQueue",
     "AnnouncedQueue": "DeadAnnouncedQueue",
     "WebhooksQueue": "DeadWebhooksQueue",
     "FetchQueue": "DeadFetchQueue",
     "IngestQueue": None,
+    "ZipQueue": None,
 }
 POISON = ("no JSON", json.dumps({"detail": {"bucket": {"name": "b"}, "object": {"key": 5, "etag": ""}}}), "[" * 50_000)
 

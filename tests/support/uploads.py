@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import boto3
 import pytest
 
 from dicom_service import aws
@@ -35,21 +36,49 @@ BUCKET = "staging"
 URL = "https://api.example/v1"
 
 
+class ZipMessage(str):
+    """The body of a message of the ZIP queue."""
+
+
+@dataclass(frozen=True)
+class Queues:
+    """URLs of the queues: of staged objects, and of the ZIPs among them."""
+
+    staged: str
+    zips: str
+
+
 @dataclass
 class World:
-    """The service's stores, a PACS, and a queue whose deliveries the test decides."""
+    """The service's stores, a PACS, and queues whose deliveries the test decides."""
 
     upload_settings: UploadSettings
     ingest_settings: IngestSettings
     exam_settings: ExamSettings
+    queues: Queues
     pacs: MemoryPacs = field(default_factory=MemoryPacs)
     now: float = 1_800_000_000.0
-    delivered: Counter[str] = field(default_factory=Counter)
-    handed_on: list[str] = field(default_factory=list)
+    delivered: Counter[tuple[type[str], str]] = field(default_factory=Counter)
+    zips: list[ZipMessage] = field(default_factory=list)
+    """Messages of the ZIP queue that were not delivered yet."""
     reads_from: Any = None
     """The S3 client of the ingest, where it is not to be one that works."""
     claims: bool = False
     """Whether files are claimed before they are sent, as they are when deployed; otherwise all are sent."""
+
+    @contextmanager
+    def bytes_read(self) -> Iterator[list[int]]:
+        """Collect the lengths of what is read from S3."""
+        lengths: list[int] = []
+
+        def note(parsed: Any, **_: Any) -> None:
+            lengths.append(parsed["ContentLength"])
+
+        self.s3.meta.events.register("after-call.s3.GetObject", note)
+        try:
+            yield lengths
+        finally:
+            self.s3.meta.events.unregister("after-call.s3.GetObject", note)
 
     @property
     def s3(self) -> Any:
@@ -77,13 +106,22 @@ class World:
         return Sender(self.pacs, Admission(AdmissionSettings(False, False), self.pacs, claims))
 
     def ingest(self, **settings: int) -> Ingest:
+        """What IngestExamFunction runs."""
+        return self._ingest(IngestQueue(self.queues.staged), IngestQueue(self.queues.zips), **settings)
+
+    def zip_ingest(self, **settings: int) -> Ingest:
+        """What UnpackZipFunction runs."""
+        return self._ingest(IngestQueue(self.queues.zips), None, **settings)
+
+    def _ingest(self, queue: IngestQueue, zip_queue: IngestQueue | None, **settings: int) -> Ingest:
         return Ingest(
-            replace(self.ingest_settings, **settings),  # type: ignore[arg-type]
+            replace(self.ingest_settings, **settings),
             client=self.reads_from or self.s3,
             table=self.table(),
             registry=self.registry(),
             finalizer=self.finalizer(),
-            queue=IngestQueue(self.ingest_settings.queue_url),
+            queue=queue,
+            zip_queue=zip_queue,
             make_sender=self.sender,
         )
 
@@ -105,22 +143,53 @@ class World:
         return [event_body(entry, with_version=versions) for entry in listed]
 
     def deliver(self, bodies: Sequence[str], *, attempts: int | None = None, **settings: int) -> list[str]:
-        """Hand the messages to the function; gives the bodies that are to be delivered again."""
+        """Hand messages to the functions of their queues, in one batch and ZIPs one by one.
+
+        What is handed over on the way is delivered too. Gives the bodies that are to be delivered again.
+        """
+        staged = [body for body in bodies if not isinstance(body, ZipMessage)]
+        self.zips += [body for body in bodies if isinstance(body, ZipMessage)]
+        again = self.hand_to(self.ingest(**settings), staged, attempts)
+        self.zips += self.handed_over()
+        due, self.zips = self.zips, []
+        while due:
+            try:
+                again += self.hand_to(self.zip_ingest(**settings), due[:1], attempts)
+            except BaseException:
+                # The caller has those that it gave.
+                self.zips += [message for message in due if not any(message is body for body in bodies)]
+                raise
+            due = due[1:]
+        self.zips += self.handed_over()
+        return again
+
+    def hand_to(self, ingest: Ingest, bodies: Sequence[str], attempts: int | None = None) -> list[str]:
+        """Run one function on one batch; gives the bodies that are to be delivered again."""
         records = []
         for body in bodies:
-            self.delivered[body] += 1
-            count = attempts or self.delivered[body]
+            self.delivered[type(body), body] += 1
             records.append(
                 {
                     "messageId": uuid.uuid4().hex,
                     "receiptHandle": "none",
-                    "body": body,
-                    "attributes": {"ApproximateReceiveCount": str(count)},
+                    "body": str(body),
+                    "attributes": {"ApproximateReceiveCount": str(attempts or self.delivered[type(body), body])},
                 }
             )
-        again = self.ingest(**settings).handle(read_messages({"Records": records}), seconds_left=900)
+        again = ingest.handle(read_messages({"Records": records}), seconds_left=900) if records else []
         left = {message.message_id for message in again}
-        return [str(record["body"]) for record in records if record["messageId"] in left]
+        return [body for body, record in zip(bodies, records, strict=True) if record["messageId"] in left]
+
+    def handed_over(self) -> list[ZipMessage]:
+        """Take what the functions have sent to the ZIP queue, not through their client, which a test may break."""
+        sqs, found = boto3.client("sqs"), []
+        while messages := sqs.receive_message(QueueUrl=self.queues.zips, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                sqs.delete_message(QueueUrl=self.queues.zips, ReceiptHandle=message["ReceiptHandle"])
+                found.append(ZipMessage(message["Body"]))
+        # A new message has not been received before.
+        self.delivered -= Counter({(ZipMessage, body): self.delivered[ZipMessage, body] for body in found})
+        return found
 
     def progress(self, upload_id: str) -> dict[str, Any]:
         return self.uploads().progress(upload_id)
@@ -175,6 +244,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         aws.s3().put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         yield World(
             UploadSettings(table="Uploads", bucket=BUCKET),
-            IngestSettings(queue_url=clouds.queue("ingest"), connections=2),
+            IngestSettings(connections=2),
             ExamSettings(table="Exams", checks_queue_url=clouds.queue("checks"), quiet_period=0),
+            Queues(clouds.queue("ingest"), clouds.queue("zips")),
         )

@@ -34,7 +34,7 @@ def test_no_resource_has_a_name_that_a_second_stack_would_give_too() -> None:
 
 
 def test_a_long_zip_may_come_back_to_its_queue() -> None:
-    assert resources("AWS::Lambda::Function")["IngestExamFunction"]["RecursiveLoop"] == "Allow"
+    assert resources("AWS::Lambda::Function")["UnpackZipFunction"]["RecursiveLoop"] == "Allow"
 
 
 def test_tables_with_indexes_are_made_one_after_the_other() -> None:

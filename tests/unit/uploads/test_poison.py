@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from dicom_service.aws import sqs_worker
 from dicom_service.errors import Unavailable
 from dicom_service.uploads import ingest as ingesting
+from dicom_service.uploads import zip_ingest
 from dicom_service.uploads.file_result import Key
 from dicom_service.uploads.ingest_queue import IngestQueue
 from dicom_service.uploads.instance import OutboundInstance, open_instance
@@ -17,20 +19,28 @@ from dicom_service.uploads.recorder import Recorder
 from dicom_service.uploads.s3_events import NotAnEvent, parse_event
 from dicom_service.uploads.table import UploadsTable
 from tests.support.faults import Killed
-from tests.support.upload_files import dicom, uid
-from tests.support.uploads import BUCKET, World
+from tests.support.upload_files import dicom, uid, zipped
+from tests.support.uploads import BUCKET, World, ZipMessage
 
 
 def kills_at(monkeypatch: pytest.MonkeyPatch, sop_instance_uid: str) -> None:
     """Let the worker die when it makes one instance ready."""
+    monkeypatch.setattr(ingesting, "open_instance", opener_that_dies(sop_instance_uid))
 
+
+def opener_that_dies(sop_instance_uid: str) -> Callable[..., OutboundInstance]:
     def opened(*args: Any, **limits: Any) -> OutboundInstance:
         instance = open_instance(*args, **limits)
         if instance.header.sop_instance_uid == sop_instance_uid:
             raise Killed
         return instance
 
-    monkeypatch.setattr(ingesting, "open_instance", opened)
+    return opened
+
+
+def kills_at_entry(monkeypatch: pytest.MonkeyPatch, sop_instance_uid: str) -> None:
+    """Let the worker die when it makes one instance of a ZIP ready."""
+    monkeypatch.setattr(zip_ingest, "open_instance", opener_that_dies(sop_instance_uid))
 
 
 def deliver(world: World, bodies: list[str]) -> tuple[list[str], bool]:
@@ -151,6 +161,43 @@ def test_a_file_that_kills_its_worker_is_given_up_and_no_other(world: World, mon
     assert progress["state"] == "completed"
     assert world.keys("quarantine/") == [f"quarantine/uploads/{upload_id}/0002"]
     assert sorted(world.pacs.stored) == [uid(1), uid(3)]
+
+
+def test_a_zip_that_kills_its_worker_is_given_up_though_its_first_attempts_were_in_another_queue(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a ZIP that kills who unpacks it; the hand-over was put off once, as the queue did not take it
+    kills_at_entry(monkeypatch, uid(2))
+    upload_id = world.open([zipped({"a": dicom(2)}), dicom(1)])
+    with monkeypatch.context() as broken:
+        broken.setattr(sqs_worker, "requeue", lambda message, url: False)
+        left = world.deliver(world.events(""))
+    assert left == world.events(f"uploads/{upload_id}/0001")
+    assert world.hand_to(world.ingest(), left) == []
+
+    deaths = until_quiet(world, [*world.handed_over()])
+
+    # THEN its deaths are counted from the first
+    assert deaths == 1 + MOST_DEATHS
+    assert [file.get("reason") for file in world.progress(upload_id)["files"]] == ["INTERNAL_ERROR", None]
+
+
+def test_attempts_at_a_zip_that_goes_on_as_a_new_message_are_counted_from_the_start(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a ZIP that the PACS did not take at first, and that then went on as a new message
+    world.open([zipped({"a": dicom(1)})])
+    messages: list[str] = [ZipMessage(body) for body in world.events("")]
+    world.pacs.refuse[uid(1)] = 0xA700
+    assert world.hand_to(world.zip_ingest(), messages) == messages
+    with monkeypatch.context() as late:
+        late.setattr(ingesting, "ZIP_MARGIN", 10_000)
+        assert world.hand_to(world.zip_ingest(), messages) == []
+    (message,) = world.handed_over()
+
+    # WHEN its worker dies at the first attempt of that, as it was at the one that was put off
+    kills_at_entry(monkeypatch, uid(1))
+    assert until_quiet(world, [message]) == 1 + MOST_DEATHS
 
 
 def test_the_neighbours_of_a_file_that_kills_do_not_wait_for_its_end(

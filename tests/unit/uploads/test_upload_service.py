@@ -13,7 +13,7 @@ import pytest
 
 from dicom_service.uploads.settings import LARGEST_FILE, PART_SIZE, SINGLE_POST_LIMIT
 from tests.support.pacs import FakePacs, Handler, Received, dicom_json
-from tests.support.upload_files import CT, dicom, uid
+from tests.support.upload_files import CT, dicom, uid, zipped
 from tests.support.uploads import BUCKET, World
 
 EVENTS = Path(__file__).parents[3] / "events"
@@ -40,7 +40,8 @@ def call(world: World, monkeypatch: pytest.MonkeyPatch) -> Call:
         "INSTANCES_TABLE": "Instances",
         "EXAM_EVENTS_TABLE": "ExamEvents",
         "EXAM_CHECKS_QUEUE_URL": world.exam_settings.checks_queue_url,
-        "INGEST_QUEUE_URL": world.ingest_settings.queue_url,
+        "INGEST_QUEUE_URL": world.queues.staged,
+        "ZIP_QUEUE_URL": world.queues.zips,
         "PACS_URL": "http://127.0.0.1:1/dicom-web",
     }
     for name, value in settings.items():
@@ -236,9 +237,9 @@ def test_a_file_that_comes_after_its_upload_expired_is_not_stored_behind_the_cal
     assert world.keys() == [f"quarantine/uploads/{upload_id}/0001"]
 
 
-def ingest_event(world: World, upload_id: str) -> dict[str, Any]:
+def ingest_event(world: World, upload_id: str, function: str = "ingest_exam") -> dict[str, Any]:
     """Return the sample event of ingest, which names the first file of an upload instead of its own."""
-    event: dict[str, Any] = json.loads((EVENTS / "ingest_exam.json").read_text())
+    event: dict[str, Any] = json.loads((EVENTS / f"{function}.json").read_text())
     body = json.loads(event["Records"][0]["body"])
     (staged,) = map(json.loads, world.events(f"uploads/{upload_id}/0001"))
     body["detail"]["bucket"] = staged["detail"]["bucket"]
@@ -248,9 +249,10 @@ def ingest_event(world: World, upload_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("call")
-def test_ingest_takes_its_sample_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload_id = world.open([dicom(1)])
-    event = ingest_event(world, upload_id)
+@pytest.mark.parametrize("function", ["ingest_exam", "unpack_zip"])
+def test_ingest_takes_its_sample_event(world: World, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    upload_id = world.open([dicom(1) if function == "ingest_exam" else zipped({"IM1": dicom(1)})])
+    event = ingest_event(world, upload_id, function)
     stored = {"00081150": {"vr": "UI", "Value": [CT]}, "00081155": {"vr": "UI", "Value": [uid(1)]}}
     document = {"00081199": {"vr": "SQ", "Value": [stored]}}
 
@@ -259,7 +261,7 @@ def test_ingest_takes_its_sample_event(world: World, monkeypatch: pytest.MonkeyP
 
     with FakePacs(pacs_answer) as pacs:
         monkeypatch.setenv("PACS_URL", pacs.url)
-        assert load("ingest_exam")(event, Context()) == {"batchItemFailures": []}
+        assert load(function)(event, Context()) == {"batchItemFailures": []}
 
     (sent,) = [received.body for received in pacs.received if received.method == "POST"]
     assert dicom(1) in sent

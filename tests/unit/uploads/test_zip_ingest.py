@@ -23,8 +23,8 @@ def test_a_long_zip_is_worked_off_in_several_invocations(world: World, monkeypat
     upload_id = world.open([zipped({f"IM{n:02}": dicom(n) for n in range(19)})])
     bodies = world.events("uploads/")
     ticks = iter(range(0, 10_000, 250))
-    ingest = replace(world.ingest(), clock=lambda: float(next(ticks)))
-    sqs = world.ingest_settings.queue_url
+    ingest = replace(world.zip_ingest(), clock=lambda: float(next(ticks)))
+    sqs = world.queues.zips
     rounds = 0
 
     # WHEN each hands on what is left

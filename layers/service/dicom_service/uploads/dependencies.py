@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dicom_service.uploads.expiry import Expiry
     from dicom_service.uploads.finalize import Finalizer
     from dicom_service.uploads.ingest import Ingest
+    from dicom_service.uploads.ingest_queue import IngestQueue
     from dicom_service.uploads.upload_service import UploadService
 
 # Lease of a claim: the timeout of the ingest and a little more, so that it hardly outlives its writer.
@@ -70,19 +71,34 @@ def expiry() -> "Expiry":
 
 @cache
 def ingest() -> "Ingest":
-    """Return what brings staged objects to the PACS."""
-    from dicom_service.uploads.ingest import Ingest
+    """Return what brings staged objects to the PACS, and hands ZIPs over to their own queue."""
     from dicom_service.uploads.ingest_queue import IngestQueue
+    from dicom_service.uploads.settings import IngestQueueSettings, ZipQueueSettings
+
+    return _ingest(IngestQueue(load(IngestQueueSettings).url), zip_queue=IngestQueue(load(ZipQueueSettings).url))
+
+
+@cache
+def zip_ingest() -> "Ingest":
+    """Return what brings the ZIPs to the PACS that were handed over."""
+    from dicom_service.uploads.ingest_queue import IngestQueue
+    from dicom_service.uploads.settings import ZipQueueSettings
+
+    return _ingest(IngestQueue(load(ZipQueueSettings).url), zip_queue=None)
+
+
+def _ingest(queue: "IngestQueue", zip_queue: "IngestQueue | None") -> "Ingest":
+    from dicom_service.uploads.ingest import Ingest
     from dicom_service.uploads.sender import Sender
     from dicom_service.uploads.settings import IngestSettings
 
-    limits = load(IngestSettings)
     return Ingest(
-        limits,
+        load(IngestSettings),
         client=aws.s3(),
         table=table(),
         registry=registry(),
         finalizer=finalizer(),
-        queue=IngestQueue(limits.queue_url),
+        queue=queue,
+        zip_queue=zip_queue,
         make_sender=lambda: Sender(pacs(), admission(CLAIM_LEASE)),
     )

@@ -50,6 +50,8 @@ class Ingest:
         The S3 client.
     table, registry, finalizer, queue
         Where progress and exams are recorded, the last steps, and the queue of the messages.
+    zip_queue
+        Where ZIPs are handed over, each by one message; None where they are unpacked.
     make_sender
         Makes a sender for one invocation, which remembers whether the PACS is down.
     clock
@@ -62,6 +64,7 @@ class Ingest:
     registry: ExamRegistry
     finalizer: Finalizer
     queue: IngestQueue
+    zip_queue: IngestQueue | None
     make_sender: Callable[[], Sender]
     clock: Callable[[], float] = time.monotonic
 
@@ -186,7 +189,9 @@ class _Batch:
             finish({submit(table.count, job.staged.tracked, "deaths"): [job]})
             if not job.failed:
                 self._store([job])
-                finish({submit(table.put_off, job.staged.tracked, job.attempts): [job]})
+                # Of a file that was sent anew, no attempt is counted.
+                last_try = job.attempts if job.failed else 0
+                finish({submit(table.put_off, job.staged.tracked, last_try): [job]})
 
     def _in_time(self) -> bool:
         return self.ends_at - self.ingest.clock() > ZIP_MARGIN
@@ -200,7 +205,7 @@ class _Batch:
             job.failed = False
 
     def _store_files(self, jobs: Sequence[Job]) -> list[Job]:
-        """Store the single files and return the ZIPs that were among them."""
+        """Store the single files and return the ZIPs among them that are to be unpacked here."""
         opening = {self.pools.readers.submit(self._open, job): job for job in jobs}
         groups: dict[tuple[str | None, str], Group] = {}
         sending: dict[Future[None], list[Job]] = {}
@@ -212,6 +217,8 @@ class _Batch:
             opened = future.result()
             if isinstance(opened, FileResult):
                 sending[self.pools.senders.submit(self.recorder.add, [(job, opened)])] = [job]
+            elif opened is None and self.ingest.zip_queue:
+                sending[self.pools.senders.submit(self._hand_over, job, self.ingest.zip_queue)] = [job]
             elif opened is None:
                 zips.append(job)
             else:
@@ -225,9 +232,13 @@ class _Batch:
         """Check a file and make it ready to be sent; None for a ZIP."""
         limits = self.ingest.settings
         try:
+            is_zip = looks_like_zip(job.source)
+            if is_zip and self.ingest.zip_queue:
+                # Its digest is computed where it is unpacked: here, nothing but its first block is read.
+                return None
             if job.sha256 and job.source.sha256() != job.sha256:
                 return job.rejected(CHECKSUM_MISMATCH)
-            if looks_like_zip(job.source):
+            if is_zip:
                 return None
             # What was read completely is sent from memory.
             whole = job.source.whole()
@@ -268,6 +279,19 @@ class _Batch:
         group.instances.clear()
         self.recorder.add(results)
 
+    def _hand_over(self, job: Job, queue: IngestQueue) -> None:
+        """Send the work on a file anew; until the queue has the message, the one that brought it comes again.
+
+        Killed in between, both messages exist: two invocations bring the same object, as S3's events allow anyway.
+        """
+        job.source.forget()
+        if job.staged.session:
+            self.ingest.table.received(job.staged.tracked)
+        if job.last_try:
+            # The attempts of the new message are counted from the start.
+            self.ingest.table.put_off(job.staged.tracked, 0)
+        job.failed = not queue.requeue(job.messages[0])
+
     def _store_zip(self, job: Job) -> None:
         ingest = self.ingest
         zips = ZipIngest(ingest.settings, ingest.table, ingest.registry, self.sender, self.pools.senders)
@@ -281,8 +305,8 @@ class _Batch:
             self.recorder.postpone(job, error.failure)
             return
         except Postponed:
-            # Requeue it as a new message, so that a long ZIP does not use up its receives.
-            job.failed = not ingest.queue.requeue(job.messages[0])
+            # As a new message, so that a long ZIP does not use up its receives.
+            self._hand_over(job, ingest.queue)
             return
         finally:
             job.source.forget()

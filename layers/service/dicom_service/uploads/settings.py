@@ -43,8 +43,7 @@ class UploadSettings:
 class IngestSettings:
     """How staged objects are brought to the PACS."""
 
-    queue_url: str = setting("INGEST_QUEUE_URL")
-    # Connections of one invocation; times the queue's MaximumConcurrency this is what the PACS sees at most.
+    # Connections of one invocation; times the queues' MaximumConcurrency this is what the PACS sees at most.
     connections: int = setting("INGEST_CONNECTIONS", cast=int, default=4)
     batch_parts: int = setting("INGEST_BATCH_PARTS", cast=int, default=20)
     batch_bytes: int = setting("INGEST_BATCH_BYTES", cast=int, default=32 * MIB)
@@ -55,3 +54,17 @@ class IngestSettings:
     max_depth: int = setting("MAX_SEQUENCE_DEPTH", cast=int, default=MAX_DEPTH)
     # Disk for ZIPs in ZIPs and for large files of ZIPs, below the function's EphemeralStorage.
     spool_bytes: int = setting("INGEST_SPOOL_BYTES", cast=int, default=9 * 1024 * MIB)
+
+
+@dataclass(frozen=True)
+class IngestQueueSettings:
+    """The queue of staged objects."""
+
+    url: str = setting("INGEST_QUEUE_URL")
+
+
+@dataclass(frozen=True)
+class ZipQueueSettings:
+    """The queue of those that are ZIPs."""
+
+    url: str = setting("ZIP_QUEUE_URL")

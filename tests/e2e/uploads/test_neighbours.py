@@ -1,0 +1,64 @@
+"""ZIPs that take long hold up each other, and no file beside them."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.hostile_zips import hostile_large, hostile_nested, hostile_shared
+from tests.support.stack import Stack
+from tests.support.upload_files import ROOT, dicom
+from tests.support.waiting import wait_for
+
+# Twice as many as are unpacked at once, so that some are still waiting when the file beside them comes.
+ZIPS = 4
+
+
+def send(stack: Stack, contents: list[bytes]) -> str:
+    """Open an upload and send its files by their forms; gives its id."""
+    files = [{"name": f"{number}", "size": len(content)} for number, content in enumerate(contents)]
+    opened = stack.request("POST", "/uploads", json={"files": files}).json()
+    for file, content in zip(opened["files"], contents, strict=True):
+        sent = requests.post(file["url"], data=file["fields"], files={"file": content}, timeout=60)
+        assert sent.status_code == 204
+    return str(opened["uploadId"])
+
+
+def progress(stack: Stack, upload_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = stack.request("GET", f"/uploads/{upload_id}").json()
+    return answer
+
+
+def seconds_to_store(stack: Stack, name: str) -> float:
+    """How long a small file of its own study takes from the end of its sending until it is stored."""
+    upload_id = send(stack, [dicom(1, study=f"{ROOT}.{time.time_ns()}")])
+    start = time.monotonic()
+    wait_for(lambda: progress(stack, upload_id)["state"] == "completed", 120)
+    seconds = time.monotonic() - start
+    assert progress(stack, upload_id)["counts"] == {"stored": 1}, name
+    return seconds
+
+
+def being_unpacked(stack: Stack) -> int:
+    name = "ApproximateNumberOfMessagesNotVisible"
+    found = stack.client("sqs").get_queue_attributes(QueueUrl=stack.outputs["ZipQueue"], AttributeNames=[name])
+    return int(found["Attributes"][name])
+
+
+@pytest.mark.parametrize("make", [hostile_nested, hostile_shared, hostile_large])
+def test_a_file_beside_hostile_zips_is_stored_before_they_are_unpacked(stack: Stack, make: Callable[[], bytes]) -> None:
+    # GIVEN how long a file takes alone, and ZIPs in all places where ZIPs are unpacked
+    alone = seconds_to_store(stack, "alone")
+    zips = send(stack, [make()] * ZIPS)
+    wait_for(lambda: being_unpacked(stack) == 2, 60)
+
+    # WHEN a file comes
+    beside = seconds_to_store(stack, "beside")
+
+    # THEN it is stored while they are at it, and they come to their end
+    unfinished = progress(stack, zips)["counts"].get("received", 0)
+    wait_for(lambda: progress(stack, zips)["state"] == "completed", 300)
+    print(f"\nbeside {ZIPS} × {make.__name__}: {beside:.1f} s, {unfinished} unfinished then; alone: {alone:.1f} s")
+    assert unfinished >= 1
