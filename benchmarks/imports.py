@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.servers import WorkNotDone
 from benchmarks.table import Row, own_figure, pairs
-from local.artifacts import Artifacts, lambda_packages
+from local.artifacts import Artifacts
 from local.build import ensure_build
 
 AIM = 1.3
@@ -34,10 +33,8 @@ print(time.process_time() - started, *(name for name in {heavy!r} if name in sys
 
 def measure() -> Iterator[Row]:
     artifacts = Artifacts(ensure_build()[1])
-    with tempfile.TemporaryDirectory() as folder:
-        runtime = lambda_packages(Path(folder))
-        for name in sorted(artifacts.functions):
-            yield _function(name, artifacts.import_path(name, runtime))
+    for name in sorted(artifacts.functions):
+        yield _function(name, artifacts.import_path(name))
 
 
 def _function(name: str, paths: Sequence[Path]) -> Row:

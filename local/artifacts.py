@@ -3,13 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from local.template import load_template
-
-# Lambda's Python has these; a copy in a layer would shadow them and cost a third of its size.
-IN_THE_RUNTIME = ("boto3", "botocore", "s3transfer")
-_NEEDED_BY_THEM = ("jmespath", "dateutil", "six.py", "urllib3")
 
 
 class Artifacts:
@@ -41,15 +35,7 @@ class Artifacts:
             for name, function in found.items()
         }
 
-    def import_path(self, function: str, runtime: Path) -> list[Path]:
-        """Return the folders that a function imports from, in order: its code, its layers, Lambda's own packages."""
+    def import_path(self, function: str) -> list[Path]:
+        """Return the folders that a function imports from, in order: its code, its layers."""
         code, layers = self.functions[function]
-        return [code, *(self.layers[layer] / "python" for layer in layers), runtime]
-
-
-def lambda_packages(folder: Path) -> Path:
-    """Fill a folder with the packages of Lambda's own Python: boto3 and its dependencies."""
-    site = Path(yaml.__file__).parent.parent
-    for name in (*IN_THE_RUNTIME, *_NEEDED_BY_THEM):
-        (folder / name).symlink_to(site / name)
-    return folder
+        return [code, *(self.layers[layer] / "python" for layer in layers)]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from local.artifacts import IN_THE_RUNTIME, Artifacts, lambda_packages
+from local.artifacts import Artifacts
 from local.build import ensure_build
 from local.settings import ROOT
 from release.licences import FILE, read_index, render
 from release.natives import LICENCES, native_libraries
+from tests.support.aws_services import services_used
 
 PAPERS = ("LICENSE", "NOTICE", "THIRD_PARTY_LICENSES.txt")
 LIMIT = 250 * 1024 * 1024  # Lambda: a function's code and layers together, unpacked
@@ -39,11 +40,13 @@ def test_all_layers_together_fit_into_lambda(artifacts: Artifacts) -> None:
     assert 20 * 1024 * 1024 < sum(map(size, artifacts.layers.values())) < LIMIT
 
 
-def test_layers_leave_out_what_the_runtime_has(artifacts: Artifacts) -> None:
-    found = [path for layer in artifacts.layers.values() for path in (layer / "python").iterdir()]
+def test_the_service_layer_carries_the_sdk_with_the_data_of_the_services_that_are_used(artifacts: Artifacts) -> None:
+    """Beside urllib3 and jmespath, which it ships anyway, the runtime's own SDK would be a mix that nobody locked."""
+    packages = artifacts.layers["ServiceLayer"] / "python"
+    services = {path.name for path in (packages / "botocore/data").iterdir() if path.is_dir()}
 
-    assert found
-    assert [path for path in found if path.name in IN_THE_RUNTIME] == []
+    assert services == services_used()
+    assert size(packages / "botocore") + size(packages / "boto3") < 15 * 1024 * 1024
 
 
 def test_no_package_is_in_two_layers(artifacts: Artifacts) -> None:
@@ -87,16 +90,11 @@ def test_layers_carry_bytecode(artifacts: Artifacts) -> None:
         assert len(missing) <= len(sources) // 100, (name, missing[:5])
 
 
-@pytest.fixture(scope="module")
-def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lambda_packages(tmp_path_factory.mktemp("runtime"))
-
-
-def test_each_function_imports_with_its_layers_alone(artifacts: Artifacts, runtime: Path) -> None:
+def test_each_function_imports_with_its_layers_alone(artifacts: Artifacts) -> None:
     """MiniStack's own packages are in reach of the functions there, so only this tells a dependency left out."""
     assert artifacts.functions
     for name in artifacts.functions:
-        paths = [str(path) for path in artifacts.import_path(name, runtime)]
+        paths = [str(path) for path in artifacts.import_path(name)]
         program = f"import sys; sys.path[:0] = {paths!r}; import app; assert callable(app.lambda_handler)"
         environment = {"PATH": os.defpath, "AWS_DEFAULT_REGION": "us-east-1"}
         done = subprocess.run(
