@@ -53,6 +53,7 @@ EVERYWHERE = frozenset(TABLES) - {"Uids"} | {
     "staging reports/",
     "staging drop/",
     "cache instances/",
+    "cache dicomweb/",
     "cache thumbnails/",
 }
 
@@ -155,6 +156,8 @@ class World:
         name = InstanceName(person.study, f"{person.study}.0", f"{person.study}.1")
         label = patient_label(person.patient, self.otp.hasher)
         self.ingest.s3.put_object(Bucket=CACHE, Key=name.key, Body=person.file(), Metadata={"patient": label})
+        kept = f"dicomweb/{person.study}/revision/metadata/study"
+        self.ingest.s3.put_object(Bucket=CACHE, Key=kept, Body=person.file(), Metadata={"patient": label})
         pictures = ThumbnailCache(CacheSettings(CACHE), lambda: self.otp.hasher)
         pictures.store(name, ThumbnailRequest(64, "image/png"), Thumbnail(b"png", "image/png", "frame"), person.patient)
         for content in (b"first", person.file()):

@@ -16,7 +16,7 @@ from dicomweb.qido import Qido, Query, SearchResult
 from dicomweb.quirks import Quirks
 from dicomweb.stow import InstanceResult, StorePart, StoreResult, Stow
 from dicomweb.transport import Timeouts, Transport
-from dicomweb.wado import Frame, InstanceStream, Rendered, Wado, resource_path
+from dicomweb.wado import ANY_FRAME, Frame, InstanceStream, Rendered, Wado, resource_path
 
 __all__ = [
     "DicomwebClient",
@@ -152,14 +152,7 @@ class DicomwebClient:
         offset: int = 0,
         includefields: Sequence[str] = (),
     ) -> SearchResult:
-        """Search for the series of a study; an unknown study has none.
-
-        Parameters
-        ----------
-        study_uid
-            The study.
-        filters, limit, offset, includefields
-            As for :meth:`search_for_studies`.
+        """Search for the series of a study, as :meth:`search_for_studies` does; an unknown study has none.
 
         Raises
         ------
@@ -198,14 +191,20 @@ class DicomwebClient:
         return self._qido.instances(study_uid, series_uid, query)
 
     def retrieve_instance_metadata(self, study_uid: str, series_uid: str, instance_uid: str) -> Dataset:
-        """Fetch the dataset of an instance without its bulk data (PS3.18 section 10.4.1.1.2).
+        """Fetch the dataset of one instance, as :meth:`retrieve_metadata`."""
+        return self.retrieve_metadata(study_uid, series_uid, instance_uid)[0]
+
+    def retrieve_metadata(
+        self, study_uid: str, series_uid: str | None = None, instance_uid: str | None = None
+    ) -> list[Dataset]:
+        """Fetch the datasets of a study, a series or an instance without bulk data (PS3.18 section 10.4.1.1.2).
 
         Raises
         ------
         NotSupported
-            The PACS offers no metadata; with status 404, a search still finds the instance.
+            The PACS offers no metadata; with status 404, a search still finds the object.
         NotFound
-            There is no such instance.
+            There is no such object.
         """
         try:
             return self._wado.metadata(study_uid, series_uid, instance_uid)
@@ -234,8 +233,17 @@ class DicomwebClient:
                 pass  # the first error is the one to report
             raise error
 
-    def retrieve_frame(self, study_uid: str, series_uid: str, instance_uid: str, frame: int = 1) -> Frame:
-        """Fetch one frame as it is stored (PS3.18 section 10.4.1.1.6), frames counting from 1.
+    def retrieve_frame(
+        self, study_uid: str, series_uid: str, instance_uid: str, frame: int = 1, *, accept: str = ANY_FRAME
+    ) -> Frame:
+        """Fetch one frame, by default as it is stored (PS3.18 section 10.4.1.1.6), frames counting from 1.
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid, frame
+            The frame.
+        accept
+            Media types to ask for.
 
         Raises
         ------
@@ -245,7 +253,7 @@ class DicomwebClient:
             There is no such frame.
         """
         try:
-            return self._wado.frame(study_uid, series_uid, instance_uid, frame)
+            return self._wado.frame(study_uid, series_uid, instance_uid, frame, accept)
         except NotFound as error:
             if error.status is None or (frame > 1 and self._has_frames(study_uid, series_uid, instance_uid)):
                 raise

@@ -16,7 +16,9 @@ from dicomweb.uid import check_uid
 
 _AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _AS_STORED_SINGLE = "application/dicom; transfer-syntax=*"
-_ANY_FRAME = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+ANY_FRAME = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+"""Accepts a frame in whatever transfer syntax it is stored."""
+
 # A file names its instance within its first bytes.
 _BEGINNING = 4096
 _MAX_EPILOGUE = 64 * 1024
@@ -173,23 +175,22 @@ class Wado:
         self._transport = transport
         self._url = url.rstrip("/")
 
-    def metadata(self, study_uid: str, series_uid: str, instance_uid: str) -> Dataset:
-        """Fetch the dataset of an instance without its bulk data.
+    def metadata(self, study_uid: str, series_uid: str | None = None, instance_uid: str | None = None) -> list[Dataset]:
+        """Fetch the datasets of a study, a series or an instance without their bulk data.
 
         Raises
         ------
         NotFound
-            There is no such instance.
+            There is nothing under these UIDs.
         DicomwebError
             As :meth:`Transport.get_json`.
         """
-        answer = self._transport.get_json(f"{self._resource(study_uid, series_uid, instance_uid)}/metadata")
+        answer = self._transport.get_json(f"{self._url}{resource_path(study_uid, series_uid, instance_uid)}/metadata")
         if answer is None or answer == []:
             raise NotFound("the PACS answered without metadata")
-        if not isinstance(answer, list) or not isinstance(answer[0], dict):
-            raise PacsFault("the PACS answered metadata that is no dataset")
-        dataset: Dataset = answer[0]
-        return dataset
+        if not isinstance(answer, list) or not all(isinstance(dataset, dict) for dataset in answer):
+            raise PacsFault("the PACS answered metadata that are no datasets")
+        return answer
 
     def instance(self, study_uid: str, series_uid: str, instance_uid: str) -> InstanceStream:
         """Open an instance as it is stored, in whatever transfer syntax."""
@@ -219,8 +220,8 @@ class Wado:
             response.close()
             raise
 
-    def frame(self, study_uid: str, series_uid: str, instance_uid: str, number: int) -> Frame:
-        """Fetch one frame as it is stored.
+    def frame(self, study_uid: str, series_uid: str, instance_uid: str, number: int, accept: str = ANY_FRAME) -> Frame:
+        """Fetch one frame, by default as it is stored.
 
         Parameters
         ----------
@@ -228,6 +229,8 @@ class Wado:
             The instance.
         number
             From 1.
+        accept
+            Media types to ask for.
 
         Raises
         ------
@@ -237,7 +240,7 @@ class Wado:
             As :meth:`Transport.request` and :meth:`Response.raise_for_status`.
         """
         url = f"{self._resource(study_uid, series_uid, instance_uid)}/frames/{number:d}"
-        response = self._transport.request("GET", url, headers={"Accept": _ANY_FRAME}, stream=True)
+        response = self._transport.request("GET", url, headers={"Accept": accept}, stream=True)
         if response.status == 400:  # Orthanc's status for a number beyond the last frame
             response.close()
             raise NotFound("the PACS has no such frame (HTTP 400)")

@@ -1,7 +1,8 @@
 """One frame of a DICOM image as a small JPEG or PNG.
 
 `classify` tells what has no picture, `render` and `render_frame` make one, `placeholder` stands in for it;
-`read_header` reads what `classify` needs from the beginning of a file.
+`read_header` reads what `classify` needs from the beginning of a file. `StoredFrames` reads frames as they are stored,
+`compress_lossless` compresses one.
 Importing this package imports neither pydicom, numpy nor Pillow; rendering does.
 """
 
@@ -9,9 +10,11 @@ from imaging.beginning import read_header
 from imaging.classification import MAX_FRAME_BYTES, Reason, classify
 from imaging.errors import CannotDecode, FrameNotFound, ImagingError, TooLarge
 from imaging.header import Window, representative_frame, window_of
+from imaging.jpeg_ls import compress_lossless
 from imaging.picture import MediaType, Picture
 from imaging.placeholders import placeholder
 from imaging.rendering import render, render_frame
+from imaging.stored_frames import StoredFrame, StoredFrames
 
 __all__ = [
     "MAX_FRAME_BYTES",
@@ -21,9 +24,12 @@ __all__ = [
     "MediaType",
     "Picture",
     "Reason",
+    "StoredFrame",
+    "StoredFrames",
     "TooLarge",
     "Window",
     "classify",
+    "compress_lossless",
     "placeholder",
     "read_header",
     "render",

@@ -8,6 +8,7 @@
     ├── Forbidden                403
     ├── NotFound                 404
     ├── MethodNotAllowed         405
+    ├── NotAcceptable            406
     ├── Conflict                 409
     ├── PayloadTooLarge          413
     ├── UnprocessableContent     422
@@ -28,6 +29,7 @@ TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    406: "Not Acceptable",
     409: "Conflict",
     413: "Content Too Large",
     415: "Unsupported Media Type",
@@ -129,6 +131,13 @@ class MethodNotAllowed(ServiceError):
     def __init__(self, allowed: Iterable[str]) -> None:
         listed = ", ".join(sorted(method.upper() for method in allowed))
         super().__init__(f"This path takes {listed}.", headers={"Allow": listed})
+
+
+class NotAcceptable(ServiceError):
+    """Nothing that the caller accepts can be made of the resource."""
+
+    status = 406
+    default_code = "NOT_ACCEPTABLE"
 
 
 class Conflict(ServiceError):

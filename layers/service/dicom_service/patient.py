@@ -85,6 +85,10 @@ class PatientHasher:
         """Return the hashes of a patient under every key, to find entries made with older keys."""
         return [_hash(key_id, key, patient) for key_id, key in self._keys.all().items()]
 
+    def digest(self, text: str) -> str:
+        """Return a keyed digest of any text that has patients' data in it, for names of cached objects."""
+        return _digest(self._keys.current()[1], "cache", text)
+
     def matches(self, hashed: str, patient: Patient) -> bool:
         """Return whether `hashed` was made of this patient; False also when its key no longer exists."""
         key_id = hashed.partition(".")[0]

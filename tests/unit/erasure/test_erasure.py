@@ -65,7 +65,8 @@ def test_what_is_erased_is_nowhere_and_the_rest_stays(world: World, request_: Re
     assert world.found(BOB) == of_bob
     assert set(receipt.stores) == {
         *("Exams", "ExamEvents", "Instances", "Workitems", "Uploads", "Otps", "AccessTokens", "OtpSubjects"),
-        *("uploads/", "drop/", "quarantine/", "reports/", "instances/", "thumbnails/", "worklist files"),
+        *("uploads/", "drop/", "quarantine/", "reports/", "instances/", "dicomweb/", "thumbnails/"),
+        "worklist files",
     }
     assert receipt.studies == 1
     assert receipt.left == dict.fromkeys(receipt.left, 0)

@@ -84,6 +84,24 @@ def test_each_role_reaches_its_routes_and_no_others() -> None:
 
 def test_an_exam_credential_without_a_study_reaches_nothing() -> None:
     assert not Principal("otp", "exam").reaches("GET", f"{STUDY}/series", {})
+    diagnostic = Principal("otp", "exam", context={"examRole": "diagnostic"})
+    assert not diagnostic.reaches("GET", "/dicomweb/studies", {})
+
+
+def test_an_exam_credential_reaches_dicomweb_only_with_the_role_for_viewers() -> None:
+    """Any study may be asked for there: the functions answer as if there were only its own."""
+    routes = [
+        (path, uid) for path in ("/dicomweb/studies", "/dicomweb/studies/{studyUID}/series") for uid in ("1.2.3", "9")
+    ]
+    for path, uid in routes:
+        for role, reached in (("diagnostic", True), ("patient", False), ("", False)):
+            exam = Principal("otp", "exam", study_uid="1.2.3", context={"examRole": role})
+            assert exam.reaches("GET", path, {"studyUID": uid}) is reached
+            assert not exam.reaches("POST", path, {"studyUID": uid})
+        assert Principal("reader", "reader").reaches("GET", path, {"studyUID": uid})
+        assert not Principal("callback", "callback").reaches("GET", path, {"studyUID": uid})
+    exam = Principal("otp", "exam", study_uid="1.2.3", context={"examRole": "diagnostic"})
+    assert not exam.reaches("GET", "/dicomwebs/studies", {})
 
 
 def test_a_known_key_gets_a_policy_for_this_request_alone() -> None:

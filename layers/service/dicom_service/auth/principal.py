@@ -6,7 +6,8 @@ role          reaches
 ``service``   every route but the PACS callback
 ``reader``    GET routes that change nothing and issue no access; nothing below ``/otps``
 ``callback``  ``POST /new-exam-callback`` and nothing else
-``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names, but not what the PACS reported of it
+``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names, but not what the PACS reported of it;
+              with the exam role ``diagnostic`` also GET under ``/dicomweb``, where its study is all that there is
 ============  =================================================================
 """
 
@@ -22,6 +23,10 @@ CALLBACKS_ROUTE = STUDY_ROUTE + "/callbacks"
 SIDE_EFFECT_ROUTES = frozenset({"/token", "/uid"})
 # One-time passwords are visible to their issuers only: an otpId is enough to lock a code.
 OTP_ROUTES = "/otps"
+# The DICOMweb services for viewers. Viewers search for prior studies and take a 403 for a failure: a bearer that may
+# view may ask there for any study, and the functions answer as if there were only its own.
+DICOMWEB_ROUTES = "/dicomweb/"
+DIAGNOSTIC = "diagnostic"
 ROLES = ("service", "reader", "callback", "exam")
 
 
@@ -73,10 +78,12 @@ class Principal:
             return resource not in SIDE_EFFECT_ROUTES and not resource.startswith(OTP_ROUTES)
         if resource == CALLBACKS_ROUTE or resource.startswith(CALLBACKS_ROUTE + "/"):
             return False
+        if self.role != "exam" or not self.study_uid:
+            return False
+        if resource.startswith(DICOMWEB_ROUTES):
+            return self.context.get("examRole") == DIAGNOSTIC
         in_study = resource == STUDY_ROUTE or resource.startswith(STUDY_ROUTE + "/")
-        return bool(self.role == "exam" and in_study and self.study_uid) and (
-            path_parameters.get("studyUID") == self.study_uid
-        )
+        return in_study and path_parameters.get("studyUID") == self.study_uid
 
     def policy(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the authorizer's answer for one request: a policy for this very method and path.

@@ -6,15 +6,18 @@ Whose exam it may see is `dicom_service.exams.patient_scope`.
 from collections.abc import Mapping
 from typing import Any
 
-from dicom_service.errors import Forbidden
+from dicom_service.auth.principal import DIAGNOSTIC, DICOMWEB_ROUTES
+from dicom_service.errors import Forbidden, NotFound
 
 _STUDIES = "/exams/studies/"
+_NOT_REACHED = "This credential does not reach this resource."
 
 
 def enforce_route_scope(event: Mapping[str, Any]) -> None:
-    """Reject any request of an exam access token except GET below its own study.
+    """Reject any request of an exam access token except GET below its own study, or of DICOMweb with the role for it.
 
-    The PACS's reports about the study (``/callbacks``) are not for exam access tokens either.
+    The PACS's reports about the study (``/callbacks``) are not for exam access tokens either. In DICOMweb, another
+    study is one that does not exist: viewers search for prior studies.
 
     The gateway and the functions parse paths separately; a path that they parse differently is rejected here. Requests
     with other credentials pass.
@@ -28,20 +31,35 @@ def enforce_route_scope(event: Mapping[str, Any]) -> None:
     ------
     Forbidden
         The request is outside the study.
+    NotFound
+        A request of DICOMweb names another study.
     """
     authorizer = event.get("requestContext", {}).get("authorizer") or {}
     study_uid, role = authorizer.get("studyUID"), authorizer.get("role")
     if study_uid is None and role != "exam":
         return
     path, parameters = str(event.get("path") or ""), event.get("pathParameters") or {}
+    plain = "//" not in path and "/." not in path
+    if not study_uid or not plain or event.get("httpMethod") != "GET":
+        raise Forbidden(_NOT_REACHED)
+    if path.startswith(DICOMWEB_ROUTES):
+        _enforce_dicomweb_scope(authorizer, path, parameters)
+        return
     own = f"{_STUDIES}{study_uid}"
     inside = path == own or path.startswith(own + "/")
     reported = path == f"{own}/callbacks" or path.startswith(f"{own}/callbacks/")
-    plain = "%" not in path and "//" not in path and "/." not in path
-    if not (study_uid and inside and plain and not reported and event.get("httpMethod") == "GET"):
-        raise Forbidden("This credential does not reach this resource.")
-    if parameters.get("studyUID") != study_uid:
-        raise Forbidden("This credential does not reach this resource.")
+    if not inside or reported or "%" in path or parameters.get("studyUID") != study_uid:
+        raise Forbidden(_NOT_REACHED)
+
+
+def _enforce_dicomweb_scope(authorizer: Mapping[str, Any], path: str, parameters: Mapping[str, Any]) -> None:
+    if authorizer.get("examRole") != DIAGNOSTIC:
+        raise Forbidden(_NOT_REACHED)
+    studies = f"{DICOMWEB_ROUTES}studies"
+    # A search of all studies names none; what the search may find is limited where it is made.
+    named = path.removeprefix(studies + "/").partition("/")[0] if path.startswith(studies + "/") else None
+    if {named, parameters.get("studyUID")} - {None, authorizer["studyUID"]}:
+        raise NotFound("There is no such study.")
 
 
 def may_download(event: Mapping[str, Any]) -> bool:

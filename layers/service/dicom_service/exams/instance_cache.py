@@ -45,6 +45,11 @@ class InstanceName:
         return self.study_uid, self.series_uid, self.instance_uid
 
     @property
+    def path(self) -> tuple[str, ...]:
+        """The segments of its path below the root of DICOMweb services (PS3.18 Table 10.4.1-1)."""
+        return "studies", self.study_uid, "series", self.series_uid, "instances", self.instance_uid
+
+    @property
     def file_name(self) -> str:
         """Name under which a browser saves the file."""
         return f"{self.instance_uid}.dcm"

@@ -82,6 +82,11 @@ class PatientScope:
         """Attributes to request in searches, so that their rows can be compared."""
         return ("PatientID",) if self._bearer else ()
 
+    @property
+    def study_uid(self) -> str | None:
+        """The one study that the request may see; None for credentials that see everything."""
+        return self._bearer.study_uid if self._bearer else None
+
     def ensure_compared(self, pacs: "DicomwebClient") -> None:
         """Compare the exam of a token that was never compared; nothing may be returned before."""
         if self._bearer is not None and not (self._bearer.compared_at and self._bearer.patient):
@@ -120,6 +125,11 @@ class PatientScope:
         """Compare the rows of a search in which the PACS names a patient."""
         if self._bearer is not None:
             self._compare({Patient.from_dataset(row) for row in rows if row.get(PATIENT_ID, {}).get("Value")})
+
+    def check_all(self, datasets: Iterable[Mapping[str, Any]]) -> None:
+        """Compare datasets each of which has to name the patient, such as the metadata of a series."""
+        if self._bearer is not None:
+            self._compare({Patient.from_dataset(dataset) for dataset in datasets})
 
     def check_header(self, header: Mapping[str, Any]) -> None:
         """Compare the header of an instance."""

@@ -1,0 +1,47 @@
+"""GET /dicomweb/…/frames/{frames}: frames of an instance (WADO-RS), compressed or by a link where they are too long."""
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from dicom_service.dependencies import pacs
+from dicom_service.edge import check_uid, create_app, empty, serve
+from dicom_service.exams.dependencies import scope_of
+from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.origin_server.accept import accepted
+from dicom_service.origin_server.answers import (
+    KEPT_BY_BROWSER,
+    Delivery,
+    caller_has,
+    deliver,
+    etag,
+    multipart,
+    private,
+    root_url,
+)
+from dicom_service.origin_server.dependencies import frames, shared_cache, states
+from dicom_service.origin_server.frames import parse_numbers
+
+app = create_app()
+
+
+@app.get("/dicomweb/studies/<studyUID>/series/<seriesUID>/instances/<instanceUID>/frames/<frameList>")
+def retrieve_frames(studyUID: str, seriesUID: str, instanceUID: str, frameList: str) -> Response[Any]:
+    name = InstanceName(
+        check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), check_uid("instanceUID", instanceUID)
+    )
+    numbers, ranges = parse_numbers(frameList), accepted(app)
+    location = "/".join((root_url(app), *name.path, "frames"))
+    with pacs().shared_deadline():
+        state = states().find(name.study_uid, scope_of(app))
+        found = frames().get(state, name, numbers, ranges, location)
+    tag = etag(*(part.data for part in found.parts), *(part.content_type for part in found.parts))
+    headers = {**private(KEPT_BY_BROWSER), "ETag": tag}
+    if caller_has(app, tag):
+        return empty(304, headers=headers)
+    first = found.parts[0]
+    body, content_type = multipart(found.parts) if found.is_multipart else (first.data, first.content_type)
+    return deliver(body, content_type, Delivery(shared_cache(), state, headers))
+
+
+lambda_handler = serve(app)

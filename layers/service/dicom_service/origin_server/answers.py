@@ -1,0 +1,131 @@
+"""Answers of these services: JSON that is compressed, multipart bodies, and what does not fit into an answer."""
+
+import gzip
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+
+from dicom_service.edge import answer, base_url, empty, to_json
+from dicom_service.exams.retrieve import LARGEST_ANSWER as LARGEST_FILE
+from dicom_service.origin_server.accept import DICOM_JSON
+from dicom_service.origin_server.shared_cache import SharedCache
+from dicom_service.origin_server.study_state import StudyState
+
+# Boundaries and headers of parts come on top of what is counted.
+LARGEST_ANSWER = LARGEST_FILE - 100_000
+KEPT_BY_BROWSER = 300
+_WORTH_COMPRESSING = 1024
+# The fastest level: the JSON of a series repeats itself so much that more effort saves little.
+LEVEL = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a multipart body, or a body by itself.
+
+    Parameters
+    ----------
+    content_type
+        Media type with its parameters.
+    location
+        URL of the resource that the part is (PS3.18 §8.6.1.2.1).
+    """
+
+    data: bytes
+    content_type: str
+    location: str = ""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How a body is delivered: with what headers, and where it is put when it does not fit into an answer."""
+
+    cache: SharedCache
+    state: StudyState
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def root_url(app: APIGatewayRestResolver) -> str:
+    """Return the URL of these services as callers reach them, without a trailing slash."""
+    return f"{base_url(app)}/dicomweb"
+
+
+def private(max_age: int) -> dict[str, str]:
+    """Return the headers of what a browser may keep for its user, but show to no other."""
+    kept = f"max-age={max_age}" if max_age else "no-cache"
+    return {"Cache-Control": f"private, {kept}", "Vary": "Authorization, Accept, Accept-Encoding"}
+
+
+def json_answer(
+    app: APIGatewayRestResolver, rows: Sequence[Any], headers: Mapping[str, str] | None = None
+) -> Response[Any]:
+    """Return an answer with datasets, compressed where the caller takes that; 204 without any."""
+    shown = {"Vary": "Authorization, Accept, Accept-Encoding", **(headers or {})}
+    if not rows:
+        return empty(204, headers=shown)
+    body = to_json(rows).encode()
+    if len(body) >= _WORTH_COMPRESSING and takes_gzip(app):
+        return answer(
+            gzip.compress(body, LEVEL), headers={**shown, "Content-Encoding": "gzip"}, content_type=DICOM_JSON
+        )
+    return answer(body, headers=shown, content_type=DICOM_JSON)
+
+
+def compressed_answer(app: APIGatewayRestResolver, compressed: bytes, delivery: Delivery) -> Response[Any]:
+    """Return an answer with a body that is compressed already, for callers that take it so and for the others."""
+    if takes_gzip(app) and len(compressed) <= LARGEST_ANSWER:
+        headers = {**delivery.headers, "Content-Encoding": "gzip"}
+        return answer(compressed, headers=headers, content_type=DICOM_JSON)
+    return deliver(gzip.decompress(compressed), DICOM_JSON, delivery)
+
+
+def deliver(body: bytes, content_type: str, delivery: Delivery) -> Response[Any]:
+    """Return an answer with a body, or one that leads to it where it is too long."""
+    if len(body) <= LARGEST_ANSWER:
+        return answer(body, headers=delivery.headers, content_type=content_type)
+    key = f"{delivery.state.folder}answers/{hashlib.sha256(body).hexdigest()}"
+    url = delivery.cache.hand_over(key, body, content_type)
+    return empty(303, headers={"Location": url, "Vary": "Authorization, Accept"})
+
+
+def multipart(parts: Sequence[Part]) -> tuple[bytes, str]:
+    """Return a multipart/related body (RFC 2387) and its Content-Type, which names the type of the first part."""
+    boundary = secrets.token_hex(16)
+    pieces: list[bytes] = []
+    for part in parts:
+        head = f"--{boundary}\r\nContent-Type: {part.content_type}\r\nContent-Length: {len(part.data)}\r\n"
+        if part.location:
+            head += f"Content-Location: {part.location}\r\n"
+        pieces += [head.encode(), b"\r\n", part.data, b"\r\n"]
+    pieces.append(f"--{boundary}--\r\n".encode())
+    kind = parts[0].content_type.partition(";")[0]
+    return b"".join(pieces), f'multipart/related; type="{kind}"; boundary={boundary}'
+
+
+def etag(*parts: str | bytes) -> str:
+    """Return the entity tag of a representation that these parts decide."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else part.encode())
+        digest.update(b"\0")
+    return f'"{digest.hexdigest()[:32]}"'
+
+
+def caller_has(app: APIGatewayRestResolver, tag: str) -> bool:
+    """Return whether the caller names this entity tag as its own (RFC 9110 §13.1.2)."""
+    known = app.current_event.headers.get("if-none-match") or ""
+    return any(entry.strip().removeprefix("W/") in (tag, "*") for entry in known.split(","))
+
+
+def takes_gzip(app: APIGatewayRestResolver) -> bool:
+    """Return whether the caller takes bodies compressed by gzip (RFC 9110 §12.5.3)."""
+    accepted: dict[str, bool] = {}
+    for entry in (app.current_event.headers.get("accept-encoding") or "").lower().split(","):
+        coding, _, parameters = entry.strip().partition(";")
+        weight = parameters.replace(" ", "").removeprefix("q=")
+        accepted[coding.strip()] = not weight.startswith("0") or weight.strip("0.") != ""
+    return accepted.get("gzip", accepted.get("*", False))

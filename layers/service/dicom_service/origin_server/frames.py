@@ -1,0 +1,164 @@
+"""Frames for viewers (PS3.18 §10.4.1.1.6): in the transfer syntax that the caller takes, compressed where too long."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import imaging
+from dicom_service.errors import BadRequest
+from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.origin_server.accept import MediaRange, not_acceptable
+from dicom_service.origin_server.answers import LARGEST_ANSWER, Part
+from dicom_service.origin_server.frame_source import SYNTAX, FrameSource
+from dicom_service.origin_server.shared_cache import Entry
+from dicom_service.origin_server.study_state import StudyState
+from dicom_service.origin_server.transfer_syntaxes import (
+    JPEG_LS,
+    NATIVE,
+    asked_of_pacs,
+    label_for,
+    media_type_of,
+)
+
+MOST_FRAMES = 100
+_LIST = re.compile(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*")
+
+
+@dataclass(frozen=True)
+class FrameAnswer:
+    """The frames of an answer, and whether they are the parts of a multipart body or the one body."""
+
+    parts: list[Part]
+    is_multipart: bool
+
+
+def parse_numbers(text: str) -> list[int]:
+    """Return the frame numbers of a path: ``3`` or ``1,2,5``.
+
+    Raises
+    ------
+    BadRequest
+        It is no such list, or longer than `MOST_FRAMES`.
+    """
+    if not _LIST.fullmatch(text):
+        raise BadRequest("Frames are numbers from 1, separated by commas.", code="INVALID_FRAMES")
+    numbers = [int(number) for number in text.split(",")]
+    if len(numbers) > MOST_FRAMES:
+        raise BadRequest(f"At most {MOST_FRAMES} frames at once.", code="INVALID_FRAMES")
+    return numbers
+
+
+class Frames:
+    """Chooses how frames are delivered.
+
+    Parameters
+    ----------
+    source
+        Returns frames as they are stored, or as the PACS transcodes them.
+    """
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+
+    def get(
+        self,
+        state: StudyState,
+        name: InstanceName,
+        numbers: Sequence[int],
+        ranges: Sequence[MediaRange],
+        location: str,
+    ) -> FrameAnswer:
+        """Return frames as the caller takes them.
+
+        Parameters
+        ----------
+        ranges
+            What the caller accepts, the preferred first.
+        location
+            URL of the instance's frames, up to their numbers.
+
+        Raises
+        ------
+        NotFound
+            There is no such instance or frame.
+        NotAcceptable
+            The caller takes neither what is stored nor what can be made of it.
+        PacsError
+            The PACS cannot be asked.
+        """
+        usable = [each for each in ranges if each.is_multipart or len(numbers) == 1 or each.is_anything]
+        entries = [self._source.stored(state, name, number) for number in numbers]
+        if sum(len(entry.body) for entry in entries) > LARGEST_ANSWER:
+            entries = self._smaller(name, entries, usable)
+        parts, chosen = self._parts(state, name, numbers, entries, usable)
+        located = [
+            Part(data, kind, f"{location}/{number}") for (data, kind), number in zip(parts, numbers, strict=True)
+        ]
+        return FrameAnswer(located, chosen.is_multipart or chosen.is_anything)
+
+    def _parts(
+        self,
+        state: StudyState,
+        name: InstanceName,
+        numbers: Sequence[int],
+        entries: Sequence[Entry],
+        ranges: Sequence[MediaRange],
+    ) -> tuple[list[tuple[bytes, str]], MediaRange]:
+        for weight in sorted({each.weight for each in ranges}, reverse=True):
+            equal = [each for each in ranges if each.weight == weight]
+            for each in equal:
+                if labelled := _labelled(entries, each):
+                    return labelled, each
+            for each in equal:
+                if made := self._converted(state, name, numbers, entries, each):
+                    return made, each
+        stored = sorted({entry.attributes[SYNTAX] for entry in entries})
+        raise not_acceptable(f"{media_type_of(uid)}; transfer-syntax={uid}" for uid in stored)
+
+    def _converted(
+        self,
+        state: StudyState,
+        name: InstanceName,
+        numbers: Sequence[int],
+        entries: Sequence[Entry],
+        each: MediaRange,
+    ) -> list[tuple[bytes, str]] | None:
+        wanted = asked_of_pacs(each)
+        if wanted is None:
+            return None
+        made: list[Entry] = []
+        for number, entry in zip(numbers, entries, strict=True):
+            is_native = entry.attributes[SYNTAX] in NATIVE
+            if wanted[1] == JPEG_LS and is_native:
+                compressed = self._compressed(name, [entry])
+                one = compressed[0] if compressed else None
+            else:
+                one = self._source.transcoded(state, name, number, wanted)
+            if one is None:
+                return None
+            made.append(one)
+        return _labelled(made, each)
+
+    def _smaller(self, name: InstanceName, entries: list[Entry], ranges: Sequence[MediaRange]) -> list[Entry]:
+        """Compress frames that do not fit into an answer, if the caller takes JPEG-LS; else they stay as they are."""
+        is_native = all(entry.attributes[SYNTAX] in NATIVE for entry in entries)
+        takes_it = any(label_for(each, JPEG_LS) for each in ranges)
+        return (is_native and takes_it and self._compressed(name, entries)) or entries
+
+    def _compressed(self, name: InstanceName, entries: Sequence[Entry]) -> list[Entry] | None:
+        header = self._source.header(name)
+        try:
+            return [
+                Entry(imaging.compress_lossless(entry.body, header), {**entry.attributes, SYNTAX: JPEG_LS})
+                for entry in entries
+            ]
+        except imaging.ImagingError:
+            return None
+
+
+def _labelled(entries: Sequence[Entry], each: MediaRange) -> list[tuple[bytes, str]] | None:
+    labels = [label_for(each, entry.attributes[SYNTAX]) for entry in entries]
+    named = [label for label in labels if label is not None]
+    if len(named) < len(entries):
+        return None
+    return [(entry.body, label) for entry, label in zip(entries, named, strict=True)]

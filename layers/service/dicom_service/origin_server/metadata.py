@@ -1,0 +1,177 @@
+"""Metadata of a study, a series or an instance (PS3.18 §10.4.1.1.2): the PACS's, or read from the files."""
+
+import contextvars
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import imaging
+from dicom_service import log
+from dicom_service.edge import to_json
+from dicom_service.errors import NotFound as Missing
+from dicom_service.exams.capabilities import Capabilities
+from dicom_service.exams.patient_scope import PatientScope, patient_label
+from dicom_service.origin_server.answers import LEVEL
+from dicom_service.origin_server.links import link_bulk_data
+from dicom_service.origin_server.shared_cache import Entry, SharedCache
+from dicom_service.origin_server.study_state import StudyState
+from dicom_service.pacs import all_rows, pacs_errors
+from dicom_service.patient import Patient, PatientHasher
+from dicomweb.dataset import Dataset, text
+from dicomweb.errors import NotSupported, PacsFault, RequestRejected
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
+
+logger = log.get_logger()
+
+NOTHING_THERE = "There is no such study, series or instance."
+_STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
+_AT_ONCE = 8
+_PIECE = 64 * 1024
+_BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+
+
+class Metadata:
+    """Returns metadata as compressed JSON, of the cache bucket or of the PACS.
+
+    Parameters
+    ----------
+    client
+        The PACS.
+    cache
+        Keeps the metadata of studies and series; one of many callers asks the PACS.
+    capabilities
+        The services that this PACS does not have.
+    hasher
+        Returns the hasher of patients.
+    """
+
+    def __init__(
+        self,
+        client: "DicomwebClient",
+        cache: SharedCache,
+        capabilities: Capabilities,
+        hasher: Callable[[], PatientHasher],
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._capabilities = capabilities
+        self._hasher = hasher
+
+    def get(
+        self, state: StudyState, series_uid: str | None, instance_uid: str | None, scope: PatientScope, root: str
+    ) -> bytes:
+        """Return the metadata of what the UIDs name, as a JSON array compressed by gzip.
+
+        Parameters
+        ----------
+        state
+            The study, which the caller may see.
+        scope
+            Compares the patient of each instance before any is returned.
+        root
+            URL of these services, for links.
+
+        Raises
+        ------
+        NotFound
+            There is nothing under these UIDs.
+        ExamSuspended
+            An instance is not the patient's whom the caller's token was issued for.
+        PacsError
+            The PACS cannot be asked.
+        """
+
+        def make() -> Entry:
+            datasets = self._datasets(state.study_uid, series_uid, instance_uid)
+            scope.check_all(datasets)
+            for dataset in datasets:
+                link_bulk_data(dataset, root)
+            patients = {Patient.from_dataset(dataset) for dataset in datasets}
+            label = patient_label(patients.pop(), self._hasher()) if len(patients) == 1 else ""
+            return Entry(gzip.compress(to_json(datasets).encode(), LEVEL), {"patient": label})
+
+        if instance_uid is not None:
+            return make().body
+        place = hashlib.sha256(root.encode()).hexdigest()[:8]
+        entry = self._cache.get(f"{state.folder}metadata/{place}/{series_uid or 'study'}", make)
+        if not scope.accepts_label(entry.attributes.get("patient", "")):
+            # Cached for a caller who sees everything: each instance is compared now, which ends with what is wrong.
+            entry = make()
+        return entry.body
+
+    def _datasets(self, study_uid: str, series_uid: str | None, instance_uid: str | None) -> list[Dataset]:
+        unsupported: NotSupported | None = None
+        with pacs_errors(NOTHING_THERE), self._client.shared_deadline():
+            if self._capabilities.supports("metadata"):
+                try:
+                    return self._client.retrieve_metadata(study_uid, series_uid, instance_uid)
+                except NotSupported as error:
+                    unsupported = error
+                except (RequestRejected, PacsFault) as error:
+                    # Orthanc fails for a whole series where it cannot convert a single file.
+                    fields = {"study": log.hashed(study_uid), **log.describe(error)}
+                    logger.info("metadata read one by one", extra=fields)
+            datasets = self._one_by_one(study_uid, series_uid, instance_uid, unsupported is None)
+        if unsupported is not None:
+            self._capabilities.mark_unsupported("metadata", unsupported)
+        return datasets
+
+    def _one_by_one(
+        self, study_uid: str, series_uid: str | None, instance_uid: str | None, has_metadata: bool
+    ) -> list[Dataset]:
+        has_metadata = has_metadata and self._capabilities.supports("metadata")
+        if instance_uid is not None:
+            return [self._of_file((study_uid, str(series_uid), instance_uid))]
+        names = list(self._instances(study_uid, series_uid))
+        if not names:
+            raise Missing(NOTHING_THERE)
+
+        def one(name: tuple[str, str, str]) -> Dataset:
+            if has_metadata:
+                try:
+                    return self._client.retrieve_metadata(*name)[0]
+                except (NotSupported, RequestRejected, PacsFault):
+                    pass
+            return self._of_file(name)
+
+        # Each thread goes on within the deadline of this request.
+        contexts = [contextvars.copy_context() for _ in names]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(lambda context, name: context.run(one, name), contexts, names))
+
+    def _instances(self, study_uid: str, series_uid: str | None) -> Iterable[tuple[str, str, str]]:
+        for series in self._series(study_uid, series_uid):
+            for row in all_rows(
+                lambda offset, series=series: self._client.search_for_instances(study_uid, series, offset=offset)  # type: ignore[misc]
+            ):
+                if uid := text(row, _INSTANCE_UID):
+                    yield study_uid, series, uid
+
+    def _series(self, study_uid: str, series_uid: str | None) -> Sequence[str]:
+        if series_uid is not None:
+            return (series_uid,)
+        rows = all_rows(lambda offset: self._client.search_for_series(study_uid, offset=offset))
+        return [uid for row in rows if (uid := text(row, _SERIES_UID))]
+
+    def _of_file(self, name: tuple[str, str, str]) -> Dataset:
+        with self._client.retrieve_instance(*name) as stream:
+            try:
+                header: dict[str, Any] = imaging.read_header(stream.iter_bytes(_PIECE))
+            except imaging.ImagingError as error:
+                raise PacsFault("the PACS returned a file whose header cannot be read") from error
+        for element in header.values():
+            # Bulk values are left out of such a header; they are there, to be had by their link.
+            if element.get("vr") in _BULK_VRS and not element.keys() & {"Value", "InlineBinary"}:
+                element["BulkDataURI"] = ""
+        return header
+
+
+def parse(compressed: bytes) -> list[Dataset]:
+    """Return the datasets of compressed metadata."""
+    datasets: list[Dataset] = json.loads(gzip.decompress(compressed))
+    return datasets

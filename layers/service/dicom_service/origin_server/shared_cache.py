@@ -1,0 +1,160 @@
+"""Keeps what the PACS returned in the cache bucket, and has one of many callers ask for it.
+
+An object is either whole or the mark of the one caller that is making it, which holds for `MARK_HOLDS` seconds. The
+others wait for it. Where they have waited for too long, or the bucket fails, they ask the PACS themselves: a cache
+costs time, never an answer.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from dicom_service import aws, log
+from dicom_service.exams.instance_cache import CacheSettings
+
+logger = log.get_logger()
+
+MARK_HOLDS = 30.0
+"""Seconds for which a mark counts: a request lives no longer."""
+
+WAIT_FOR = 12.0
+_MARK = "being-made"
+_MOST_TRIES = 60
+_LOST_THE_RACE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409"})
+_NOT_AVAILABLE = "The cache cannot be used at the moment; try again."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is kept under one key.
+
+    Parameters
+    ----------
+    body
+        Its bytes.
+    attributes
+        Short texts that describe them.
+    """
+
+    body: bytes
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Mark:
+    etag: str
+    age: float
+
+
+class SharedCache:
+    """Entries in the cache bucket, for as long as its lifecycle rule keeps them.
+
+    Parameters
+    ----------
+    settings
+        The bucket.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(self, settings: CacheSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bucket = settings.bucket
+        self._clock = clock
+
+    def get(self, key: str, make: Callable[[], Entry]) -> Entry:
+        """Return the entry of a key; make it where there is none and nobody else is making it.
+
+        Parameters
+        ----------
+        make
+            Makes the entry; its error is the caller's, and the next caller tries again.
+        """
+        try:
+            found = self._found_or_marked(key)
+        except aws.AwsError as error:
+            logger.warning("cache not usable", extra=log.describe(error))
+            return make()
+        return found or self._made(key, make)
+
+    def put(self, key: str, entry: Entry) -> None:
+        """Keep an entry; one that cannot be kept is made again."""
+        with aws.tolerated("cache not writable"):
+            aws.s3().put_object(Bucket=self._bucket, Key=key, Body=entry.body, Metadata=dict(entry.attributes))
+
+    def hand_over(self, key: str, body: bytes, content_type: str, *, seconds: int = 60) -> str:
+        """Store a body that does not fit into an answer; return a URL that opens it to anyone for some seconds.
+
+        Raises
+        ------
+        Unavailable
+            The bucket does not take it.
+        """
+        with aws.errors(_NOT_AVAILABLE):
+            aws.s3().put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
+        parameters = {"Bucket": self._bucket, "Key": key}
+        return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
+
+    def _made(self, key: str, make: Callable[[], Entry]) -> Entry:
+        stored = False
+        try:
+            entry = make()
+            self.put(key, entry)
+            stored = True
+            return entry
+        finally:
+            if not stored:
+                with aws.tolerated("mark not removed"):
+                    aws.s3().delete_object(Bucket=self._bucket, Key=key)
+
+    def _found_or_marked(self, key: str) -> Entry | None:
+        """Return the entry, maybe after another caller has made it; None where this caller is to make it."""
+        found = self._read(key)
+        if isinstance(found, Entry):
+            return found
+        if (found is None or found.age > MARK_HOLDS) and self._mark(key, found):
+            return None
+        return self._wait(key)
+
+    def _wait(self, key: str) -> Entry | None:
+        """Wait for another caller's entry; None when there will be none in time."""
+        until = self._clock() + WAIT_FOR
+        for _ in _attempts(lambda: self._clock() < until):
+            found = self._read(key)
+            if isinstance(found, Entry):
+                return found
+            if found is None:
+                # The other caller failed: what stopped it may stop this one too, and says so better than a wait.
+                return None
+        return None
+
+    def _read(self, key: str) -> Entry | _Mark | None:
+        try:
+            with aws.errors(_NOT_AVAILABLE):
+                found: Any = aws.s3().get_object(Bucket=self._bucket, Key=key)
+                body = found["Body"].read()
+        except aws.Missing:
+            return None
+        attributes = found["Metadata"]
+        if _MARK in attributes:
+            return _Mark(found["ETag"], (datetime.now(UTC) - found["LastModified"]).total_seconds())
+        return Entry(body, attributes)
+
+    def _mark(self, key: str, seen: _Mark | None) -> bool:
+        unchanged: dict[str, Any] = {"IfMatch": seen.etag} if seen else {"IfNoneMatch": "*"}
+        try:
+            with aws.errors(_NOT_AVAILABLE):
+                aws.s3().put_object(Bucket=self._bucket, Key=key, Body=b"", Metadata={_MARK: "yes"}, **unchanged)
+        except aws.AwsError as error:
+            if error.aws_code in _LOST_THE_RACE:
+                return False
+            raise
+        return True
+
+
+def _attempts(go_on: Callable[[], bool]) -> Iterator[int]:
+    for attempt in aws.tries(_MOST_TRIES):
+        if not go_on():
+            return
+        yield attempt
