@@ -9,8 +9,9 @@ from aws_lambda_powertools import Logger
 
 
 def get_logger(service: str = "dicom-service") -> Logger:
-    """Return the JSON logger that all modules share; level from ``POWERTOOLS_LOG_LEVEL``."""
-    return Logger(service=service)
+    """Return the JSON logger that all modules share; its level is the template's ``LogLevel``."""
+    # Lambda reads the level of a line only beside a time as in RFC 3339, and takes any other line for INFO.
+    return Logger(service=service, use_rfc3339=True)
 
 
 def hashed(uid: str) -> str:

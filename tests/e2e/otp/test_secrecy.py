@@ -96,10 +96,9 @@ def tables(stack: Stack) -> str:
 
 def function_logs(stack: Stack) -> str:
     logs = stack.client("logs")
-    groups = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
     lines = []
-    for group in groups:
-        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
+    for group in (stack.outputs["FunctionLogs"], stack.outputs["AuditLogs"]):
+        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group):
             lines += [event["message"] for event in page["events"]]
     return "\n".join(lines)
 

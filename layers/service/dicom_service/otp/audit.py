@@ -12,14 +12,20 @@ suspended   110113 Security Alert         110137 User Security Attributes Change
 resumed     110113 Security Alert         110137 User Security Attributes Changed     0
 ==========  ============================  ==========================================  =======
 
+Lines go to the log of the function, and from there to a log group of their own (`copy_lines`) that is kept for longer.
+Their ``level`` is always FATAL: Lambda drops what is below the function's log level, and knows no higher one.
+
 A line names the exam by a hash and the code by its reference, the hash of its otpId. It never holds the code, the
 token, the patient or the issuer's ``user``.
 """
 
+import json
+import logging
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
-
-from aws_lambda_powertools import Logger
 
 from dicom_service import log
 from dicom_service.otp import codes
@@ -43,9 +49,13 @@ _CODES: dict[AuditEvent, tuple[tuple[str, str], tuple[str, str], int]] = {
     "resumed": (_ALERT, _CHANGED, 0),
 }
 
-# A separate logger with its own level: raising the level of the log must not silence the audit trail.
-logger = Logger(service="dicom-service-audit", level="INFO")
+# AuditFilter of the template picks the lines by this name.
+SERVICE = "dicom-service-audit"
 _service_logger = log.get_logger()
+# It writes lines as they are: no setting of the log reaches it.
+_writer = logging.getLogger(SERVICE)
+_writer.addHandler(logging.StreamHandler(sys.stdout))
+_writer.propagate = False
 
 
 @dataclass(frozen=True)
@@ -90,8 +100,35 @@ def audit(
     }
     if reason:
         line["EventOutcomeDescription"] = reason
-    request_id = _service_logger.get_current_keys().get("requestId")
-    logger.info(f"one-time password {event}", extra={"audit": line, "requestId": request_id})
+    _write(f"one-time password {event}", line)
+
+
+def _write(message: str, line: Mapping[str, Any]) -> None:
+    whole = {
+        "level": "FATAL",
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "service": SERVICE,
+        "message": message,
+        "requestId": _service_logger.get_current_keys().get("requestId"),
+        "audit": line,
+    }
+    _writer.critical(json.dumps(whole))
+
+
+def copy_lines(event: dict[str, Any]) -> int:
+    """Write the audit lines that CloudWatch Logs picked from the functions' log; return their number.
+
+    Parameters
+    ----------
+    event
+        A batch of a subscription: JSON, compressed and in base64.
+    """
+    from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
+
+    lines = CloudWatchLogsEvent(event).parse_logs_data().log_events
+    for line in lines:
+        _writer.critical(line.message)
+    return len(lines)
 
 
 def _dcm(code: tuple[str, str]) -> dict[str, str]:
