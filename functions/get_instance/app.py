@@ -9,7 +9,7 @@ from dicom_service.edge import answer, check_uid, create_app, empty, serve
 from dicom_service.exams.dependencies import retriever, scope_of, thumbnailer
 from dicom_service.exams.download import check_download
 from dicom_service.exams.instance_cache import InstanceName
-from dicom_service.exams.thumbnail_response import DICOM, parse_file_type, parse_thumbnail_request, thumbnail_response
+from dicom_service.exams.thumbnail_response import DICOM, parse_file_type, parse_picture_request, thumbnail_response
 from dicom_service.query import Query
 
 app = create_app()
@@ -19,13 +19,13 @@ app = create_app()
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instance/<instanceUID>")
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances/<instanceUID>")
 def get_instance(studyUID: str, seriesUID: str, instanceUID: str) -> Response[Any]:
-    query = Query(app, "fileType", "size")
+    query = Query(app, "fileType", "size", "frame", "window")
     file_type = parse_file_type(query)
     name = InstanceName(
         check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), check_uid("instanceUID", instanceUID)
     )
     if file_type != DICOM:
-        request = parse_thumbnail_request(query)
+        request = parse_picture_request(query)
         query.check()
         with pacs().shared_deadline():
             return thumbnail_response(app, thumbnailer().get(name, request, scope_of(app)))

@@ -10,17 +10,26 @@ from dicom_service.exams import search
 from dicom_service.exams.dependencies import scope_of
 from dicom_service.query import Query
 
-FILTERS = ("patientID", "patientName", "from", "to", "modality", "accessionNumber", "studyUID")
-
 app = create_app()
 
 
 @app.get("/exams/studies")
 def list_studies() -> Response[Any]:
-    query = Query(app, *FILTERS, *search.PAGE)
+    query = Query(app, *search.FILTERS, *search.PAGE)
     page, filters = search.read_page(query), search.study_filters(query)
     query.check()
     return search.list_response(app, search.search_studies(pacs(), filters, page), page)
+
+
+@app.get("/exams/studies/<studyUID>")
+def get_study(studyUID: str) -> Response[Any]:
+    query = Query(app, "format")
+    simple = search.read_format(query)
+    query.check()
+    study_uid, scope = check_uid("studyUID", studyUID), scope_of(app)
+    with pacs().shared_deadline():
+        scope.revalidate(pacs())
+        return search.study_response(app, search.find_study(pacs(), study_uid, scope), simple=simple)
 
 
 @app.get("/exams/studies/<studyUID>/series")

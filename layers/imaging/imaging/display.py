@@ -8,13 +8,14 @@ from pydicom.dataset import Dataset
 
 from imaging import color, grayscale
 from imaging.errors import CannotDecode
+from imaging.header import Window
 from imaging.picture import target_size
 
 if TYPE_CHECKING:
     from imaging.decode import DecodedFrame
 
 
-def to_image(decoded: "DecodedFrame", header: Dataset, *, frame: int) -> Image.Image:
+def to_image(decoded: "DecodedFrame", header: Dataset, *, frame: int, window: Window | None = None) -> Image.Image:
     """Return a decoded frame as an ``L`` or ``RGB`` image, by its photometric interpretation (PS3.3 C.7.6.3.1.2).
 
     Parameters
@@ -25,6 +26,8 @@ def to_image(decoded: "DecodedFrame", header: Dataset, *, frame: int) -> Image.I
         The image's attributes.
     frame
         The frame's number, from 1.
+    window
+        A VOI window instead of the file's own.
 
     Raises
     ------
@@ -40,7 +43,7 @@ def to_image(decoded: "DecodedFrame", header: Dataset, *, frame: int) -> Image.I
         return Image.fromarray(np.ascontiguousarray(color.to_8_bit(pixels, decoded.bits)))
     if pixels.ndim != 2 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise CannotDecode("no display for the photometric interpretation")
-    gray = grayscale.to_gray(pixels, header, frame=frame, bits=decoded.bits)
+    gray = grayscale.to_gray(pixels, header, frame=frame, bits=decoded.bits, window=window)
     if photometric == "MONOCHROME1":
         gray = 255 - gray
     if color.is_supplemental(header):

@@ -27,7 +27,9 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def to_gray(stored: NDArray[Any], header: Dataset, *, frame: int, bits: int | None) -> NDArray[np.uint8]:
+def to_gray(
+    stored: NDArray[Any], header: Dataset, *, frame: int, bits: int | None, window: Window | None = None
+) -> NDArray[np.uint8]:
     """Return a monochrome frame as 8-bit gray by the file's own LUTs or window, before its polarity is heeded.
 
     Without either, the frame's darkest to brightest value, padding left aside, spans black to white.
@@ -42,6 +44,8 @@ def to_gray(stored: NDArray[Any], header: Dataset, *, frame: int, bits: int | No
         The frame's number, from 1, to find its functional groups.
     bits
         Bits of a sample in use, None for real values.
+    window
+        A VOI window instead of the file's own LUT or window.
     """
     if stored.dtype.kind in "iu":
         low, high = int(stored.min()), int(stored.max())
@@ -49,18 +53,20 @@ def to_gray(stored: NDArray[Any], header: Dataset, *, frame: int, bits: int | No
             index = stored.astype(np.int64 if stored.dtype.itemsize > 2 else np.int32) - low
             present = np.bincount(index.ravel(), minlength=high - low + 1) > 0
             table = np.arange(low, high + 1, dtype=np.float64)
-            levels = _curve(table, present, header, frame, bits)
+            levels = _curve(table, present, header, frame, bits, window)
             return np.asarray(levels[index])
     flat = stored.ravel().astype(np.float64)
-    return _curve(flat, np.isfinite(flat), header, frame, bits).reshape(stored.shape)
+    return _curve(flat, np.isfinite(flat), header, frame, bits, window).reshape(stored.shape)
 
 
-def _curve(stored: Floats, present: Mask, header: Dataset, frame: int, bits: int | None) -> NDArray[np.uint8]:
+def _curve(
+    stored: Floats, present: Mask, header: Dataset, frame: int, bits: int | None, asked: Window | None
+) -> NDArray[np.uint8]:
     """Return the gray level of each value; ``present`` marks those that occur in the frame."""
     modality = _apply_modality(stored, header, frame)
     voi = next((item for item in values(header, _VOI_LUT_SEQUENCE) if first(item, _LUT_DATA) is not None), None)
-    window = window_of(header, frame)
-    if voi is not None:
+    window = asked or window_of(header, frame)
+    if voi is not None and asked is None:
         table, depth = lut_table(voi, header, signed=bool((modality < 0).any()))
         level = look_up(modality, *table) / (2**depth - 1)
     elif window is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from imaging.classification import MAX_FRAME_BYTES
-from imaging.header import choose_frame, pixel_height_to_width
+from imaging.header import Window, choose_frame, pixel_height_to_width
 from imaging.picture import MediaType, Picture, encode
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def render(
     source: bytes | str | PathLike[str] | BinaryIO,
     *,
     frame: int | None = None,
+    window: Window | None = None,
     size: int | None = 256,
     media_type: MediaType = "image/jpeg",
     quality: int = 85,
@@ -38,6 +39,8 @@ def render(
         The Part 10 file: its bytes, its path, or a seekable binary file at its start, which is not closed.
     frame
         The frame's number, from 1; None for RepresentativeFrameNumber, else the middle one.
+    window
+        A VOI window instead of the file's own LUT or window; colour has none.
     size
         Ceiling of the longest side in pixels; pictures are never enlarged. None keeps the frame's size.
     media_type
@@ -52,9 +55,9 @@ def render(
     if isinstance(source, str | PathLike):
         with Path(source).open("rb") as stream:
             opened = open_part10(stream, max_bytes=max_frame_bytes)
-            return _render(opened, frame, size, media_type, quality, max_frame_bytes)
+            return _render(opened, frame, window, size, media_type, quality, max_frame_bytes)
     opened = open_part10(BytesIO(source) if isinstance(source, bytes) else source, max_bytes=max_frame_bytes)
-    return _render(opened, frame, size, media_type, quality, max_frame_bytes)
+    return _render(opened, frame, window, size, media_type, quality, max_frame_bytes)
 
 
 def render_frame(
@@ -63,6 +66,7 @@ def render_frame(
     header: "Dataset | Mapping[str, Any]",
     *,
     frame: int | None = None,
+    window: Window | None = None,
     size: int | None = 256,
     media_type: MediaType = "image/jpeg",
     quality: int = 85,
@@ -81,19 +85,20 @@ def render_frame(
         cannot be applied.
     frame
         Which frame these bytes are, from 1, to find its functional groups; None for the representative one.
-    size, media_type, quality, max_frame_bytes
+    window, size, media_type, quality, max_frame_bytes
         As in `render`.
     """
     from imaging.source import single_frame_source
 
     number = choose_frame(header, frame)
     opened = single_frame_source(frame_bytes, transfer_syntax_uid, header)
-    return _render(opened, number, size, media_type, quality, max_frame_bytes)
+    return _render(opened, number, window, size, media_type, quality, max_frame_bytes)
 
 
 def _render(
     source: "PixelSource",
     frame: int | None,
+    window: Window | None,
     size: int | None,
     media_type: MediaType,
     quality: int,
@@ -108,5 +113,5 @@ def _render(
         height_to_width = pixel_height_to_width(source.header, number)
     decoded = decode_frame(source, number - 1, max_frame_bytes=max_frame_bytes)
     with broken_input_is_cannot_decode("applying lookup tables"):
-        image = to_image(decoded, source.header, frame=number)
+        image = to_image(decoded, source.header, frame=number, window=window)
     return encode(scale(image, height_to_width, size), media_type=media_type, quality=quality)

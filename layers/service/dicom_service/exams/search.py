@@ -21,6 +21,7 @@ from dicomweb.dataset import text
 from dicomweb.qido import SearchResult
 
 PAGE = ("limit", "offset", "format")
+FILTERS = ("patientID", "patientName", "from", "to", "modality", "accessionNumber", "studyUID")
 DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 100, 1000, 1_000_000
 _NO_STUDY = "The PACS has no exam with this StudyInstanceUID."
 _NO_STUDY_OF_PATIENT = "The PACS has no exam of this patient alone with this StudyInstanceUID."
@@ -43,8 +44,13 @@ def read_page(query: Query) -> Page:
     return Page(
         limit=query.integer("limit", default=DEFAULT_LIMIT, minimum=1, maximum=MAX_LIMIT),
         offset=query.integer("offset", default=0, minimum=0, maximum=MAX_OFFSET),
-        simple=query.choice("format", ("dicom", "simple"), default="dicom") == "simple",
+        simple=read_format(query),
     )
+
+
+def read_format(query: Query) -> bool:
+    """Read ``format``; return whether it is ``simple``."""
+    return bool(query.choice("format", ("dicom", "simple"), default="dicom") == "simple")
 
 
 def study_filters(query: Query) -> dict[str, str]:
@@ -73,6 +79,27 @@ def search_studies(client: DicomwebClient, filters: Mapping[str, str], page: Pag
         )
     complete_studies(client, found.datasets)
     return found
+
+
+def find_study(client: DicomwebClient, study_uid: str, scope: PatientScope) -> dict[str, Any]:
+    """Return one exam.
+
+    Raises
+    ------
+    NotFound
+        The PACS does not have it.
+    PacsError
+        The PACS cannot be asked.
+    """
+    with pacs_errors(_NO_STUDY):
+        found = client.search_for_studies({"StudyInstanceUID": study_uid}, limit=2, includefields=STUDY_FIELDS)
+    # Some PACS ignore a filter that they do not understand and return everything.
+    rows = [row for row in found.datasets if text(row, "0020000D") == study_uid]
+    if not rows:
+        raise NotFound(_NO_STUDY)
+    scope.check_rows(rows)
+    complete_studies(client, rows[:1])
+    return dict(rows[0])
 
 
 def check_patient(client: DicomwebClient, study_uid: str, patient_id: str | None) -> None:
@@ -147,6 +174,12 @@ def list_response(app: APIGatewayRestResolver, found: SearchResult, page: Page) 
         rows = [simplify(row) for row in rows]
     headers = {"Link": f'<{_next_url(app, page)}>; rel="next"'} if found.more else {}
     return answer(rows, headers=headers)
+
+
+def study_response(app: APIGatewayRestResolver, dataset: dict[str, Any], *, simple: bool) -> Response[Any]:
+    """Return the response with one exam."""
+    row = with_own_links(dataset, base_url(app))
+    return answer(simplify(row) if simple else row)
 
 
 def _next_url(app: APIGatewayRestResolver, page: Page) -> str:

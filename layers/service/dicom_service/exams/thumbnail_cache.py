@@ -93,4 +93,11 @@ class CachedThumbnailer:
 
 def _key(name: InstanceName, request: ThumbnailRequest) -> str:
     kind = request.media_type.rpartition("/")[2]
-    return f"thumbnails/v{_VERSION}/{'/'.join(name.uids)}/{request.size}.{kind}"
+    parts = [str(request.size)]
+    if request.frame is not None:
+        parts.append(f"frame{request.frame}")
+    if request.window is not None:
+        parts.append(f"window{request.window.center:g}_{request.window.width:g}")
+    elif request.own_window:
+        parts.append("window")
+    return f"thumbnails/v{_VERSION}/{'/'.join(name.uids)}/{'-'.join(parts)}.{kind}"

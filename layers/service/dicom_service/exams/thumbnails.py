@@ -17,6 +17,7 @@ from typing import Any
 
 import imaging
 from dicom_service import log
+from dicom_service.errors import NotFound as NoSuchFrame
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.retrieve import NO_INSTANCE
@@ -41,10 +42,36 @@ _MISSING = (NotFound, NotSupported, RequestRejected, PacsFault)
 
 @dataclass(frozen=True)
 class ThumbnailRequest:
-    """The thumbnail that a caller requests: its longest side in pixels and its media type."""
+    """The picture that a caller requests.
+
+    Parameters
+    ----------
+    size
+        Its longest side in pixels.
+    media_type
+        JPEG or PNG.
+    frame
+        The frame's number, from 1; None for the one that represents the image.
+    window
+        The window to show it with; None for the file's own.
+    own_window
+        Whether the file's own LUT or window has to be applied, so that what the PACS calls a thumbnail does not do.
+    """
 
     size: int
     media_type: imaging.MediaType
+    frame: int | None = None
+    window: imaging.Window | None = None
+    own_window: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether any thumbnail of the instance will do."""
+        return self.frame is None and self.window is None and not self.own_window
+
+    def number(self, header: Mapping[str, Any]) -> int:
+        """Return the number of the frame to show."""
+        return imaging.representative_frame(header) if self.frame is None else self.frame
 
 
 @dataclass(frozen=True)
@@ -103,7 +130,17 @@ class Thumbnailer:
         return header
 
     def make(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail:
-        """Make a thumbnail; an instance that cannot be shown gets a placeholder."""
+        """Make a thumbnail; an instance that cannot be shown gets a placeholder.
+
+        Raises
+        ------
+        NotFound
+            The instance has no such frame.
+        PacsError
+            The PACS cannot be asked.
+        """
+        if request.frame is not None and request.frame > number_of_frames(header):
+            raise NoSuchFrame("The instance has no such frame.", code="NO_SUCH_FRAME")
         try:
             reason = imaging.classify(header, allow_burned_in=self._allow_burned_in)
         except imaging.CannotDecode:
@@ -126,7 +163,7 @@ class Thumbnailer:
                 raise PacsFault("the PACS returned a file whose header cannot be read") from error
 
     def _of_pacs(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail | None:
-        if not self._capabilities.supports("thumbnail"):
+        if not request.is_plain or not self._capabilities.supports("thumbnail"):
             return None
         try:
             picture = self.client.retrieve_thumbnail(
@@ -161,7 +198,7 @@ class Thumbnailer:
     def _render_frame(
         self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest
     ) -> imaging.Picture | None:
-        number = imaging.representative_frame(header)
+        number = request.number(header)
         try:
             frame = self.client.retrieve_frame(*name.uids, number)
         except NotSupported as error:
@@ -172,6 +209,7 @@ class Thumbnailer:
             frame.transfer_syntax_uid or _EXPLICIT_LITTLE,
             header,
             frame=number,
+            window=request.window,
             size=request.size,
             media_type=request.media_type,
         )
@@ -188,16 +226,22 @@ class Thumbnailer:
                 if file.tell() > LARGEST_FILE:
                     return None
             file.seek(0)
-            return imaging.render(file, size=request.size, media_type=request.media_type)  # type: ignore[arg-type]
+            return imaging.render(
+                file,  # type: ignore[arg-type]
+                frame=request.frame,
+                window=request.window,
+                size=request.size,
+                media_type=request.media_type,
+            )
 
     def _rendered(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail | None:
         if not self._capabilities.supports("rendered"):
             return None
-        window = imaging.window_of(header)
+        window = request.window or imaging.window_of(header, request.frame)
         try:
             picture = self.client.retrieve_rendered(
                 *name.uids,
-                frame=imaging.representative_frame(header) if number_of_frames(header) > 1 else None,
+                frame=request.number(header) if number_of_frames(header) > 1 else None,
                 viewport=_viewport(header, request.size),
                 window=(window.center, window.width, window.function.lower().replace("_", "-")) if window else None,
                 media_type=request.media_type,

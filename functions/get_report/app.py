@@ -1,0 +1,33 @@
+"""GET …/instances/{instanceUID}/report: a report as people read it."""
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from dicom_service.dependencies import pacs
+from dicom_service.edge import answer, check_uid, create_app, serve
+from dicom_service.exams.dependencies import scope_of
+from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.report import PDF, fetch_report
+from dicom_service.query import Query
+
+app = create_app()
+
+
+@app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances/<instanceUID>/report")
+def get_report(studyUID: str, seriesUID: str, instanceUID: str) -> Response[Any]:
+    Query(app).check()
+    name = InstanceName(
+        check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), check_uid("instanceUID", instanceUID)
+    )
+    scope = scope_of(app)
+    with pacs().shared_deadline():
+        scope.ensure_compared(pacs())
+        scope.revalidate(pacs())
+        report = fetch_report(pacs(), name, scope)
+    if report.pdf is not None:
+        return answer(report.pdf, content_type=PDF)
+    return answer(report.tree)
+
+
+lambda_handler = serve(app)
