@@ -14,7 +14,7 @@ app = create_app()
 
 @app.post("/otps")
 def issue_otp() -> Response[Any]:
-    issued = issuer().issue(issue_request(app), actor(app))
+    issued = issuer().issue(issue_request(app), actor(app), base_url(app))
     return answer(issued, 201, headers={"Location": f"{base_url(app)}/otps/{issued['otpId']}"})
 
 
@@ -26,7 +26,7 @@ def resume_otp(otp_id: str) -> Response[str]:
 
 @app.get("/token")
 def issue_token() -> Response[Any]:
-    return answer(issuer().token(token_request(app), actor(app)))
+    return answer(issuer().token(token_request(app), actor(app), base_url(app)))
 
 
 lambda_handler = serve(app)

@@ -1,12 +1,12 @@
-"""DELETE /otps/{otpId} and DELETE /otps: revoke one-time passwords and their access tokens."""
+"""DELETE /otps/{otpId} and /otps: revoke one-time passwords and their access tokens; DELETE /access-token: sign out."""
 
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, create_app, empty, serve
-from dicom_service.otp.dependencies import manager
-from dicom_service.otp.inputs import actor, subject
+from dicom_service.otp.dependencies import access_tokens, manager
+from dicom_service.otp.inputs import actor, signed_in, subject
 
 app = create_app()
 
@@ -22,6 +22,12 @@ def revoke_otps() -> Response[Any]:
     whose = subject(app)
     revoked = manager().revoke_all(actor(app), study_uid=whose.study_uid, patient_id=whose.patient_id)
     return answer({"revoked": revoked})
+
+
+@app.delete("/access-token")
+def sign_out() -> Response[str]:
+    access_tokens().end(signed_in(app))
+    return empty()
 
 
 lambda_handler = serve(app)

@@ -28,6 +28,7 @@ STUDY = "1.2.826.0.1.3680043.8.498.1"
 PATIENT = "CANARY-PAT-1"
 BIRTH_DATE = "19610412"
 MASTER = {"current": "k1", "k1": "unit-test-master-secret-of-64-characters-0123456789-abcdefghijkl"}
+API = "https://api.example.org/v1"
 PORTAL = Actor("portal", "192.0.2.7")
 
 
@@ -113,7 +114,7 @@ class Harness:
         return AccessTokens(self.tables.access_tokens, self.tables.otps, clock=self.clock)
 
     def issue(self, **wishes: Any) -> dict[str, Any]:
-        return self.issuer.issue(IssueRequest(**{"study_uid": STUDY, "patient_id": PATIENT} | wishes), PORTAL)
+        return self.issuer.issue(IssueRequest(**{"study_uid": STUDY, "patient_id": PATIENT} | wishes), PORTAL, API)
 
     def redeem(self, issued: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         values = {"otp_id": issued["otpId"], "code": issued["otp"]} | more

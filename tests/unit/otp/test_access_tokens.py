@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dicom_service import aws
+from dicom_service.auth.access_tokens import kind_of
 from dicom_service.auth.route_scope import enforce_route_scope
 from dicom_service.errors import Forbidden, Unavailable
 from dicom_service.patient import Patient
@@ -45,6 +46,47 @@ def test_it_says_whom_it_speaks_for(harness: Harness, issued: dict[str, Any], to
     assert harness.hasher.matches(principal.context["patient"], Patient(PATIENT))
     assert principal.context["comparedAt"] == str(int(harness.clock()))
     assert token not in repr(principal)
+
+
+@pytest.mark.parametrize(
+    ("resource", "query", "kind"),
+    [
+        (SERIES, {}, "lists"),
+        ("/exams/studies/{studyUID}/thumbnail", {"size": "512"}, "pictures"),
+        (f"{SERIES}/{{seriesUID}}/instances/{{instanceUID}}", {"FileType": "image/png"}, "pictures"),
+        (f"{SERIES}/{{seriesUID}}/instances/{{instanceUID}}", {"fileType": "application/dicom"}, "files"),
+        (f"{SERIES}/{{seriesUID}}/instances/{{instanceUID}}/report", None, "reports"),
+        ("/dicomweb/studies/{studyUID}/series/{seriesUID}/instances/{instanceUID}/frames/{frames}", None, "pictures"),
+    ],
+)
+def test_the_issuer_is_shown_what_is_opened(resource: str, query: dict[str, str] | None, kind: str) -> None:
+    assert kind_of({"resource": resource, "queryStringParameters": query}) == kind
+
+
+def test_signing_out_ends_it_at_once_and_the_issuer_sees_when(
+    harness: Harness, issued: dict[str, Any], token: str
+) -> None:
+    principal = harness.access_tokens.find(token)
+    assert principal is not None
+    harness.clock.now += 60
+    for _ in range(2):  # the second time changes nothing
+        harness.access_tokens.end(principal.context["tokenHash"])
+        harness.clock.now += 5
+
+    assert harness.access_tokens.find(token) is None
+    (use,) = harness.manager.get(issued["otpId"])["redemptions"]
+    assert use["signedOutAt"] == "2027-01-15T08:01:00Z"
+
+
+def test_only_the_token_that_signs_out_is_ended(harness: Harness) -> None:
+    issued = harness.issue(max_uses=2)
+    one, other = (str(harness.redeem(issued)["accessToken"]) for _ in range(2))
+    principal = harness.access_tokens.find(one)
+    assert principal is not None
+    harness.access_tokens.end(principal.context["tokenHash"])
+
+    assert harness.access_tokens.find(one) is None
+    assert harness.access_tokens.find(other)
 
 
 def test_it_opens_its_own_study_and_nothing_else(harness: Harness, token: str) -> None:

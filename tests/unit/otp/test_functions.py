@@ -104,7 +104,8 @@ def test_token_is_the_references_form() -> None:
     status, answer = call("issue_otp", token_request())
 
     assert status == 200
-    assert list(answer) == ["token"]
+    assert list(answer) == ["token", "link"]
+    assert answer["link"] == f"https://api.example.org/share#{answer['token']}"
     assert call("redeem_otp", with_body("redeem_otp", token=answer["token"]))[1]["role"] == "diagnostic"
 
 

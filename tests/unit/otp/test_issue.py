@@ -11,7 +11,7 @@ from dicom_service import aws
 from dicom_service.errors import Conflict, NotFound
 from dicom_service.otp.requests import IssueRequest
 from dicom_service.otp.viewer import ViewerSettings
-from tests.support.otp import BIRTH_DATE, PATIENT, PORTAL, STUDY, FakePacs, Harness, events_of, study, wrong
+from tests.support.otp import API, BIRTH_DATE, PATIENT, PORTAL, STUDY, FakePacs, Harness, events_of, study, wrong
 
 OTHER_STUDY = "1.2.826.0.1.3680043.8.498.2"
 
@@ -22,7 +22,7 @@ def test_what_the_issuer_gets(harness: Harness) -> None:
     assert issued["token"] == f"{issued['otpId']}.{issued['otp']}"
     assert issued["expiresAt"] == "2027-01-15T08:10:00Z"
     assert issued["attemptsLeft"] == 5
-    assert issued["link"] is None
+    assert issued["link"] == f"{API}/share#{issued['token']}"
     assert len(issued["otp"]) == 8
     assert len(harness.issue(expires_in=601)["otp"]) == 13
 
@@ -153,9 +153,16 @@ def test_a_link_is_made_from_the_template(harness: Harness) -> None:
     assert issued["link"] == f"https://viewer.example/#/{STUDY}?t={issued['token']}&role=diagnostic"
 
 
-def test_token_gives_the_same_as_otps_in_the_references_form(harness: Harness) -> None:
-    answer = harness.issuer.token(IssueRequest(STUDY, PATIENT), PORTAL)
+def test_the_link_says_that_a_birth_date_will_be_asked_for(harness: Harness) -> None:
+    issued = harness.issue(require_birth_date=True)
 
+    assert issued["link"] == f"{API}/share#{issued['token']}&birthDate"
+
+
+def test_token_gives_the_same_as_otps_in_the_references_form(harness: Harness) -> None:
+    answer = harness.issuer.token(IssueRequest(STUDY, PATIENT), PORTAL, API)
+
+    assert answer["link"] == f"{API}/share#{answer['token']}"
     otp_id, _, code = answer["token"].partition(".")
     assert harness.redeem({"otpId": otp_id, "otp": code})["role"] == "patient"
 
@@ -164,8 +171,8 @@ def test_the_issuer_sees_uses_attempts_and_requests(harness: Harness) -> None:
     issued = harness.issue(max_uses=2, user="Dr Rossi")
     token = harness.redeem(issued)["accessToken"]
     harness.clock.now += 30
-    for _ in range(3):
-        assert harness.access_tokens.find(token)
+    for kind in ("pictures", "pictures", "lists"):
+        assert harness.access_tokens.find(token, kind)
     shown = harness.manager.get(issued["otpId"])
 
     assert shown["state"] == "ACTIVE"
@@ -178,6 +185,9 @@ def test_the_issuer_sees_uses_attempts_and_requests(harness: Harness) -> None:
             "accessTokenExpiresAt": "2027-01-15T09:00:00Z",
             "requests": 3,
             "lastRequestAt": "2027-01-15T08:00:30Z",
+            "network": "198.51.100.0/24",
+            "opened": {"lists": 1, "pictures": 2, "reports": 0, "files": 0},
+            "signedOutAt": None,
         }
     ]
 

@@ -12,7 +12,7 @@ from dicom_service.errors import SettingsError
 from dicom_service.otp import viewer
 from dicom_service.otp.requests import IssueRequest
 from dicom_service.otp.viewer import ViewerError, ViewerSettings, ViewerTokens, parameter_names
-from tests.support.otp import PATIENT, PORTAL, STUDY, Harness, events_of, master_secret
+from tests.support.otp import API, PATIENT, PORTAL, STUDY, Harness, events_of, master_secret
 from tests.support.pacs import Answer, FakePacs, Handler, Received, answer, cut_off, drip, hang_up, html, stall
 from tests.support.template import RESOURCES
 from tests.support.tls import Identity, secured, self_signed
@@ -87,7 +87,7 @@ def test_names_of_parameters() -> None:
 def test_the_viewer_is_asked_as_the_reference_asks(harness: Harness, log: io.StringIO) -> None:
     with FakePacs(json_viewer) as server:
         harness.viewer = ViewerSettings(token_url=viewer.viewer_url(f"{base(server)}/token?site=a"))
-        given = harness.issuer.token(IssueRequest(STUDY, PATIENT, "a b&c", "diagnostic"), PORTAL)
+        given = harness.issuer.token(IssueRequest(STUDY, PATIENT, "a b&c", "diagnostic"), PORTAL, API)
 
     asked = {"site": "a", "studyUID": STUDY, "patientID": PATIENT, "user": "a b&c", "role": "diagnostic"}
     assert json.loads(given["token"]) == asked
@@ -105,7 +105,7 @@ def test_the_viewer_of_the_reference_gives_its_token(harness: Harness, at_viewer
         parameters=parameter_names("user=username,patientID="),
     )
     # WHEN a token is asked for THEN it is the viewer's
-    given = harness.issuer.token(IssueRequest(STUDY, PATIENT, "rossi", "patient"), PORTAL)
+    given = harness.issuer.token(IssueRequest(STUDY, PATIENT, "rossi", "patient"), PORTAL, API)
     assert given == {"token": TOKEN}
     (asked,) = at_viewer.received
     assert asked.query == {"username": "rossi", "role": "patient", "studyUID": STUDY}

@@ -72,6 +72,8 @@ def test_each_role_reaches_its_routes_and_no_others() -> None:
         ("GET", "/otps", None, True, False, False, False),
         ("GET", "/otps/{otpId}", None, True, False, False, False),
         ("DELETE", "/otps/{otpId}", None, True, False, False, False),
+        ("DELETE", "/access-token", None, False, False, False, True),
+        ("GET", "/access-token", None, False, False, False, False),
         ("GET", "/events", None, True, True, False, False),
         ("POST", "/new-exam-callback", None, False, False, True, False),
         ("GET", "/new-exam-callback", None, False, False, False, False),

@@ -3,7 +3,8 @@
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from dicom_service import aws
@@ -12,6 +13,24 @@ from dicom_service.otp import codes
 
 _FORM = re.compile(r"exam_[A-Za-z0-9_-]{43}")
 _UNREADABLE = "Access tokens cannot be looked up at the moment; try again."
+
+
+def kind_of(event: Mapping[str, Any]) -> str:
+    """Return what a request opens, as the issuer of its exam access token is shown it.
+
+    Parameters
+    ----------
+    event
+        The REQUEST authorizer event of API Gateway.
+    """
+    resource = str(event.get("resource") or "")
+    query = event.get("queryStringParameters") or {}
+    file_type = next((str(value) for name, value in query.items() if name.lower() == "filetype"), "")
+    if resource.endswith("/report"):
+        return "reports"
+    if resource.endswith(("/thumbnail", "/rendered")) or "/frames" in resource or file_type.startswith("image/"):
+        return "pictures"
+    return "files" if resource.endswith("/{instanceUID}") else "lists"
 
 
 class AccessTokens:
@@ -32,8 +51,13 @@ class AccessTokens:
         self._otps_table = otps_table
         self._clock = clock
 
-    def find(self, token: str) -> Principal | None:
+    def find(self, token: str, opens: str = "lists") -> Principal | None:
         """Return the bearer of a live token whose code was not revoked, or None.
+
+        Parameters
+        ----------
+        opens
+            What the request is counted as (`kind_of`).
 
         Counting the request is one conditional write, and so a read that misses nothing; the code's state is read
         consistently after it. A revocation that has been answered therefore ends every token with it. Nothing is kept
@@ -42,7 +66,7 @@ class AccessTokens:
         if not _FORM.fullmatch(token):
             return None
         token_hash = hashlib.sha256(token.encode()).hexdigest()
-        row = self._count(token_hash)
+        row = self._count(token_hash, opens)
         state = None if row is None else self._state(row["otpId"])
         # Without its code's row, nothing shows that the token was not revoked: reject it.
         if row is None or state is None or state == "REVOKED":
@@ -65,14 +89,27 @@ class AccessTokens:
             },
         )
 
-    def _count(self, token_hash: str) -> dict[str, Any] | None:
+    def end(self, token_hash: str) -> None:
+        """End a token at once: its bearer signs out."""
+        now = int(self._clock())
+        with suppress(aws.ConditionFailed), aws.errors(_UNREADABLE):
+            aws.dynamodb().update_item(
+                TableName=self._table,
+                Key=aws.to_item({"tokenHash": token_hash}),
+                UpdateExpression="SET expiresAt = :now, signedOutAt = :now",
+                ConditionExpression="expiresAt > :now",
+                ExpressionAttributeValues=aws.to_item({":now": now}),
+            )
+
+    def _count(self, token_hash: str, opens: str) -> dict[str, Any] | None:
         try:
             with aws.errors(_UNREADABLE):
                 answer = aws.dynamodb().update_item(
                     TableName=self._table,
                     Key=aws.to_item({"tokenHash": token_hash}),
-                    UpdateExpression="SET requests = requests + :one, lastUsedAt = :now",
+                    UpdateExpression="SET requests = requests + :one, lastUsedAt = :now ADD #opens :one",
                     ConditionExpression="expiresAt > :now",
+                    ExpressionAttributeNames={"#opens": opens},
                     ExpressionAttributeValues=aws.to_item({":one": 1, ":now": int(self._clock())}),
                     ReturnValues="ALL_NEW",
                 )

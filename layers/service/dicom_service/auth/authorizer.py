@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dicom_service.auth.access_tokens import AccessTokens
+from dicom_service.auth.access_tokens import AccessTokens, kind_of
 from dicom_service.auth.oidc import OidcVerifier, RoleClaims, role_map
 from dicom_service.auth.principal import Principal
 from dicom_service.auth.service_keys import CallbackKey, ServiceKeys
@@ -43,23 +43,25 @@ class Authorizer:
     ----------
     kinds
         Cheapest first.
+    exam_tokens
+        Exam access tokens, which count what is requested with them; tried before the others.
     """
 
-    def __init__(self, kinds: Sequence[CredentialKind]) -> None:
+    def __init__(self, kinds: Sequence[CredentialKind], exam_tokens: AccessTokens | None = None) -> None:
         self._kinds = kinds
+        self._exam_tokens = exam_tokens
 
     @classmethod
     def from_settings(cls, settings: AuthSettings) -> "Authorizer":
         """Return the authorizer of a deployment."""
         kinds: list[CredentialKind] = [
-            AccessTokens(settings.access_tokens_table, settings.otps_table),
             ServiceKeys(Secret(settings.service_keys_secret)),
             CallbackKey(Secret(settings.callback_secret)),
         ]
         if settings.oidc_issuer and settings.oidc_audience:
             roles = RoleClaims(settings.oidc_role_claim, settings.oidc_roles or {})
             kinds.append(OidcVerifier(settings.oidc_issuer, settings.oidc_audience, roles))
-        return cls(kinds)
+        return cls(kinds, AccessTokens(settings.access_tokens_table, settings.otps_table))
 
     def decide(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the policy for one request.
@@ -75,6 +77,9 @@ class Authorizer:
             There is no bearer credential, or it is unknown.
         """
         token = bearer_token(event.get("headers") or {})
+        bearer = self._exam_tokens.find(token, kind_of(event)) if self._exam_tokens else None
+        if bearer is not None:
+            return bearer.policy(event)
         for kind in self._kinds:
             principal = kind.find(token)
             if principal is not None:

@@ -7,7 +7,8 @@ role          reaches
 ``reader``    GET routes that change nothing and issue no access; nothing below ``/otps``
 ``callback``  ``POST /new-exam-callback`` and nothing else
 ``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names, but not what the PACS reported of it;
-              with the exam role ``diagnostic`` also GET under ``/dicomweb``, where its study is all that there is
+              with the exam role ``diagnostic`` also GET under ``/dicomweb``, where its study is all that there is;
+              ``DELETE /access-token``, which ends it
 ============  =================================================================
 """
 
@@ -19,6 +20,8 @@ CALLBACK_ROUTE = "/new-exam-callback"
 STUDY_ROUTE = "/exams/studies/{studyUID}"
 # The PACS's reports name people and stations: for staff, not for recipients of a shared exam.
 CALLBACKS_ROUTE = STUDY_ROUTE + "/callbacks"
+# Ends the token that asks for it: other credentials are ended where they were made.
+ACCESS_TOKEN_ROUTE = "/access-token"  # noqa: S105
 # GET routes with side effects: not for readers.
 SIDE_EFFECT_ROUTES = frozenset({"/token", "/uid"})
 # One-time passwords are visible to their issuers only: an otpId is enough to lock a code.
@@ -70,6 +73,8 @@ class Principal:
             return (method, resource) == ("POST", CALLBACK_ROUTE)
         if resource == CALLBACK_ROUTE:
             return False
+        if resource == ACCESS_TOKEN_ROUTE:
+            return (method, self.role) == ("DELETE", "exam")
         if self.role == "service":
             return True
         if method != "GET":

@@ -6,7 +6,7 @@ Whose exam it may see is `dicom_service.exams.patient_scope`.
 from collections.abc import Mapping
 from typing import Any
 
-from dicom_service.auth.principal import DIAGNOSTIC, DICOMWEB_ROUTES
+from dicom_service.auth.principal import ACCESS_TOKEN_ROUTE, DIAGNOSTIC, DICOMWEB_ROUTES
 from dicom_service.errors import Forbidden, NotFound
 
 _STUDIES = "/exams/studies/"
@@ -16,7 +16,7 @@ _NOT_REACHED = "This credential does not reach this resource."
 def enforce_route_scope(event: Mapping[str, Any]) -> None:
     """Reject any request of an exam access token except GET below its own study, or of DICOMweb with the role for it.
 
-    The PACS's reports about the study (``/callbacks``) are not for exam access tokens either. In DICOMweb, another
+    A token may also end itself. The PACS's reports about the study (``/callbacks``) are not for it. In DICOMweb, another
     study is one that does not exist: viewers search for prior studies.
 
     The gateway and the functions parse paths separately; a path that they parse differently is rejected here. Requests
@@ -39,6 +39,8 @@ def enforce_route_scope(event: Mapping[str, Any]) -> None:
     if study_uid is None and role != "exam":
         return
     path, parameters = str(event.get("path") or ""), event.get("pathParameters") or {}
+    if (event.get("httpMethod"), path) == ("DELETE", ACCESS_TOKEN_ROUTE):
+        return
     plain = "//" not in path and "/." not in path
     if not study_uid or not plain or event.get("httpMethod") != "GET":
         raise Forbidden(_NOT_REACHED)

@@ -19,6 +19,7 @@ A line names the exam by a hash and the code by its reference, the hash of its o
 token, the patient or the issuer's ``user``.
 """
 
+import ipaddress
 import json
 import logging
 import sys
@@ -72,6 +73,18 @@ class Actor:
 
     name: str
     address: str = ""
+
+
+def network_of(address: str) -> str | None:
+    """Return the network of an address, 24 bits of IPv4 and 48 of IPv6; None for what is no address.
+
+    It tells the issuer a clinic from a mobile network, and not one household from another.
+    """
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return str(ipaddress.ip_network((found, 24 if found.version == 4 else 48), strict=False))
 
 
 def audit(

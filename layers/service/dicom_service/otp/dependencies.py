@@ -15,6 +15,7 @@ from dicom_service.patient import PatientHasher
 from dicom_service.settings import load, setting
 
 if TYPE_CHECKING:
+    from dicom_service.auth.access_tokens import AccessTokens
     from dicom_service.otp.issue import Issuer
     from dicom_service.otp.manage import Manager
     from dicom_service.otp.redeem import Redeemer
@@ -76,6 +77,15 @@ def hasher() -> PatientHasher:
 def guard() -> ExamGuard:
     """Return the guard that compares patients and suspends codes."""
     return ExamGuard(store(), hasher())
+
+
+@cache
+def access_tokens() -> "AccessTokens":
+    """Return the exam access tokens, to end one."""
+    from dicom_service.auth.access_tokens import AccessTokens
+
+    tables = load(OtpTables)
+    return AccessTokens(tables.access_tokens, tables.otps)
 
 
 @cache

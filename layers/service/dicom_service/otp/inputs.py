@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
 from dicom_service.edge import json_body
-from dicom_service.errors import BadRequest
+from dicom_service.errors import BadRequest, Forbidden
 from dicom_service.fields import Body
 from dicom_service.otp.audit import Actor
 from dicom_service.otp.model import ROLES
@@ -102,6 +102,20 @@ def _nonce(app: APIGatewayRestResolver, body: Body) -> str | None:
     if value and not (_NONCE.fullmatch(value) and len(set(value.lower())) >= _FEWEST_CHARACTERS):
         body.fail("Idempotency-Key", "not random: 22 to 128 printable ASCII characters, such as a UUID, new each time")
     return value or None
+
+
+def signed_in(app: APIGatewayRestResolver) -> str:
+    """Return the hash of the exam access token that a request carries.
+
+    Raises
+    ------
+    Forbidden
+        It carries another credential.
+    """
+    context = app.current_event.raw_event.get("requestContext", {}).get("authorizer") or {}
+    if context.get("role") != "exam" or not context.get("tokenHash"):
+        raise Forbidden("Only an exam access token can be ended here.")
+    return str(context["tokenHash"])
 
 
 def actor(app: APIGatewayRestResolver) -> Actor:

@@ -53,8 +53,13 @@ class Issuer:
         self._viewer = _viewer_tokens(viewer_settings)
         self._clock = clock
 
-    def issue(self, request: IssueRequest, actor: Actor) -> dict[str, Any]:
+    def issue(self, request: IssueRequest, actor: Actor, base_url: str) -> dict[str, Any]:
         """Issue a one-time password: one search in the PACS, one write.
+
+        Parameters
+        ----------
+        base_url
+            Where callers reach this service: the share page is below it.
 
         Raises
         ------
@@ -91,12 +96,13 @@ class Issuer:
             otp = replace(otp, birth_date_tag=codes.birth_date_tag(master, otp.otp_id, exam.birth_date))
         self._store.create(otp, event("OTP Issued", otp))
         audit("issued", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
-        return self._answer(otp, codes.code(master, otp.otp_id, otp.form))
+        return self._answer(otp, codes.code(master, otp.otp_id, otp.form), base_url)
 
-    def token(self, request: IssueRequest, actor: Actor) -> dict[str, str]:
+    def token(self, request: IssueRequest, actor: Actor, base_url: str) -> dict[str, str]:
         """Return the response of ``GET /token``: a token of this service, or of the viewer if it issues its own."""
         if self._viewer is None:
-            return {"token": self.issue(request, actor)["token"]}
+            issued = self.issue(request, actor, base_url)
+            return {name: issued[name] for name in ("token", "link")}
         find_exam(self._connect(), request.study_uid, request.patient_id)
         parameters = {
             "studyUID": request.study_uid,
@@ -108,7 +114,7 @@ class Issuer:
         audit("issued", actor, otp_id=None, study_uid=request.study_uid)
         return {"token": token}
 
-    def _answer(self, otp: Otp, code: str) -> dict[str, Any]:
+    def _answer(self, otp: Otp, code: str, base_url: str) -> dict[str, Any]:
         token = f"{otp.otp_id}.{code}"
         values = {"studyUID": otp.study_uid, "token": token, "role": otp.role}
         return {
@@ -116,10 +122,15 @@ class Issuer:
             "reference": codes.reference(otp.otp_id),
             "otp": code,
             "token": token,
-            "link": viewer.link(self._link, values),
+            "link": viewer.link(self._link, values) or _share_link(base_url, token, otp.birth_date_tag is not None),
             "expiresAt": iso(otp.expires_at),
             "attemptsLeft": MAX_ATTEMPTS,
         }
+
+
+def _share_link(base_url: str, token: str, asks_birth_date: bool) -> str:
+    """Return the link to the share page; the code is in the fragment, which no server and no log ever gets."""
+    return f"{base_url}/share#{token}{'&birthDate' if asks_birth_date else ''}"
 
 
 def _viewer_tokens(settings: ViewerSettings) -> ViewerTokens | None:

@@ -17,6 +17,8 @@ from dicom_service.patient import Patient, PatientHasher
 # Left out of lists, since they take one more read for each code.
 _SINGLE = ("lastUse", "redemptions")
 _CURSOR = re.compile(r"[0-9]{1,12}\.[0-9a-f]{32}")
+# What `dicom_service.auth.access_tokens.kind_of` tells apart.
+OPENED = ("lists", "pictures", "reports", "files")
 _NOT_FOUND = "There is no one-time password with this otpId."
 
 
@@ -49,13 +51,16 @@ class Manager:
         uses = []
         for redemption in redemptions:
             token = tokens.get(redemption.token_hash, {})
-            last = token.get("lastUsedAt")
+            last, ended = token.get("lastUsedAt"), token.get("signedOutAt")
             uses.append(
                 {
                     "at": iso(redemption.at),
                     "accessTokenExpiresAt": iso(redemption.token_expires_at),
                     "requests": token.get("requests", 0),
                     "lastRequestAt": iso(last) if last else None,
+                    "network": redemption.network,
+                    "opened": {kind: token.get(kind, 0) for kind in OPENED},
+                    "signedOutAt": iso(ended) if ended else None,
                 }
             )
         return {

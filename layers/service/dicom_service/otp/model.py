@@ -14,11 +14,12 @@ ROLES = ("patient", "diagnostic")
 
 @dataclass(frozen=True)
 class Redemption:
-    """One use of a code; times are seconds since the epoch."""
+    """One use of a code; times are seconds since the epoch, `network` is where from."""
 
     at: int
     token_hash: str
     token_expires_at: int
+    network: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicom_service.errors import NotFound, PacsError, Unauthorized
 from dicom_service.otp import codes
-from dicom_service.otp.audit import Actor, audit
+from dicom_service.otp.audit import Actor, audit, network_of
 from dicom_service.otp.events import event
 from dicom_service.otp.guard import ExamGuard, ExamSuspended
 from dicom_service.otp.keyring import Keyring
@@ -92,7 +92,9 @@ class Redeemer:
             charged, compared_at = self._check_patient(charged, now)
         except ExamSuspended:
             raise self._rejected(otp_id, charged, actor, "not, or not only, this patient's exam") from None
-        redemption = self._use(charged, nonce, tag, now, compared_at)
+        token_hash = codes.token_hash(self._token(charged, nonce))
+        wanted = Redemption(now, token_hash, now + self._token_lifetime, network_of(address))
+        redemption = self._use(charged, tag, wanted, compared_at)
         if redemption is None:
             raise self._rejected(otp_id, charged, actor, "used, or withdrawn, meanwhile")
         audit("redeemed", actor, otp_id=otp_id, study_uid=charged.study_uid)
@@ -134,12 +136,10 @@ class Redeemer:
             return otp, 0
         return replace(otp, patient=patient), now
 
-    def _use(self, otp: Otp, nonce: str, tag: str, now: int, compared_at: int) -> Redemption | None:
+    def _use(self, otp: Otp, tag: str, redemption: Redemption, compared_at: int) -> Redemption | None:
         """Count the use, or find the earlier use of this nonce, whose response was lost."""
         earlier = otp.redemptions.get(tag)
         if earlier is None:
-            token_hash = codes.token_hash(self._token(otp, nonce))
-            redemption = Redemption(now, token_hash, now + self._token_lifetime)
             redeemed = event("OTP Redeemed", otp, uses=otp.uses + 1)
             rejection = self._store.use(otp, tag, redemption, redeemed, compared_at)
             if rejection is None:
@@ -148,7 +148,7 @@ class Redeemer:
         if earlier is None:
             return None
         self._store.refund_attempt(otp.otp_id, tag)
-        return earlier if earlier.token_expires_at > now else None
+        return earlier if earlier.token_expires_at > redemption.at else None
 
     def _token(self, otp: Otp, nonce: str) -> str:
         master = self._keyring.find(otp.key_id)
