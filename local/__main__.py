@@ -13,6 +13,10 @@ The service is up.
   service key  {SERVICE_KEY}
   PACS         {STACK_PACS_URL}
 
+Look at a sample exam as its patient would, in a browser:
+
+  make demo
+
 Try:
 
   . {env_file}

@@ -17,7 +17,7 @@ PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 MACHINE = "aarch64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
 LAMBDA_ARCHITECTURE = {"aarch64": "arm64", "x86_64": "x86_64"}[MACHINE]
 
-_INPUTS = ("template.yaml", "uv.lock", "functions", "layers")
+_INPUTS = ("template.yaml", "uv.lock", "functions", "layers", "web")
 _KEPT = 3
 
 

@@ -4,6 +4,8 @@
 are those of THIRD_PARTY_LICENSES.txt.
 """
 
+import base64
+import json
 import sys
 import tomllib
 from pathlib import Path
@@ -24,7 +26,7 @@ SCHEMA = SchemaVersion.V1_6
 
 
 def make_bom() -> Bom:
-    """Return the bill of materials of the three layers.
+    """Return the bill of materials of the layers.
 
     Raises
     ------
@@ -44,6 +46,10 @@ def make_bom() -> Bom:
         component = _package(package, licences[package], inside)
         bom.components.add(component)
         bom.register_dependency(layers[package.layer], [component])
+    viewer = _viewer()
+    bom.components.add(viewer)
+    layers["pages"] = _layer("pages", version)
+    bom.register_dependency(layers["pages"], [viewer])
     bom.components.update(layers.values())
     bom.register_dependency(service, layers.values())
     return bom
@@ -76,6 +82,23 @@ def _package(package: Package, licence: str, natives: list[tuple[str, str]]) -> 
             ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=XsUri(wheel.url), hashes=[digest])
         ],
         components=[_library(purl, library, terms) for library, terms in natives],
+    )
+
+
+def _viewer() -> Component:
+    """Return OHIF, which the layer of the pages has from npm (web/ohif.py)."""
+    lock = json.loads((ROOT / "web/viewer/ohif.json").read_text("utf-8"))
+    namespace, _, name = lock["package"].partition("/")
+    purl = PackageURL("npm", namespace=namespace, name=name, version=lock["version"])
+    digest = base64.b64decode(lock["integrity"].removeprefix("sha512-")).hex()
+    return Component(
+        name=lock["package"],
+        version=lock["version"],
+        type=ComponentType.APPLICATION,
+        bom_ref=str(purl),
+        purl=purl,
+        hashes=[HashType(alg=HashAlgorithm.SHA_512, content=digest)],
+        licenses=[_licence(lock["licence"])],
     )
 
 

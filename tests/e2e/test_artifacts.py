@@ -36,7 +36,7 @@ def test_code_and_layers_of_each_function_fit_into_lambda(artifacts: Artifacts) 
 
 
 def test_all_layers_together_fit_into_lambda(artifacts: Artifacts) -> None:
-    assert len(artifacts.layers) == 3
+    assert len(artifacts.layers) == 4
     assert 20 * 1024 * 1024 < sum(map(size, artifacts.layers.values())) < LIMIT
 
 

@@ -127,7 +127,7 @@ def test_links_between_documents_lead_somewhere(name: str) -> None:
     assert not broken
 
 
-FOLDERS = ("layers", "functions", "local", "scripts", "tests", "benchmarks", "release")
+FOLDERS = ("web", "layers", "functions", "local", "scripts", "tests", "benchmarks", "release")
 OTHERS = (
     "template.yaml",
     "Makefile",

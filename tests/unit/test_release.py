@@ -24,6 +24,19 @@ def bill() -> dict[str, Any]:
     return found
 
 
+def wheels(bill: dict[str, Any]) -> list[dict[str, Any]]:
+    """The components of a bill that are packages of PyPI."""
+    return [each for each in bill["components"] if each.get("purl", "").startswith("pkg:pypi/")]
+
+
+def test_the_bill_has_the_viewer_with_its_hash_and_licence(bill: dict[str, Any]) -> None:
+    (viewer,) = [each for each in bill["components"] if each.get("purl", "").startswith("pkg:npm/")]
+    lock = json.loads((ROOT / "web/viewer/ohif.json").read_text("utf-8"))
+    assert (viewer["name"], viewer["version"]) == (lock["package"], lock["version"])
+    assert is_allowed(viewer["licenses"][0]["license"]["id"])
+    assert len(viewer["hashes"][0]["content"]) == 128
+
+
 def test_third_party_licences_are_those_of_the_locked_packages() -> None:
     assert len(shipped_packages()) > 15
     assert list(problems(TEXT)) == []
@@ -82,12 +95,12 @@ def test_each_listed_package_has_a_text() -> None:
 
 
 def test_the_bill_has_what_the_layers_ship(bill: dict[str, Any]) -> None:
-    listed = {(each["name"], each["version"]) for each in bill["components"] if "purl" in each}
+    listed = {(each["name"], each["version"]) for each in wheels(bill)}
     assert listed == {(each.name, each.version) for each in shipped_packages()}
 
 
 def test_each_package_of_the_bill_has_hash_and_licence(bill: dict[str, Any]) -> None:
-    packages = [each for each in bill["components"] if "purl" in each]
+    packages = wheels(bill)
     assert len(packages) > 15
     assert [each["name"] for each in packages if not (each["hashes"] and each["licenses"])] == []
 
@@ -95,7 +108,7 @@ def test_each_package_of_the_bill_has_hash_and_licence(bill: dict[str, Any]) -> 
 def test_hashes_of_the_bill_are_those_of_the_requirements(bill: dict[str, Any]) -> None:
     """The build installs with these hashes, so the bill's are of what is installed."""
     pinned = "".join((ROOT / "layers" / layer / "requirements.txt").read_text("utf-8") for layer in LAYERS)
-    digests = [each["hashes"][0]["content"] for each in bill["components"] if "purl" in each]
+    digests = [each["hashes"][0]["content"] for each in wheels(bill)]
     assert digests
     assert [digest for digest in digests if f"sha256:{digest}" not in pinned] == []
 

@@ -1,0 +1,28 @@
+"""GET /share and below, GET /viewer/…: the pages for people."""
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from dicom_service.edge import create_app, serve
+from dicom_service.pages.response import page_response
+
+app = create_app()
+
+
+@app.get("/share")
+def get_share_page() -> Response[Any]:
+    return page_response(app, "share")
+
+
+@app.get("/share/<version>/<file>")
+def get_share_file(version: str, file: str) -> Response[Any]:
+    return page_response(app, f"share/{version}/{file}")
+
+
+@app.get("/viewer/.+")
+def get_viewer_file() -> Response[Any]:
+    return page_response(app, app.current_event.path.removeprefix("/"))
+
+
+lambda_handler = serve(app)

@@ -1,0 +1,56 @@
+"""Pages over HTTP: conditional requests, compression, and what a browser may keep and do."""
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+
+from dicom_service.edge import answer, empty
+from dicom_service.errors import NotFound
+from dicom_service.pages.dependencies import page_settings, pages
+from dicom_service.pages.policies import SECURITY_HEADERS, policy_of
+
+_FOR_GOOD = "public, max-age=31536000, immutable"
+_ASK_AGAIN = "no-cache"
+
+
+def page_response(app: APIGatewayRestResolver, path: str) -> Response[Any]:
+    """Return the response with a page, or 304 if the caller has it already.
+
+    Parameters
+    ----------
+    path
+        Below the stage, without a leading slash.
+
+    Raises
+    ------
+    NotFound
+        There is no such page.
+    """
+    page = pages().find(path)
+    if page is None:
+        raise NotFound("There is no such page.", code="NO_SUCH_ROUTE")
+    headers = {
+        **SECURITY_HEADERS,
+        "Content-Security-Policy": policy_of(page.policy, page_settings().service_logo_url),
+        "ETag": page.tag,
+        "Cache-Control": _FOR_GOOD if page.is_immutable else _ASK_AGAIN,
+        "Vary": "Accept-Encoding",
+    }
+    if any(tag.strip().removeprefix("W/") in (page.tag, "*") for tag in _header(app, "if-none-match").split(",")):
+        return empty(304, headers=headers)
+    if not page.is_gzip or not _accepts_gzip(_header(app, "accept-encoding")):
+        return answer(page.identity(), headers=headers, content_type=page.media_type)
+    return answer(page.body, headers={**headers, "Content-Encoding": "gzip"}, content_type=page.media_type)
+
+
+def _header(app: APIGatewayRestResolver, name: str) -> str:
+    return str(app.current_event.headers.get(name) or "")
+
+
+def _accepts_gzip(accepted: str) -> bool:
+    """Return whether an Accept-Encoding takes gzip (RFC 9110 §12.5.3)."""
+    for coding in accepted.lower().split(","):
+        name, _, weight = coding.partition(";")
+        if name.strip() in ("gzip", "*"):
+            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False

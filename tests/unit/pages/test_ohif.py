@@ -1,0 +1,111 @@
+"""OHIF's package, rewritten: each replacement is counted, and what fits another version only is seen."""
+
+import base64
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from web.npm import fetch
+from web.ohif import LOCK, Unexpected, rewrite_bundle, rewrite_document
+
+HEAD = '<!doctype html><html><head><meta charset="UTF-8">'
+INLINE = (
+    '<script>console.time("scriptToView"),window.PUBLIC_URL="/"</script>'
+    '<script rel="preload" as="script" type="module" src="/init-service-worker.js"></script>'
+    '<script>function browserImportFunction(n){return import(n)}window.PUBLIC_URL="/"</script>'
+)
+REST = (
+    '<link rel="manifest" href="/manifest.json"><link rel="apple-touch-icon" href="/assets/a.png">'
+    '<script rel="preload" as="script" src="/app-config.js"></script><script defer src="/app.bundle.1.js"></script>'
+    '<link href="/app.bundle.css" rel="stylesheet"></head></html>'
+)
+
+
+def test_the_document_has_relative_paths_and_no_inline_script() -> None:
+    document = rewrite_document(HEAD + INLINE + REST, "abc")
+
+    assert '<meta charset="UTF-8"><script src="abc/base.js"></script>' in document
+    assert 'src="abc/app.bundle.1.js"' in document
+    assert 'href="abc/app.bundle.css"' in document
+    assert "manifest" not in document
+    assert "<script>" not in document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        HEAD + REST,
+        HEAD + INLINE + "<script>another()</script>" + REST,
+        HEAD + INLINE + INLINE + REST,
+        INLINE + REST,
+        HEAD + INLINE + REST.replace("app-config", "config"),
+    ],
+)
+def test_a_document_of_another_version_is_not_packed(document: str) -> None:
+    with pytest.raises(Unexpected, match="another version"):
+        rewrite_document(document, "abc")
+
+
+def test_a_bundle_finds_its_parts_wherever_it_lies() -> None:
+    content, found = rewrite_bundle("app.js", b'a;__webpack_require__.p = "/";b;')
+
+    assert found == 1
+    assert b'p = "/"' not in content
+    assert b"self.PUBLIC_URL" in content
+    assert rewrite_bundle("chunk.js", b"nothing of it") == (b"nothing of it", 0)
+
+
+@pytest.mark.parametrize("path", ['"/ohif/"', '"auto"'])
+def test_a_bundle_with_another_path_is_not_packed(path: str) -> None:
+    with pytest.raises(Unexpected, match="another public path"):
+        rewrite_bundle("app.js", f"__webpack_require__.p = {path};".encode())
+
+
+def package(folder: Path, content: bytes, *, integrity: str | None = None) -> Path:
+    """A package in the folder of downloads, and the lock that names it."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        member = tarfile.TarInfo("package/LICENSE")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    (folder / "thing-1.0.0.tgz").write_bytes(file.getvalue())
+    digest = base64.b64encode(hashlib.sha512(file.getvalue()).digest()).decode()
+    lock = folder / "thing.json"
+    lock.write_text(
+        json.dumps({"package": "@some/thing", "version": "1.0.0", "integrity": integrity or f"sha512-{digest}"})
+    )
+    return lock
+
+
+def test_what_was_fetched_before_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:1")
+    with fetch(package(tmp_path, b"MIT"), tmp_path) as archive:
+        stream = archive.extractfile("package/LICENSE")
+        assert stream
+        assert stream.read() == b"MIT"
+
+
+def test_a_package_that_is_not_the_locked_one_is_fetched_again_and_never_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = package(tmp_path, b"MIT", integrity="sha512-AAAA")
+    registry = tmp_path / "@some" / "thing" / "-"
+    registry.mkdir(parents=True)
+    (registry / "thing-1.0.0.tgz").write_bytes((tmp_path / "thing-1.0.0.tgz").read_bytes())
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", tmp_path.as_uri())
+
+    with pytest.raises(SystemExit, match="is not what"):
+        fetch(lock, tmp_path)
+    assert not (tmp_path / "thing-1.0.0.tgz").exists()
+
+
+def test_the_lock_names_one_version_by_a_strong_hash() -> None:
+    lock = json.loads(LOCK.read_text())
+
+    assert lock["licence"] == "MIT"
+    assert lock["integrity"].startswith("sha512-")
+    assert len(base64.b64decode(lock["integrity"].removeprefix("sha512-"))) == 64

@@ -1,0 +1,64 @@
+"""Packs the pages for their layer: ``python -m web.pack TARGET DOWNLOADS``, called by ``sam build``.
+
+Each file becomes one body, compressed where that helps, and one row of ``index.json``: path, media type, ETag, policy.
+The files of a page lie below a folder that is named by the hash of them all, so that modules import each other by
+relative names, browsers keep them for good, and a page never runs with the modules of another version.
+"""
+
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from web.ohif import viewer
+from web.source import Source
+
+HERE = Path(__file__).resolve().parent
+_COMMENT_LINE = re.compile(r"^\s*//[^\n]*\n", re.M)
+
+
+def share_page(folder: Path = HERE / "share") -> Iterator[Source]:
+    """Yield the share page: its document, and its modules and styles below their version."""
+    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in (".js", ".css")}
+    version = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]
+    # Modules that the page imports first, so that they are not found one by one; of the languages it needs one.
+    early = [name for name in files if name.endswith(".js") and not name.startswith("lang-") and name != "app.js"]
+    hints = "\n".join(f'<link rel="modulepreload" href="share/{version}/{name}">' for name in early)
+    document = (folder / "index.html").read_text("utf-8")
+    document = document.replace("{{modules}}", hints).replace("{{version}}", version)
+    yield Source("share", document.encode(), "share", is_filled=True)
+    for name, content in files.items():
+        if name.endswith(".js"):
+            content = _COMMENT_LINE.sub("", content.decode("utf-8")).encode()
+        yield Source(f"share/{version}/{name}", content, "share", is_immutable=True)
+
+
+def pack(target: Path, sources: Iterable[Source]) -> None:
+    """Write bodies and index to an empty folder."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    index = {}
+    for source in sources:
+        digest = hashlib.sha256(source.content).hexdigest()
+        squeezed = gzip.compress(source.content, 9, mtime=0)
+        is_gzip = len(squeezed) < len(source.content) * 0.95
+        (target / digest[:32]).write_bytes(squeezed if is_gzip else source.content)
+        index[source.path] = {
+            "file": digest[:32],
+            "gzip": is_gzip,
+            "type": source.media_type,
+            "tag": digest[:32],
+            "policy": source.policy,
+            "immutable": source.is_immutable,
+            "filled": source.is_filled,
+        }
+    (target / "index.json").write_text(json.dumps(index), "utf-8")
+
+
+if __name__ == "__main__":
+    pack(Path(sys.argv[1]), chain(share_page(), viewer(downloads=Path(sys.argv[2]))))

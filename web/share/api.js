@@ -1,0 +1,99 @@
+// The service, as the bearer of an exam access token sees it. Nothing is kept in the browser's caches.
+
+import { session } from "./session.js";
+
+// Modules lie two folders below the stage, whatever it is called and whatever is in front of it.
+export const base = new URL("../../", import.meta.url);
+
+export class Refused extends Error {}
+export class Over extends Error {}
+export class Unavailable extends Error {}
+export class Missing extends Error {}
+
+async function ask(path, options = {}) {
+  const access = session();
+  const headers = { ...(access && { Authorization: `Bearer ${access.accessToken}` }), ...options.headers };
+  let answer;
+  try {
+    answer = await fetch(new URL(path, base), { cache: "no-store", credentials: "omit", ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Unavailable("network");
+  }
+  if (answer.ok) return answer;
+  if (answer.status === 401 || answer.status === 403) throw new Over(String(answer.status));
+  if (answer.status === 429 || answer.status >= 500) throw new Unavailable(String(answer.status));
+  throw new Missing(String(answer.status));
+}
+
+const WAITS = [600, 1500, 4000];
+
+// Tries again where the PACS or the network may be back in a moment.
+async function patiently(path, options = {}) {
+  for (const wait of WAITS) {
+    try {
+      return await ask(path, options);
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      options.signal?.throwIfAborted();
+    }
+  }
+  return ask(path, options);
+}
+
+export async function redeem(pending, birthDate) {
+  const [otpId, otp] = pending.token.split(".");
+  const body = JSON.stringify({ otpId, otp, ...(birthDate && { birthDate }) });
+  const headers = { "Content-Type": "application/json", "Idempotency-Key": pending.key };
+  try {
+    return await (await patiently("otps/redeem", { method: "POST", body, headers })).json();
+  } catch (error) {
+    if (error instanceof Unavailable) throw error;
+    throw new Refused(error.message);
+  }
+}
+
+export async function signOut() {
+  await ask("access-token", { method: "DELETE" });
+}
+
+const exam = () => `exams/studies/${session().studyUID}`;
+const path = (name) => `${exam()}/series/${name.series}/instances/${name.instance}`;
+
+export const study = async () => (await patiently(exam())).json();
+export const series = () => rows(`${exam()}/series`);
+export const instances = (seriesUID) => rows(`${exam()}/series/${seriesUID}/instances`);
+
+async function rows(list) {
+  const found = [];
+  for (;;) {
+    const answer = await patiently(`${list}?limit=1000&offset=${found.length}`);
+    found.push(...(await answer.json()));
+    if (!answer.headers.get("Link")) return found;
+  }
+}
+
+async function asPicture(answer) {
+  const source = answer.headers.get("X-Thumbnail") ?? "";
+  const reason = /^placeholder; reason=(.*)$/.exec(source)?.[1];
+  return reason ? { reason } : { blob: await answer.blob() };
+}
+
+export async function thumbnail(seriesUID, size, signal) {
+  const place = seriesUID ? `${exam()}/series/${seriesUID}` : exam();
+  return asPicture(await patiently(`${place}/thumbnail?size=${size}`, { signal }));
+}
+
+export async function picture(name, { size, window, signal, once }) {
+  const query = new URLSearchParams({ fileType: "image/jpeg", size, window });
+  if (name.frame) query.set("frame", name.frame);
+  return asPicture(await (once ? ask : patiently)(`${path(name)}?${query}`, { signal }));
+}
+
+// A PDF as a blob, or the tree of a Structured Report.
+export async function report(name) {
+  const answer = await patiently(`${path(name)}/report`);
+  const isPdf = answer.headers.get("Content-Type").startsWith("application/pdf");
+  return isPdf ? { pdf: await answer.blob() } : { tree: await answer.json() };
+}
