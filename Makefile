@@ -8,13 +8,17 @@ REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
 REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests --prune urllib3
 REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
-.PHONY: help up down reset events bootstrap test bench check conformance licences lint lock lock-check sbom soak
+.PHONY: help browser demo up down reset events bootstrap test bench check conformance licences lint lock lock-check sbom soak
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: bootstrap ## start the service here, in front of Orthanc or PACS_URL
 	@python -m local up
+
+demo: ## upload a sample exam to the service here, and print a link to it
+	@test -f local/.state/env || { echo "Nothing is up here: make up"; exit 1; }
+	@set -a; . local/.state/env; set +a; python -m scripts.demo
 
 down: ## stop it; what is stored stays
 	@python -m local down
@@ -31,9 +35,12 @@ bootstrap:
 # Tests and benchmarks start PACS of their own, whatever PACS_URL says.
 test soak bench: export PACS_URL =
 
-test: bootstrap check ## all checks and all tests
+test: bootstrap browser check ## all checks and all tests
 	@# test by test to whichever process is free; each of the two deploys a stack of its own
 	pytest -n 2 --dist loadgroup
+
+browser: # the pages are tried in a real one
+	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || ./local/packages.sh chromium fonts-dejavu-core
 
 bench: bootstrap ## what the service costs, against what it stands in front of; BENCH="otp lists" for some parts
 	python -m benchmarks $(BENCH)

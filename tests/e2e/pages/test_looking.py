@@ -1,0 +1,196 @@
+"""The exam in a browser: scrolled, zoomed, played, signed out of, on a desk and on a phone."""
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.support.browser import SIZES, Tab, axe_violations, tab
+from tests.support.page_exams import Exam, mammogram, pdf, raw_data, structured_report, ultrasound, x_ray
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.xdist_group("pages")
+SLICES, MIDDLE = 300, 151
+
+
+def press_open(page: Page) -> None:
+    page.locator("button.primary").click()
+
+
+def position(page: Page) -> int:
+    return int(page.locator(".position").inner_text().split("/")[0])
+
+
+def touch(page: Page, *points: list[tuple[float, float]]) -> None:
+    """Move fingers over the stage as a touch screen reports it; each finger is a list of places, from 0 to 1."""
+    box = page.locator(".stage").bounding_box()
+    assert box
+    session = page.context.new_cdp_session(page)
+    for step in range(len(points[0])):
+        places = [
+            {"x": box["x"] + box["width"] * finger[step][0], "y": box["y"] + box["height"] * finger[step][1], "id": nr}
+            for nr, finger in enumerate(points)
+        ]
+        kind = "touchMove" if step else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def scale(page: Page) -> float:
+    return float(page.evaluate("new DOMMatrix(getComputedStyle(document.querySelector('.stage canvas')).transform).a"))
+
+
+def look_through(at: Tab) -> None:
+    """Leaf through the stack by keyboard, wheel and slider."""
+    stage = at.page.locator(".stage")
+    stage.press("ArrowDown")
+    at.shown(MIDDLE + 1)
+    stage.press("Home")
+    at.shown(1)
+    stage.press("PageDown")
+    at.shown(11)
+    stage.hover()
+    at.page.mouse.wheel(0, 120)
+    at.shown(12)
+    at.page.get_by_role("button", name="Next picture").click()
+    at.shown(13)
+    at.page.get_by_label("Position in the series").fill("250")
+    at.shown(250)
+    assert stage.get_attribute("aria-label") == "Axial: picture 250 of 300"
+
+
+def test_a_patient_sees_the_exam_at_a_desk(stack: Stack, browser: Browser, large_exam: Exam) -> None:
+    issued = large_exam.issue()
+    with tab(browser, issued["link"]) as at:
+        press_open(at.page)
+        at.shown(MIDDLE)
+        assert at.page.get_by_text("山田 太郎 (Tarou Yamada)").is_visible()
+        assert at.page.get_by_text("31 January 2026").is_visible()
+        at.page.get_by_text("Größe unverändert.").wait_for()
+        assert axe_violations(at.page) == []
+        at.picture("share-desktop")
+        look_through(at)
+        before = at.page.evaluate("document.querySelector('.stage canvas').toDataURL()")
+        at.page.get_by_label("Brightness for").select_option("bone")
+        at.page.wait_for_function("(b) => document.querySelector('.stage canvas').toDataURL() !== b", arg=before)
+        at.page.get_by_role("button", name="Larger").click()
+        assert scale(at.page) == pytest.approx(1.5)
+        at.page.get_by_role("button", name="Whole picture").click()
+        assert scale(at.page) == 1
+        at.page.get_by_role("button", name="Play", exact=True).click()
+        at.shown(255)
+        at.page.get_by_role("button", name="Pause").click()
+        at.page.get_by_role("button", name="Sign out").click()
+        at.page.get_by_role("heading", name="You are signed out").wait_for()
+        assert at.remembered() == {"session": {}, "local": {}, "cookies": "", "caches": [], "databases": []}
+    (use,) = stack.request("GET", f"/otps/{issued['otpId']}").json()["redemptions"]
+    assert use["signedOutAt"]
+    assert use["network"] == "127.0.0.0/24"
+    assert use["opened"]["reports"] == 1
+    assert use["opened"]["pictures"] > 20
+    assert use["opened"]["files"] == 0
+
+
+def test_a_patient_sees_the_exam_on_a_phone(browser: Browser, large_exam: Exam) -> None:
+    with tab(browser, large_exam.link(), "phone", color_scheme="dark") as at:
+        at.page.locator("button.primary").tap()
+        at.shown(MIDDLE)
+        assert at.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert axe_violations(at.page) == []
+        at.picture("share-phone")
+        touch(at.page, [(0.5, 0.3), (0.5, 0.4), (0.5, 0.5), (0.5, 0.6)])
+        assert position(at.page) > MIDDLE + 10
+        at.shown(position(at.page))
+        touch(at.page, [(0.5, 0.6), (0.5, 0.5), (0.5, 0.3), (0.5, 0.2)])
+        assert position(at.page) < MIDDLE
+        touch(at.page, [(0.45, 0.5), (0.3, 0.4), (0.2, 0.3)], [(0.55, 0.5), (0.7, 0.6), (0.8, 0.7)])
+        assert scale(at.page) > 2
+        at.page.get_by_role("button", name="Sign out").tap()
+        at.page.get_by_role("heading", name="You are signed out").wait_for()
+
+
+def test_after_signing_out_neither_the_token_nor_the_way_back_opens_anything(
+    stack: Stack, browser: Browser, small_exam: Exam
+) -> None:
+    with tab(browser, small_exam.link()) as at:
+        press_open(at.page)
+        at.shown(7)
+        token = at.page.evaluate("JSON.parse(sessionStorage['share.session']).accessToken")
+        path = f"/exams/studies/{small_exam.study_uid}/series"
+        assert stack.request("GET", path, key=token).status_code == 200
+        at.page.get_by_role("button", name="Sign out").click()
+        at.page.get_by_role("heading", name="You are signed out").wait_for()
+        assert stack.request("GET", path, key=token).status_code == 401
+        at.page.goto(f"{stack.api_url}/health")
+        at.page.go_back()
+        at.page.get_by_role("heading").first.wait_for()
+        assert at.page.locator("canvas").count() == 0
+        assert at.page.locator("body").inner_text().count("Zoë") == 0
+
+
+def test_a_pacs_that_is_down_while_scrolling_is_said_and_tried_again(
+    stack: Stack, browser: Browser, small_exam: Exam
+) -> None:
+    with tab(browser, small_exam.link()) as at:
+        press_open(at.page)
+        at.shown(7)
+        stack.orthanc.stop()
+        try:
+            at.page.get_by_label("Brightness for").select_option("lung")
+            at.page.get_by_text("This picture cannot be loaded at the moment.").wait_for(timeout=90_000)
+            assert axe_violations(at.page) == []
+        finally:
+            stack.orthanc.start()
+        at.page.get_by_role("button", name="Try again").click()
+        at.page.locator(".stage canvas:not([hidden])").wait_for()
+        at.shown(7)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_kind_of_exam_shows_what_it_has(stack: Stack, browser: Browser, size: str) -> None:
+    exam = Exam(stack, "العمري^ليلى", "Every kind")
+    exam.add("MG", "Left breast", [mammogram()]).add("DX", "Chest", [x_ray(1600, 1400)])
+    exam.add("US", "Heart", [ultrasound()]).add("DOC", "PDF", [pdf()])
+    exam.add("SR", "Text", [structured_report("لا نتائج حادة")]).add("OT", "Raw", [raw_data()])
+    with tab(browser, exam.link(), size) as at:
+        press_open(at.page)
+        at.page.get_by_text("العمري").wait_for()
+        at.page.get_by_text("لا نتائج حادة").wait_for()
+        at.page.get_by_role("link", name="Open the PDF").wait_for()
+        for series, shown in (("Left breast", 1), ("Chest", 1), ("Heart", 4)):
+            at.page.get_by_role("button", name=series).click()
+            at.shown(shown)
+            assert at.page.locator(".stage canvas").is_visible()
+        at.page.get_by_role("button", name="Next picture").click()
+        at.shown(5)
+        at.page.get_by_role("button", name="Raw").click()
+        at.page.get_by_text("No picture", exact=True).wait_for()
+        assert axe_violations(at.page) == []
+        at.picture(f"kinds-{size}")
+
+
+def test_large_pictures_get_as_many_pixels_as_the_screen_shows(stack: Stack, browser: Browser) -> None:
+    exam = Exam(stack).add("DX", "Chest", [x_ray(1600, 1400)])
+    with tab(browser, exam.link()) as at:
+        press_open(at.page)
+        at.shown(1)
+        at.page.wait_for_function("document.querySelector('.stage canvas').height > 512")
+        assert [url for url in at.asked if "size=512" in url]
+
+
+def test_an_exam_without_any_picture_says_so(stack: Stack, browser: Browser) -> None:
+    with tab(browser, Exam(stack).add("OT", "Raw", [raw_data()]).link()) as at:
+        press_open(at.page)
+        at.page.get_by_text("No picture", exact=True).wait_for()
+        at.shown(1)
+        assert axe_violations(at.page) == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"), [("it-IT", "Esci"), ("de-DE", "Abmelden"), ("fr-FR", "Se déconnecter"), ("es-ES", "Salir")]
+)
+def test_it_speaks_the_language_of_the_browser(browser: Browser, small_exam: Exam, locale: str, words: str) -> None:
+    with tab(browser, small_exam.link(), "phone", locale=locale) as at:
+        assert at.page.evaluate("document.documentElement.lang") == locale[:2]
+        press_open(at.page)
+        at.shown(7)
+        assert at.page.get_by_role("button", name=words).is_visible()
+        assert axe_violations(at.page) == []

@@ -1,0 +1,160 @@
+"""The link: what opens it, what does not, and what is left of it; each refusal looks the same."""
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, Route
+
+from dicom_service import aws
+from tests.support.browser import Tab, axe_violations, tab
+from tests.support.page_exams import BIRTH_DATE, Exam
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.xdist_group("pages")
+MIDDLE = 7
+
+
+def press_open(page: Page) -> None:
+    page.get_by_role("button", name="Open", exact=True).click()
+
+
+def opened(at: Tab) -> None:
+    press_open(at.page)
+    at.shown(MIDDLE)
+
+
+def refused(page: Page) -> str:
+    page.wait_for_selector(".message h2")
+    return page.locator(".message").inner_text()
+
+
+def issuers_view(stack: Stack, otp_id: str) -> dict[str, object]:
+    found: dict[str, object] = stack.request("GET", f"/otps/{otp_id}").json()
+    return found
+
+
+def test_nothing_is_redeemed_before_the_press(stack: Stack, browser: Browser, small_exam: Exam) -> None:
+    issued = small_exam.issue()
+    preview = requests.get(issued["link"], headers={"User-Agent": "WhatsApp/2.23 A"}, timeout=60)
+    assert (preview.status_code, "og:title" in preview.text) == (200, True)
+    assert small_exam.patient_id not in preview.text
+    with tab(browser, issued["link"]) as at:
+        at.page.get_by_role("button", name="Open", exact=True).wait_for()
+        assert "#" not in at.page.url
+        before = issuers_view(stack, issued["otpId"])
+        assert (before["uses"], before["attempts"], before["state"]) == (0, 0, "ACTIVE")
+        assert axe_violations(at.page) == []
+        opened(at)
+        assert [url for url in at.asked if issued["otp"] in url] == []
+    assert issuers_view(stack, issued["otpId"])["state"] == "USED"
+
+
+def test_a_reload_in_the_middle_opens_it_again_and_uses_nothing_up(
+    stack: Stack, browser: Browser, small_exam: Exam
+) -> None:
+    issued = small_exam.issue()
+    with tab(browser, issued["link"]) as at:
+        at.page.reload()  # before the press: the code is not in the address any more
+        opened(at)
+        at.page.reload()
+        at.shown(MIDDLE)
+    assert issuers_view(stack, issued["otpId"])["uses"] == 1
+
+
+def test_an_answer_that_is_lost_burns_nothing(stack: Stack, browser: Browser, small_exam: Exam) -> None:
+    issued = small_exam.issue()
+    lost: list[int] = []
+    with tab(browser, issued["link"]) as at:
+
+        def lose_once(route: Route) -> None:
+            if lost:
+                route.continue_()
+                return
+            lost.append(route.fetch().status)
+            route.abort()
+
+        at.page.route("**/otps/redeem", lose_once)
+        opened(at)
+    assert lost == [200]
+    assert issuers_view(stack, issued["otpId"])["uses"] == 1
+
+
+def test_the_same_link_again_is_refused_and_says_what_to_do(browser: Browser, small_exam: Exam) -> None:
+    link = small_exam.link()
+    with tab(browser, link) as first, tab(browser, link, "phone") as second:
+        opened(first)
+        press_open(second.page)
+        assert "Ask whoever sent it for a new one" in refused(second.page)
+        assert axe_violations(second.page) == []
+        second.picture("refused-phone")
+        # and the first goes on
+        first.page.keyboard.press("Tab")
+        first.page.locator(".stage").press("End")
+        first.shown(12)
+
+
+def test_two_tabs_of_one_browser_do_not_share_the_exam(browser: Browser, small_exam: Exam) -> None:
+    link = small_exam.link()
+    with tab(browser, link) as first:
+        opened(first)
+        other = first.page.context.new_page()
+        other.goto(link)
+        press_open(other)
+        assert refused(other)
+
+
+def test_the_birth_date_is_asked_for_and_five_wrong_ones_lock_it(
+    stack: Stack, browser: Browser, small_exam: Exam
+) -> None:
+    issued = small_exam.issue(requireBirthDate=True, expiresIn=3600)
+    with tab(browser, issued["link"]) as at:
+        texts = []
+        for attempt in range(1, 6):
+            at.page.get_by_label("Date of birth").fill(f"1970-01-0{attempt}")
+            with at.page.expect_response("**/otps/redeem") as answer:
+                press_open(at.page)
+            assert answer.value.status == 401
+            texts.append(refused(at.page))
+        assert len(set(texts)) == 1
+        assert issuers_view(stack, issued["otpId"])["state"] == "LOCKED"
+        at.page.get_by_label("Date of birth").fill(BIRTH_DATE)
+        press_open(at.page)
+        assert refused(at.page) == texts[0]
+
+
+def test_the_right_birth_date_opens_it(browser: Browser, small_exam: Exam) -> None:
+    with tab(browser, small_exam.link(requireBirthDate=True)) as at:
+        at.page.get_by_label("Date of birth").fill(BIRTH_DATE)
+        opened(at)
+
+
+def test_a_code_that_was_told_by_telephone_opens_it(stack: Stack, browser: Browser, small_exam: Exam) -> None:
+    issued = small_exam.issue()
+    with tab(browser, f"{stack.api_url}/share") as at:
+        at.page.get_by_label("Code").fill(f" {issued['token']} ")
+        assert axe_violations(at.page) == []
+        opened(at)
+
+
+def test_an_expired_link_is_refused_like_any_other(stack: Stack, browser: Browser, small_exam: Exam) -> None:
+    issued = small_exam.issue()
+    stack.client("dynamodb").update_item(
+        TableName=stack.outputs["OtpsTable"],
+        Key=aws.to_item({"otpId": issued["otpId"]}),
+        UpdateExpression="SET expiresAt = :past",
+        ExpressionAttributeValues=aws.to_item({":past": 1_700_000_000}),
+    )
+    with tab(browser, issued["link"]) as at:
+        press_open(at.page)
+        assert "is not accepted" in refused(at.page)
+
+
+def test_what_is_revoked_while_it_is_open_closes(stack: Stack, browser: Browser, small_exam: Exam) -> None:
+    issued = small_exam.issue()
+    with tab(browser, issued["link"]) as at:
+        opened(at)
+        assert stack.request("DELETE", f"/otps/{issued['otpId']}").status_code == 204
+        at.page.get_by_label("Brightness for").select_option("bone")
+        at.page.get_by_role("heading", name="The exam is no longer open").wait_for()
+        assert at.page.locator("canvas").count() == 0
+        assert at.remembered()["session"] == {}
+        assert axe_violations(at.page) == []
