@@ -16,8 +16,8 @@ _NOT_REACHED = "This credential does not reach this resource."
 def enforce_route_scope(event: Mapping[str, Any]) -> None:
     """Reject any request of an exam access token except GET below its own study, or of DICOMweb with the role for it.
 
-    A token may also end itself. The PACS's reports about the study (``/callbacks``) are not for it. In DICOMweb, another
-    study is one that does not exist: viewers search for prior studies.
+    A token may also end itself. The PACS's reports about the study (``/callbacks``) are not for it. In DICOMweb,
+    another study is one that does not exist: viewers search for prior studies.
 
     The gateway and the functions parse paths separately; a path that they parse differently is rejected here. Requests
     with other credentials pass.
