@@ -8,7 +8,7 @@ REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
 REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests --prune urllib3
 REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
-.PHONY: help browser demo up down reset events bootstrap test bench check conformance licences lint lock lock-check sbom soak
+.PHONY: help browser demo up down reset events bootstrap test bench check conformance cost licences lint lock lock-check sbom soak
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: bootstrap ## what the service costs, against what it stands in front of; 
 
 soak: bootstrap ## the attacks and faults at their full counts; takes long
 	SOAK=1 pytest -s tests/unit/uploads/test_crashes.py tests/integration/uploads tests/integration/pacs tests/integration/test_hostile.py tests/e2e
+
+cost: bootstrap ## what a million exams cost on AWS: counted requests times the prices in benchmarks/cost
+	@python -m benchmarks.cost
 
 conformance: bootstrap ## what works with the PACS at PACS_URL (docs/pacs.md); reads only, unless STORE=1
 	@python -m tests.conformance $(if $(STORE),--store) $(if $(STUDY),--study $(STUDY))

@@ -1,0 +1,1 @@
+"""What an exam costs on AWS: the requests of the real flows, counted in process, times a dated list of prices."""
