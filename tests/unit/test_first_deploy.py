@@ -33,8 +33,39 @@ def test_no_resource_has_a_name_that_a_second_stack_would_give_too() -> None:
     assert named == {"EventBus": {"Ref": "AWS::StackName"}}
 
 
-def test_a_long_zip_may_come_back_to_its_queue() -> None:
-    assert resources("AWS::Lambda::Function")["UnpackZipFunction"]["RecursiveLoop"] == "Allow"
+def test_what_sends_to_its_own_queue_is_not_stopped_as_a_loop() -> None:
+    """Lambda stops a chain at its 16th step: a ZIP that is worked off in stretches would end after three hours."""
+    looping = set()
+    for name, role in resources("AWS::IAM::Role").items():
+        reads, sends = set(), set()
+        for statement in role.get("Policies", [{"PolicyDocument": {"Statement": []}}])[0]["PolicyDocument"][
+            "Statement"
+        ]:
+            actions = str(statement.get("Action"))
+            reads |= {str(statement["Resource"])} if "sqs:ReceiveMessage" in actions else set()
+            sends |= {str(statement["Resource"])} if "sqs:SendMessage" in actions else set()
+        if reads & sends:
+            looping.add(name.removesuffix("Role") + "Function")
+    allowed = {
+        n for n, function in resources("AWS::Lambda::Function").items() if function.get("RecursiveLoop") == "Allow"
+    }
+    assert looping == allowed == {"UnpackZipFunction"}
+
+
+def test_what_a_rule_cannot_deliver_lies_with_the_dead_letters_of_its_target() -> None:
+    dead = {"IngestQueue": "IngestDeadLetterQueue", "AnnouncedQueue": "DeadAnnouncedQueue"}
+    rules, seen = resources("AWS::Events::Rule"), {}
+    for rule in rules.values():
+        for target in rule["Targets"]:
+            seen[target["Arn"]["Fn::GetAtt"][0]] = target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0]
+            assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
+    assert seen == dead
+    # AND the rule may send there
+    for queue in [*dead, *dead.values()]:
+        (policy,) = [p for p in resources("AWS::SQS::QueuePolicy").values() if {"Ref": queue} in p["Queues"]]
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        assert {"Fn::GetAtt": [queue, "Arn"]} in statement["Resource"]
+        assert statement["Condition"]["ArnEquals"]["aws:SourceArn"]["Fn::GetAtt"][0] in rules
 
 
 def test_tables_with_indexes_are_made_one_after_the_other() -> None:

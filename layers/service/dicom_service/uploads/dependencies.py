@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dicom_service.uploads.finalize import Finalizer
     from dicom_service.uploads.ingest import Ingest
     from dicom_service.uploads.ingest_queue import IngestQueue
+    from dicom_service.uploads.sweep import Sweep
     from dicom_service.uploads.upload_service import UploadService
 
 # Lease of a claim: the timeout of the ingest and a little more, so that it hardly outlives its writer.
@@ -67,6 +68,15 @@ def expiry() -> "Expiry":
     from dicom_service.uploads.expiry import Expiry
 
     return Expiry(settings(), table(), presigned_uploads(), finalizer())
+
+
+@cache
+def sweep() -> "Sweep":
+    """Return what finds staged objects whose event never came."""
+    from dicom_service.uploads.settings import IngestQueueSettings
+    from dicom_service.uploads.sweep import Sweep
+
+    return Sweep(aws.s3(), settings().bucket, table(), load(IngestQueueSettings).url)
 
 
 @cache

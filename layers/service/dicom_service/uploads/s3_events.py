@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 # Where clients put files, and devices and scripts.
@@ -63,6 +63,11 @@ class StagedObject:
         return f"{self.source}-{self._digest}", self.version_id or self.etag
 
     @property
+    def names(self) -> set[tuple[str, str]]:
+        """Return `tracked` as it is for events that name the version, and for those that do not."""
+        return {self.tracked, replace(self, version_id=None).tracked}
+
+    @property
     def filed(self) -> str:
         """Return where its report and its copy in quarantine lie.
 
@@ -114,6 +119,14 @@ def parse_event(body: str) -> StagedObject:
     if not staged.key.startswith((UPLOADS_PREFIX, DROP_PREFIX)):
         raise NotAnEvent("an object outside the staging prefixes")
     return staged
+
+
+def event_of(staged: StagedObject) -> str:
+    """Return the message that S3 would have had sent for an object."""
+    named = {"key": staged.key, "etag": staged.etag, "size": staged.size}
+    if staged.version_id is not None:
+        named["version-id"] = staged.version_id
+    return json.dumps({"source": "dicom-service", "detail": {"bucket": {"name": staged.bucket}, "object": named}})
 
 
 def staging_key(upload_id: str, file_id: str) -> str:
