@@ -5,20 +5,11 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.dependencies import pacs
-from dicom_service.edge import check_uid, create_app, empty, serve
+from dicom_service.edge import check_uid, create_app, serve
 from dicom_service.exams.dependencies import scope_of
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.origin_server.accept import accepted
-from dicom_service.origin_server.answers import (
-    KEPT_BY_BROWSER,
-    Delivery,
-    caller_has,
-    deliver,
-    etag,
-    multipart,
-    private,
-    root_url,
-)
+from dicom_service.origin_server.answers import KEPT_BY_BROWSER, Delivery, deliver_parts, private, root_url
 from dicom_service.origin_server.dependencies import frames, shared_cache, states
 from dicom_service.origin_server.frames import parse_numbers
 
@@ -35,13 +26,8 @@ def retrieve_frames(studyUID: str, seriesUID: str, instanceUID: str, frameList: 
     with pacs().shared_deadline():
         state = states().find(name.study_uid, scope_of(app))
         found = frames().get(state, name, numbers, ranges, location)
-    tag = etag(*(part.data for part in found.parts), *(part.content_type for part in found.parts))
-    headers = {**private(KEPT_BY_BROWSER), "ETag": tag}
-    if caller_has(app, tag):
-        return empty(304, headers=headers)
-    first = found.parts[0]
-    body, content_type = multipart(found.parts) if found.is_multipart else (first.data, first.content_type)
-    return deliver(body, content_type, Delivery(shared_cache(), state, headers))
+    delivery = Delivery(shared_cache(), state, private(KEPT_BY_BROWSER))
+    return deliver_parts(app, found.parts, found.is_multipart, delivery)
 
 
 lambda_handler = serve(app)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
@@ -141,8 +142,9 @@ class Archive:
         if kind == "metadata":
             return dicom_json([metadata_of(each, path) for each in found])
         if kind == "bulkdata":
-            tag = path.rpartition("/")[2]
-            return answer(200, bytes(found[0][int(tag, 16)].value), "application/octet-stream")
+            name = path.rpartition("/")[2]
+            value = bytes(found[0].PixelData) if name == "pixels" else bytes.fromhex(name)
+            return answer(200, value, "application/octet-stream")
         if kind == "frames":
             return self._frame(found[0], int(path.rpartition("/")[2]))
         return _part(file_of(found[0]), "application/dicom")
@@ -187,8 +189,15 @@ def metadata_of(dataset: Dataset, path: str = "") -> dict[str, Any]:
     """Return metadata as a PACS does, bulk data by links of its own."""
     return dataset.to_json_dict(
         bulk_data_threshold=64,
-        bulk_data_element_handler=lambda element: f"http://pacs.internal{path}/bulk/{int(element.tag):08X}",
+        bulk_data_element_handler=lambda element: _bulk_link(dataset, element),
     )
+
+
+def _bulk_link(dataset: Dataset, element: DataElement) -> str:
+    place = f"studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}/instances/{dataset.SOPInstanceUID}"
+    # A name by which the archive finds it again: short values by themselves.
+    name = "pixels" if element.tag == 0x7FE00010 else bytes(element.value).hex()
+    return f"http://pacs.internal/dicom-web/{place}/bulkdata/{name}"
 
 
 def _part(content: bytes, content_type: str) -> Any:

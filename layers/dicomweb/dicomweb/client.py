@@ -171,14 +171,7 @@ class DicomwebClient:
         offset: int = 0,
         includefields: Sequence[str] = (),
     ) -> SearchResult:
-        """Search for the instances of a study or of one series; an unknown one has none. None searches all studies.
-
-        Parameters
-        ----------
-        study_uid, series_uid
-            The study, the series.
-        filters, limit, offset, includefields
-            As for :meth:`search_for_studies`.
+        """Search for instances of a study or one series, as :meth:`search_for_studies` does; None for all studies.
 
         Raises
         ------
@@ -211,8 +204,10 @@ class DicomwebClient:
         except NotFound as error:
             raise self._missing_or_unsupported(error, study_uid, series_uid, instance_uid) from error
 
-    def retrieve_instance(self, study_uid: str, series_uid: str, instance_uid: str) -> InstanceStream:
-        """Open an instance as the DICOM file that is stored, to be streamed (PS3.18 section 10.4.1.1.1).
+    def retrieve_instance(
+        self, study_uid: str, series_uid: str, instance_uid: str, *, transfer_syntax: str = "*"
+    ) -> InstanceStream:
+        """Open an instance, by default as the file that is stored, to be streamed (PS3.18 section 10.4.1.1.1).
 
         A PACS that holds one SOPInstanceUID in two studies may return neither. Where a search still finds the instance,
         it is read from the answer for its whole series.
@@ -223,7 +218,7 @@ class DicomwebClient:
             There is no such instance.
         """
         try:
-            return self._wado.instance(study_uid, series_uid, instance_uid)
+            return self._wado.instance(study_uid, series_uid, instance_uid, transfer_syntax)
         except NotFound as error:
             try:
                 found = self.search_for_instances(study_uid, series_uid, {"SOPInstanceUID": instance_uid}, limit=1)
@@ -258,6 +253,18 @@ class DicomwebClient:
             if error.status is None or (frame > 1 and self._has_frames(study_uid, series_uid, instance_uid)):
                 raise
             raise self._missing_or_unsupported(error, study_uid, series_uid, instance_uid) from error
+
+    def retrieve_bulk_data(self, study_uid: str, uri: str) -> list[Frame]:
+        """Fetch the value behind a BulkDataURI of the study's metadata (PS3.18 section 10.4.1.1.4).
+
+        Raises
+        ------
+        NotSupported
+            The URI is not below the study.
+        NotFound
+            There is nothing behind it.
+        """
+        return self._wado.bulk_data(uri, study_uid)
 
     def retrieve_thumbnail(
         self,
@@ -304,20 +311,14 @@ class DicomwebClient:
         window: tuple[float, float, str] | None = None,
         media_type: str = "image/jpeg",
     ) -> Rendered:
-        """Fetch an image rendered by the PACS (PS3.18 section 10.4.1.1.3).
+        """Fetch an image rendered by the PACS (PS3.18 section 10.4.1.1.3), else as :meth:`retrieve_thumbnail`.
 
         Parameters
         ----------
-        study_uid, series_uid, instance_uid
-            The instance.
-        frame
-            One frame of it, from 1.
-        viewport
-            Width and height, pixels.
+        study_uid, series_uid, instance_uid, frame
+            The instance, and one frame of it, from 1.
         window
             Centre, width and function (``linear``, ``linear-exact``, ``sigmoid``).
-        media_type
-            Image format.
 
         Raises
         ------

@@ -60,15 +60,11 @@ class Response:
         PacsFault
             The body cannot be decoded, or is too long to be an answer.
         """
-        pieces = []
-        length = 0
-        for piece in self.iter_bytes():
-            length += len(piece)
-            if length > MAX_ANSWER:
-                self.close()
-                raise PacsFault("the answer of the PACS is too long", status=self.status)
-            pieces.append(piece)
-        self.content = b"".join(pieces)
+        try:
+            self.content = b"".join(limited(self.iter_bytes()))
+        except PacsFault:
+            self.close()
+            raise
         return self.content
 
     def json(self) -> Any:
@@ -102,3 +98,19 @@ class Response:
         if self._raw.raw.length_remaining == 0:
             self._raw.raw.drain_conn()  # Reads nothing more, and puts the connection back.
         self._raw.close()
+
+
+def limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of an answer that is to be read into memory.
+
+    Raises
+    ------
+    PacsFault
+        They are more than `MAX_ANSWER` bytes.
+    """
+    length = 0
+    for piece in pieces:
+        length += len(piece)
+        if length > MAX_ANSWER:
+            raise PacsFault("the answer of the PACS is too long")
+        yield piece

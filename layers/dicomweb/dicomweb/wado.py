@@ -11,14 +11,16 @@ from urllib.parse import quote
 from dicomweb.dataset import Dataset
 from dicomweb.errors import DicomwebError, NotFound, NotSupported, PacsFault, RequestRejected
 from dicomweb.multipart import MultipartReader, media_type, media_type_parameter
+from dicomweb.response import limited
 from dicomweb.transport import Response, Transport
 from dicomweb.uid import check_uid
 
-_AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-_AS_STORED_SINGLE = "application/dicom; transfer-syntax=*"
+_MULTIPART_DICOM = 'multipart/related; type="application/dicom"; transfer-syntax='
+_SINGLE_DICOM = "application/dicom; transfer-syntax="
 ANY_FRAME = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
 """Accepts a frame in whatever transfer syntax it is stored."""
 
+_BULK_DATA = 'multipart/related; type="application/octet-stream"; transfer-syntax=*, */*;q=0.5'
 # A file names its instance within its first bytes.
 _BEGINNING = 4096
 _MAX_EPILOGUE = 64 * 1024
@@ -192,13 +194,17 @@ class Wado:
             raise PacsFault("the PACS answered metadata that are no datasets")
         return answer
 
-    def instance(self, study_uid: str, series_uid: str, instance_uid: str) -> InstanceStream:
-        """Open an instance as it is stored, in whatever transfer syntax."""
+    def instance(
+        self, study_uid: str, series_uid: str, instance_uid: str, transfer_syntax: str = "*"
+    ) -> InstanceStream:
+        """Open an instance, by default as it is stored, in whatever transfer syntax."""
         url = self._resource(study_uid, series_uid, instance_uid)
-        response = self._transport.request("GET", url, headers={"Accept": _AS_STORED}, stream=True)
+        accept = _MULTIPART_DICOM + transfer_syntax
+        response = self._transport.request("GET", url, headers={"Accept": accept}, stream=True)
         if response.status in (400, 406, 415):
             response.close()
-            response = self._transport.request("GET", url, headers={"Accept": _AS_STORED_SINGLE}, stream=True)
+            accept = _SINGLE_DICOM + transfer_syntax
+            response = self._transport.request("GET", url, headers={"Accept": accept}, stream=True)
         return self._opened(response)
 
     def instance_of_series(self, study_uid: str, series_uid: str, instance_uid: str) -> InstanceStream:
@@ -212,7 +218,7 @@ class Wado:
             As :meth:`Transport.request` and :meth:`Response.raise_for_status`.
         """
         url = self._url + resource_path(study_uid, series_uid)
-        response = self._transport.request("GET", url, headers={"Accept": _AS_STORED}, stream=True)
+        response = self._transport.request("GET", url, headers={"Accept": _MULTIPART_DICOM + "*"}, stream=True)
         response.raise_for_status()
         try:
             return PickedStream(response, instance_uid)
@@ -245,9 +251,47 @@ class Wado:
             response.close()
             raise NotFound("the PACS has no such frame (HTTP 400)")
         with self._opened(response) as stream:
-            data = b"".join(stream.iter_bytes())
-            transfer_syntax = media_type_parameter(stream.content_type, "transfer-syntax")
-            return Frame(data, media_type(stream.content_type), transfer_syntax)
+            return _frame(stream.content_type, b"".join(stream.iter_bytes()))
+
+    def bulk_data(self, uri: str, study_uid: str) -> list[Frame]:
+        """Fetch the value behind a BulkDataURI of a study's metadata, in one part or several.
+
+        Parameters
+        ----------
+        uri
+            As the PACS names it. Only its path counts, from ``/studies/`` on: the request goes to the configured
+            address, whatever host the PACS believes to have.
+        study_uid
+            The study that the path has to be of.
+
+        Raises
+        ------
+        NotSupported
+            The URI is not below the study.
+        NotFound
+            There is nothing behind it.
+        DicomwebError
+            As :meth:`Transport.request` and :meth:`Response.raise_for_status`.
+        """
+        start = f"/studies/{check_uid(study_uid)}/"
+        at = uri.find(start)
+        if at < 0 or ".." in uri[at:] or not uri.isascii() or not uri.isprintable():
+            raise NotSupported("the PACS links bulk data to another place than its study")
+        response = self._transport.request("GET", self._url + uri[at:], headers={"Accept": _BULK_DATA}, stream=True)
+        response.raise_for_status()
+        kind = response.headers.get("Content-Type", "application/octet-stream")
+        try:
+            if not media_type(kind).startswith("multipart/"):
+                return [_frame(kind, response.read())]
+            parts = []
+            reader = MultipartReader(limited(response.iter_bytes()), kind)
+            while (headers := reader.next_part()) is not None:
+                parts.append(
+                    _frame(headers.get("content-type", "application/octet-stream"), b"".join(reader.iter_part()))
+                )
+            return parts
+        finally:
+            response.close()
 
     def image(self, resource: str, parameters: dict[str, str], kind: str) -> Rendered:
         """Fetch an image rendered by the PACS.
@@ -297,6 +341,10 @@ class Wado:
 
     def _resource(self, study_uid: str, series_uid: str, instance_uid: str) -> str:
         return self._url + resource_path(study_uid, series_uid, instance_uid)
+
+
+def _frame(content_type: str, data: bytes) -> Frame:
+    return Frame(data, media_type(content_type), media_type_parameter(content_type, "transfer-syntax"))
 
 
 def resource_path(study_uid: str, series_uid: str | None = None, instance_uid: str | None = None) -> str:

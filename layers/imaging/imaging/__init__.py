@@ -7,10 +7,11 @@ Importing this package imports neither pydicom, numpy nor Pillow; rendering does
 """
 
 from imaging.beginning import read_header
+from imaging.bulk_values import read_value
 from imaging.classification import MAX_FRAME_BYTES, Reason, classify
 from imaging.errors import CannotDecode, FrameNotFound, ImagingError, TooLarge
 from imaging.header import Window, representative_frame, window_of
-from imaging.jpeg_ls import compress_lossless
+from imaging.jpeg_ls import compress_file, compress_lossless
 from imaging.picture import MediaType, Picture
 from imaging.placeholders import placeholder
 from imaging.rendering import render, render_frame
@@ -29,9 +30,11 @@ __all__ = [
     "TooLarge",
     "Window",
     "classify",
+    "compress_file",
     "compress_lossless",
     "placeholder",
     "read_header",
+    "read_value",
     "render",
     "render_frame",
     "representative_frame",

@@ -1,10 +1,13 @@
 """Compress an uncompressed frame without loss: JPEG-LS (ISO 14495-1, PS3.5 A.4.3)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imaging.errors import CannotDecode
 from imaging.header import BITS_ALLOCATED, COLUMNS, ROWS, SAMPLES_PER_PIXEL, number
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 JPEG_LS_LOSSLESS = "1.2.840.10008.1.2.4.80"
 _BITS_STORED, _PIXEL_REPRESENTATION, _PLANAR_CONFIGURATION = "00280101", "00280103", "00280006"
@@ -13,7 +16,7 @@ _SMALLEST_PRECISION = 2
 _BY_PLANE, _BY_PIXEL = 0, 2
 
 
-def compress_lossless(frame: bytes, header: Mapping[str, Any]) -> bytes:
+def compress_lossless(frame: bytes, header: "Dataset | Mapping[str, Any]") -> bytes:
     """Return a frame as JPEG-LS; decoded it is the same, bit for bit, also those above Bits Stored.
 
     Parameters
@@ -21,7 +24,7 @@ def compress_lossless(frame: bytes, header: Mapping[str, Any]) -> bytes:
     frame
         Uncompressed pixels, little endian.
     header
-        The instance's metadata, DICOM JSON Model.
+        The instance's attributes: a DICOM JSON object or a pydicom dataset.
 
     Raises
     ------
@@ -49,3 +52,42 @@ def compress_lossless(frame: bytes, header: Mapping[str, Any]) -> bytes:
     if samples > 1:
         mode = _BY_PLANE if number(header, _PLANAR_CONFIGURATION) == 1 else _BY_PIXEL
     return bytes(jpeg_ls.encode_buffer(frame, rows, columns, samples, precision, interleave_mode=mode))
+
+
+def compress_file(content: bytes) -> bytes:
+    """Return a DICOM file with its uncompressed pixel data as JPEG-LS, everything else as it is.
+
+    The instance stays the same one: no pixel changes, so it keeps its UID (PS3.5 §8.2, PS3.3 C.12.1.1).
+
+    Parameters
+    ----------
+    content
+        A Part 10 file.
+
+    Raises
+    ------
+    CannotDecode
+        It is no such file, has no uncompressed pixel data, or they cannot be compressed.
+    """
+    from io import BytesIO
+
+    from pydicom import dcmread
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import UID
+
+    from imaging.failures import broken_input_is_cannot_decode
+    from imaging.stored_frames import StoredFrames
+
+    frames = StoredFrames(BytesIO(content))
+    with broken_input_is_cannot_decode("reading the file"):
+        dataset = dcmread(BytesIO(content))
+        if dataset.file_meta.TransferSyntaxUID.is_encapsulated or "PixelData" not in dataset:
+            raise CannotDecode("the pixel data are compressed already")
+        made = [compress_lossless(frames.read(number).data, dataset) for number in range(1, frames.count + 1)]
+        dataset.PixelData = encapsulate(made)
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = UID(JPEG_LS_LOSSLESS)
+        written = BytesIO()
+        dataset.save_as(written, enforce_file_format=True, implicit_vr=False, little_endian=True)
+        return written.getvalue()

@@ -53,7 +53,7 @@ def test_bulk_data_inside_sequences_has_a_path_through_them(viewer: Viewer, arch
     archive.add(image("P1", MINE, "1.2.1.3", WaveformSequence=[outer]))
     (row,) = viewer.get(f"/dicomweb/studies/{MINE}/series/1.2.1.3/metadata").json
     found = row["54000100"]["Value"][0]["54000100"]["Value"][1]["54001010"]["BulkDataURI"]
-    assert found.endswith("/bulkdata/54000100/0/54000100/1/54001010")
+    assert found.endswith("/bulkdata/54000100.0.54000100.1.54001010")
 
 
 def test_many_callers_cost_the_pacs_one_request_and_one_search_each(viewer: Viewer, archive: Archive) -> None:

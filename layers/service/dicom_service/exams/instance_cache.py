@@ -8,6 +8,7 @@ way. Both are written with conditions, so of several writers one succeeds.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from dicom_service import aws
@@ -20,6 +21,8 @@ LEASE_TIMEOUT = 1000.0
 URL_LIFETIME = 60
 # The bucket deletes files after a day: one close to it is fetched again rather than linked to in its last moment.
 _FRESH_FOR = 23 * 3600.0
+_PIECE = 1024 * 1024
+_PART = 8 * 1024 * 1024
 _NOT_AVAILABLE = "The file cannot be handed over at the moment; try again."
 _LOST_THE_RACE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
 
@@ -134,13 +137,16 @@ class InstanceCache:
         }
         return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=URL_LIFETIME)
 
-    @aws.errors(_NOT_AVAILABLE)
     def store(self, name: InstanceName, parts: Iterator[bytes], patient_label: str) -> None:
         """Store a file in parts of one size; an error while they are read leaves nothing behind."""
+        self._store(name.key, parts, "application/dicom", patient_label)
+
+    @aws.errors(_NOT_AVAILABLE)
+    def _store(self, key: str, parts: Iterator[bytes], content_type: str, patient_label: str) -> None:
         s3 = aws.s3()
-        target: Any = {"Bucket": self._bucket, "Key": name.key}
+        target: Any = {"Bucket": self._bucket, "Key": key}
         metadata = {"patient": patient_label}
-        upload = s3.create_multipart_upload(**target, ContentType="application/dicom", Metadata=metadata)
+        upload = s3.create_multipart_upload(**target, ContentType=content_type, Metadata=metadata)
         target["UploadId"] = upload["UploadId"]
         completed = False
         try:
@@ -153,6 +159,29 @@ class InstanceCache:
         finally:
             if not completed:
                 s3.abort_multipart_upload(**target)
+
+    @aws.errors(_NOT_AVAILABLE)
+    def open(self, name: InstanceName) -> tuple[int, Iterator[bytes]]:
+        """Return the length of a cached file, and its bytes in pieces."""
+        found = aws.s3().get_object(Bucket=self._bucket, Key=name.key)
+        return found["ContentLength"], found["Body"].iter_chunks(_PIECE)
+
+    def store_framed(self, name: InstanceName, pieces: Iterator[bytes], framed: tuple[bytes, bytes, str]) -> str:
+        """Store a cached file once more, inside a multipart body; return a URL that opens it, as `url` does.
+
+        Parameters
+        ----------
+        pieces
+            The file.
+        framed
+            What comes before it and behind it, and the Content-Type of the whole.
+        """
+        before, behind, content_type = framed
+        key = f"{name.folder}{name.instance_uid}.multipart"
+        parts = _in_parts(chain((before,), pieces, (behind,)))
+        self._store(key, parts, content_type, self.patient_label(name))
+        parameters = {"Bucket": self._bucket, "Key": key}
+        return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=URL_LIFETIME)
 
     @aws.errors(_NOT_AVAILABLE)
     def patient_label(self, name: InstanceName) -> str:
@@ -188,3 +217,15 @@ class InstanceCache:
         """Release the lease; one that cannot be removed expires."""
         with aws.tolerated("lease not released"):
             aws.s3().delete_object(Bucket=self._bucket, Key=name.lease_key)
+
+
+def _in_parts(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Join pieces to parts of one size, the last one shorter."""
+    pending = bytearray()
+    for piece in pieces:
+        pending += piece
+        while len(pending) >= _PART:
+            yield bytes(memoryview(pending)[:_PART])
+            del pending[:_PART]
+    if pending:
+        yield bytes(pending)

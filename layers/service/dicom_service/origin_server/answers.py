@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -92,18 +92,43 @@ def deliver(body: bytes, content_type: str, delivery: Delivery) -> Response[Any]
     return empty(303, headers={"Location": url, "Vary": "Authorization, Accept"})
 
 
+def deliver_parts(
+    app: APIGatewayRestResolver, parts: Sequence[Part], is_multipart: bool, delivery: Delivery
+) -> Response[Any]:
+    """Return an answer with parts as the caller takes them, and 304 where it has them already."""
+    tag = etag(*(text for part in parts for text in (part.content_type, part.data)), str(is_multipart))
+    delivery = replace(delivery, headers={**delivery.headers, "ETag": tag})
+    if caller_has(app, tag):
+        return empty(304, headers=delivery.headers)
+    body, content_type = multipart(parts) if is_multipart else (parts[0].data, parts[0].content_type)
+    return deliver(body, content_type, delivery)
+
+
 def multipart(parts: Sequence[Part]) -> tuple[bytes, str]:
     """Return a multipart/related body (RFC 2387) and its Content-Type, which names the type of the first part."""
     boundary = secrets.token_hex(16)
     pieces: list[bytes] = []
     for part in parts:
-        head = f"--{boundary}\r\nContent-Type: {part.content_type}\r\nContent-Length: {len(part.data)}\r\n"
-        if part.location:
-            head += f"Content-Location: {part.location}\r\n"
-        pieces += [head.encode(), b"\r\n", part.data, b"\r\n"]
+        pieces += [_head_of_part(part, len(part.data), boundary), part.data, b"\r\n"]
     pieces.append(f"--{boundary}--\r\n".encode())
-    kind = parts[0].content_type.partition(";")[0]
-    return b"".join(pieces), f'multipart/related; type="{kind}"; boundary={boundary}'
+    return b"".join(pieces), _content_type(parts[0], boundary)
+
+
+def multipart_frame(part: Part, length: int) -> tuple[bytes, bytes, str]:
+    """Return what comes before and behind a part of this length in a body of its own, and its Content-Type."""
+    boundary = secrets.token_hex(16)
+    return _head_of_part(part, length, boundary), f"\r\n--{boundary}--\r\n".encode(), _content_type(part, boundary)
+
+
+def _head_of_part(part: Part, length: int, boundary: str) -> bytes:
+    head = f"--{boundary}\r\nContent-Type: {part.content_type}\r\nContent-Length: {length}\r\n"
+    if part.location:
+        head += f"Content-Location: {part.location}\r\n"
+    return f"{head}\r\n".encode()
+
+
+def _content_type(part: Part, boundary: str) -> str:
+    return f'multipart/related; type="{part.content_type.partition(";")[0]}"; boundary={boundary}'
 
 
 def etag(*parts: str | bytes) -> str:

@@ -11,7 +11,9 @@ from dicom_service.exams.dependencies import cache_settings
 
 if TYPE_CHECKING:
     from dicom_service.exams.capabilities import Capabilities
+    from dicom_service.origin_server.bulk_data import BulkData
     from dicom_service.origin_server.frames import Frames
+    from dicom_service.origin_server.instances import Instances
     from dicom_service.origin_server.metadata import Metadata
     from dicom_service.origin_server.search import Search
     from dicom_service.origin_server.shared_cache import SharedCache
@@ -66,3 +68,20 @@ def frames() -> "Frames":
     from dicom_service.origin_server.frames import Frames
 
     return Frames(FrameSource(pacs(), shared_cache(), _capabilities()))
+
+
+@cache
+def instances() -> "Instances":
+    """Return the files of instances."""
+    from dicom_service.exams.dependencies import instance_cache, retriever
+    from dicom_service.origin_server.instances import Instances
+
+    return Instances(pacs(), retriever(), instance_cache())
+
+
+@cache
+def bulk_data() -> "BulkData":
+    """Return the bulk data of instances."""
+    from dicom_service.origin_server.bulk_data import BulkData
+
+    return BulkData(pacs(), _capabilities())

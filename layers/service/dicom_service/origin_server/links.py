@@ -32,7 +32,7 @@ def link_bulk_data(dataset: dict[str, Any], root: str) -> None:
     """Point each BulkDataURI of an instance's metadata to this service, in place.
 
     The path below ``/bulkdata/`` is that of the element: its tag, for an element in a sequence the tags and the
-    numbers of the items from 0 on the way to it, joined by slashes.
+    numbers of the items from 0 on the way to it, joined by dots.
 
     Parameters
     ----------
@@ -57,4 +57,4 @@ def bulk_elements(dataset: Mapping[str, Any], prefix: str = "") -> Iterator[tupl
         elif element.get("vr") == "SQ":
             for number, item in enumerate(element.get("Value") or ()):
                 if isinstance(item, dict):
-                    yield from bulk_elements(item, f"{prefix}{tag}/{number}/")
+                    yield from bulk_elements(item, f"{prefix}{tag}.{number}.")
