@@ -8,7 +8,7 @@ REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
 REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests --prune urllib3
 REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
-.PHONY: help browser demo up down reset events bootstrap test bench check conformance cost licences lint lock lock-check sbom soak
+.PHONY: help browser demo up down reset events bootstrap test bench check conformance cost gate licences lint lock lock-check sbom soak
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,11 @@ cost: bootstrap ## what a million exams cost on AWS: counted requests times the 
 conformance: bootstrap ## what works with the PACS at PACS_URL (docs/pacs.md); reads only, unless STORE=1
 	@python -m tests.conformance $(if $(STORE),--store) $(if $(STUDY),--study $(STUDY))
 
-check: lint lock-check licences ## all checks that run nothing
+check: lint lock-check licences gate ## all checks that run nothing
+
+gate: ## the transformed template against cfn-lint and checkov, with a reason for each finding that stays
+	@UV_PROJECT_ENVIRONMENT="$(CURDIR)/local/.state/checkov-env" uv sync --quiet --frozen --project local/checkov --python "$(CURDIR)/.venv/bin/python"
+	python -m tests.template_gate
 
 lint:
 	ruff check .
@@ -66,6 +70,7 @@ lock: ## resolve the dependencies anew after a change of a pyproject.toml
 	uv lock
 	uv lock --project local/ministack
 	uv lock --project local/tinypacs
+	uv lock --project local/checkov
 	$(REQUIREMENTS_dicomweb) > layers/dicomweb/requirements.txt
 	$(REQUIREMENTS_service) > layers/service/requirements.txt
 	$(REQUIREMENTS_imaging) > layers/imaging/requirements.txt
@@ -76,6 +81,7 @@ lock-check:
 	uv lock --check --quiet
 	uv lock --check --quiet --project local/ministack
 	uv lock --check --quiet --project local/tinypacs
+	uv lock --check --quiet --project local/checkov
 	$(REQUIREMENTS_dicomweb) | diff layers/dicomweb/requirements.txt -
 	$(REQUIREMENTS_service) | diff layers/service/requirements.txt -
 	$(REQUIREMENTS_imaging) | diff layers/imaging/requirements.txt -

@@ -1,0 +1,1 @@
+"""`make gate`: the template as CloudFormation sees it, against cfn-lint and checkov, without an account."""
