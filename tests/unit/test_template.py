@@ -74,8 +74,9 @@ def test_an_alarm_and_its_queue_have_one_name_and_one_chapter() -> None:
     chapters, watched = chapter_of(), {}
     for name, resource in RESOURCES.items():
         if resource["Type"] == "AWS::CloudWatch::Alarm":
-            for queue in references(resource["Properties"]["Dimensions"]):
-                watched[name] = queue
+            for queue in references(resource["Properties"].get("Dimensions", [])):
+                if RESOURCES[queue]["Type"] == "AWS::SQS::Queue":
+                    watched[name] = queue
     assert len(watched) >= 6
     assert watched == {name: name.removesuffix("Alarm") + "Queue" for name in watched}
     assert not {name for name, queue in watched.items() if chapters[name] != chapters[queue]}

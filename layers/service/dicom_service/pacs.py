@@ -5,13 +5,14 @@ reaches the PACS.
 """
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dicom_service import errors
+from dicom_service import errors, metrics
 from dicom_service.aws import Secret
 from dicom_service.settings import PacsSettings
 from dicomweb.errors import (
@@ -167,8 +168,10 @@ def pacs_errors(missing: str = "The PACS does not hold it.") -> Iterator[None]:
     Unavailable
         The file to store could not be read: our failure, not the PACS's.
     """
+    started = time.monotonic()
     try:
         yield
+        metrics.seconds("PacsSeconds", time.monotonic() - started)
     except NotFound as error:
         raise errors.NotFound(missing) from error
     except InvalidUid as error:
@@ -180,6 +183,7 @@ def pacs_errors(missing: str = "The PACS does not hold it.") -> Iterator[None]:
         detail = "The PACS is busy; try again after the time in Retry-After."
         raise errors.PacsError(detail, status=503, code="PACS_BUSY", headers=headers) from error
     except DicomwebError as error:
+        metrics.count("PacsUnreachable" if isinstance(error, PacsUnreachable | PacsTimeout) else "PacsErrors")
         _, status, code, detail = next(row for row in _MAPPING if isinstance(error, row[0]))
         raise errors.PacsError(detail, status=status, code=code) from error
 

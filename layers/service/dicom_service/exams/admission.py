@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dicom_service import metrics
 from dicom_service.errors import Unavailable
 from dicom_service.exams.claims import Claim, Claims
 from dicom_service.exams.pacs_lookup import Place, digest_of, find_instances, find_patients, has_same_content
@@ -325,8 +326,5 @@ def _here(claim: Claim, found: dict[str, list[Place]]) -> Place | None:
 
 def ring(sop_instance_uid: str) -> None:
     """Count a file that makes the PACS stop responding; an alarm watches the metric."""
-    from aws_lambda_powertools.metrics import MetricUnit, single_metric
-
     logger.error("the PACS stops on a file", extra={"instance": hashed(sop_instance_uid)})
-    with single_metric(name="PacsStopsOnIt", unit=MetricUnit.Count, value=1, namespace="DicomService"):
-        pass
+    metrics.count("PacsStopsOnIt")

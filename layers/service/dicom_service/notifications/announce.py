@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dicom_service import aws, log
+from dicom_service import aws, log, metrics
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Queues, Retry, backoff
 from dicom_service.exams.checks import LONGEST_DELAY, Check
 from dicom_service.exams.registry import STUDY, ExamRegistry, ExamSettings, expiry
@@ -173,6 +173,9 @@ class Announcer:
                 self._outbox.write([_event(uid, study, snapshot, version)], [{"Update": update}])
         except (aws.ConditionFailed, aws.Busy):
             return False
+        metrics.count("ExamsAnnounced")
+        if version == 1 and study.get("lastArrivedAt"):
+            metrics.seconds("ArrivalToAnnouncement", (now - study["lastArrivedAt"]) / 1000)
         logger.info("announced", extra={"exam": log.hashed(uid), "version": version, "instances": snapshot.instances})
         return True
 

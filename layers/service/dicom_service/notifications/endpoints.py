@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from dicom_service import aws, log
+from dicom_service import aws, log, metrics
 from dicom_service.notifications.errors import DeliveryFailed
 
 logger = log.get_logger()
@@ -70,6 +70,7 @@ class Endpoints:
 
     def switch_off(self, url: str) -> None:
         """Send nothing to a URL from now on."""
+        metrics.count("WebhooksSwitchedOff")
         logger.error("webhook switched off: it answered 410 Gone", extra={"endpoint": log.hashed(url)})
         item = {**_key(url), **aws.to_item({"url": url, "offSince": int(self._clock())})}
         with aws.errors("The state of the webhooks cannot be written now."):

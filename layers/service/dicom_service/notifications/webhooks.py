@@ -6,11 +6,12 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import urllib3
 
-from dicom_service import aws, log
+from dicom_service import aws, log, metrics
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Queues, Retry
 from dicom_service.errors import SettingsError
 from dicom_service.notifications.addresses import Target, hosts, parse_target, resolve
@@ -139,6 +140,8 @@ class Deliverer:
         except WebhookError as error:
             return self._failed(url, error.code, attempt, 0)
         if 200 <= answer.status < 300:
+            happened = datetime.fromisoformat(message["body"]["timestamp"]).timestamp()
+            metrics.seconds("WebhookAge", self._clock() - happened)
             return Done()
         if answer.status == 410:
             self._endpoints.switch_off(url)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dicom_service import metrics
 from dicom_service.errors import NotFound, PacsError, Unauthorized
 from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit, network_of
@@ -170,5 +171,6 @@ class Redeemer:
         return otp.state_at(now).lower() if otp else "unknown"
 
     def _rejected(self, otp_id: str, otp: Otp | None, actor: Actor, reason: str) -> Unauthorized:
+        metrics.count("CodesRejected")
         audit("rejected", actor, otp_id=otp_id, study_uid=otp.study_uid if otp else None, reason=reason)
         return Unauthorized(REJECTED, code="OTP_REJECTED")

@@ -7,6 +7,7 @@ quarantine and the report is written before the file counts as finished, and the
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from dicom_service import metrics
 from dicom_service.exams.registry import ExamRegistry
 from dicom_service.outbox import Event, Outbox
 from dicom_service.uploads.file_result import FileResult
@@ -41,8 +42,12 @@ class Finalizer:
             self._registry.record(arrived, source=staged[0].source, session=staged[0].session)
         for result in results:
             self._report(result)
+        finished: set[tuple[str, str]] = set()
         for start in range(0, len(results), FINISHED_AT_ONCE):
-            self._table.finish(results[start : start + FINISHED_AT_ONCE], self._events)
+            finished.update(self._table.finish(results[start : start + FINISHED_AT_ONCE], self._events))
+        stored = sum(result.state == "stored" for result in results if result.key in finished)
+        metrics.count("FilesStored", stored)
+        metrics.count("FilesRejected", len(finished) - stored)
         if staged and staged[0].session:
             self.close(staged[0].session, brought={study for result in results for study in result.studies})
         self._remove(results)

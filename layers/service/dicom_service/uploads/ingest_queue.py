@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from dicom_service import metrics
 from dicom_service.aws import sqs_worker
 from dicom_service.aws.sqs_worker import Message, Retry
 
@@ -75,10 +76,7 @@ def _report_stall() -> None:
 
     SQS's own age of the oldest message leaves out messages that were received three times and more.
     """
-    from aws_lambda_powertools.metrics import MetricUnit, single_metric
-
-    with single_metric(name="IngestStalled", unit=MetricUnit.Count, value=1, namespace="DicomService"):
-        pass
+    metrics.count("IngestStalled")
 
 
 def _backoff(attempts: int) -> int:

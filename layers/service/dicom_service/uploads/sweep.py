@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from dicom_service import aws
+from dicom_service import aws, metrics
 from dicom_service.log import get_logger
 from dicom_service.uploads.s3_events import DROP_PREFIX, UPLOADS_PREFIX, StagedObject, event_of
 from dicom_service.uploads.table import UploadsTable
@@ -53,6 +53,7 @@ class Sweep:
             for page in self._pages(prefix):
                 count += self._queue(page)
         if count:
+            metrics.count("StagedWithoutEvent", count)
             logger.warning("staged objects were found without an event", extra={"objects": count})
         return count
 
