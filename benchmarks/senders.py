@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def promised_zip(parts: int, connections: int) -> Sender:
 
 
 def promised(parts: int, connections: int) -> Sender:
-    """`plain` with what is promised of an upload, likewise."""
+    """`plain` with what is promised of an upload, likewise; of a staged file also its result, and its removal."""
 
     def send(servers: Servers, staged: Sequence[Staged]) -> None:
         step = _promised_step(servers)
@@ -74,8 +74,12 @@ def promised(parts: int, connections: int) -> Sender:
             starts = range(0, len(upload.keys), parts)
 
             def one(start: int, upload: Staged = upload) -> None:
-                keys = upload.keys[start : start + parts]
-                step(upload.files[start : start + parts], [upload.fetch(key) for key in keys])
+                keys, files = upload.keys[start : start + parts], upload.files[start : start + parts]
+                step(files, [upload.fetch(key) for key in keys])
+                _put_all(
+                    os.environ["UPLOADS_TABLE"], [{"uploadId": "limit", "file": file.instance_uid} for file in files]
+                )
+                upload.client.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in keys]})
 
             with ThreadPoolExecutor(connections) as pool:
                 list(pool.map(one, starts))
@@ -89,9 +93,10 @@ def _promised_step(servers: Servers) -> Callable[[Sequence[File], Sequence[bytes
     def step(files: Sequence[File], batch: Sequence[bytes]) -> None:
         if servers.search(*(file.instance_uid for file in files)):
             raise WorkNotDone("the PACS has an instance before it was sent")
-        _put_all(os.environ["INSTANCES_TABLE"], files)
+        items = [{"StudyInstanceUID": file.study_uid, "SOPInstanceUID": file.instance_uid} for file in files]
+        _put_all(os.environ["INSTANCES_TABLE"], items)
         post(batch)
-        _put_all(os.environ["EXAMS_TABLE"], files)
+        _put_all(os.environ["EXAMS_TABLE"], items)
 
     return step
 
@@ -112,9 +117,8 @@ def _send_zip(
             each.result()
 
 
-def _put_all(table: str, files: Sequence[File]) -> None:
-    items: list[Any] = [{"StudyInstanceUID": file.study_uid, "SOPInstanceUID": file.instance_uid} for file in files]
-    condition = {"TableName": table, "ConditionExpression": "attribute_not_exists(SOPInstanceUID)"}
+def _put_all(table: str, items: Sequence[Mapping[str, str]]) -> None:
+    condition = {"TableName": table, "ConditionExpression": "attribute_not_exists(arrivedAt)"}
     puts: list[Any] = [{"Put": {**condition, "Item": aws.to_item({**item, "arrivedAt": 1})}} for item in items]
     aws.dynamodb().transact_write_items(TransactItems=puts)
 
