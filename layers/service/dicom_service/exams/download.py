@@ -1,13 +1,15 @@
 """Restricts exam access tokens that were issued without ``download`` to pictures and reports (docs/otp.md)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dicom_service.auth.route_scope import may_download
 from dicom_service.errors import Forbidden
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.pacs import pacs_errors
-from dicomweb.client import DicomwebClient
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 _SOP_CLASS = "00080016"
 # Encapsulated PDF and CDA, and the Structured Reports (PS3.4 annex B): there is no picture of them, and a patient who
@@ -20,7 +22,7 @@ _REPORTS = (
 _NOT_ALLOWED = "This credential opens pictures and reports, not the files of the exam."
 
 
-def check_download(event: Mapping[str, Any], client: DicomwebClient, name: InstanceName) -> None:
+def check_download(event: Mapping[str, Any], client: "DicomwebClient", name: InstanceName) -> None:
     """Reject a request for a file that the exam access token does not open.
 
     For a token without ``download`` the PACS is searched for whether the instance is a report.
@@ -42,7 +44,7 @@ def check_download(event: Mapping[str, Any], client: DicomwebClient, name: Insta
     raise Forbidden(_NOT_ALLOWED, code="DOWNLOAD_NOT_ALLOWED")
 
 
-def _is_report(client: DicomwebClient, name: InstanceName) -> bool:
+def _is_report(client: "DicomwebClient", name: InstanceName) -> bool:
     with pacs_errors():
         found = client.search_for_instances(
             name.study_uid, name.series_uid, {"SOPInstanceUID": name.instance_uid}, limit=2

@@ -14,7 +14,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dicom_service import aws, log
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry, backoff
@@ -23,7 +23,9 @@ from dicom_service.exams.instance_cache import CacheEntry, InstanceCache, Instan
 from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.exams.retrieve import PatientLabel, RetrievedFile, check_in_pacs, fetch_to_cache, retrieve_file
 from dicom_service.settings import setting
-from dicomweb.client import DicomwebClient
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 logger = log.get_logger()
 
@@ -62,7 +64,7 @@ class Retriever:
         Returns the label of a file's patient.
     """
 
-    def __init__(self, client: DicomwebClient, cache: InstanceCache, queue_url: str, label_of: PatientLabel) -> None:
+    def __init__(self, client: "DicomwebClient", cache: InstanceCache, queue_url: str, label_of: PatientLabel) -> None:
         self._client = client
         self._cache = cache
         self._queue_url = queue_url
@@ -143,7 +145,7 @@ class Fetcher:
         Returns the label of a file's patient.
     """
 
-    def __init__(self, client: DicomwebClient, cache: InstanceCache, label_of: PatientLabel) -> None:
+    def __init__(self, client: "DicomwebClient", cache: InstanceCache, label_of: PatientLabel) -> None:
         self._client = client
         self._cache = cache
         self._label_of = label_of

@@ -10,10 +10,11 @@ from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.exams.retrieve import LARGEST_ANSWER, NO_INSTANCE
 from dicom_service.pacs import pacs_errors
-from dicomweb.client import DicomwebClient
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+    from dicomweb.client import DicomwebClient
 
 PDF = "application/pdf"
 _PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
@@ -40,7 +41,7 @@ class Report:
     tree: dict[str, Any] | None = None
 
 
-def fetch_report(client: DicomwebClient, name: InstanceName, scope: PatientScope) -> Report:
+def fetch_report(client: "DicomwebClient", name: InstanceName, scope: PatientScope) -> Report:
     """Return the report that an instance is.
 
     Raises
@@ -63,7 +64,7 @@ def fetch_report(client: DicomwebClient, name: InstanceName, scope: PatientScope
         raise PacsError("The PACS returned a file that cannot be read.", status=502, code="PACS_ERROR") from error
 
 
-def _fetch(client: DicomwebClient, name: InstanceName, scope: PatientScope) -> bytes:
+def _fetch(client: "DicomwebClient", name: InstanceName, scope: PatientScope) -> bytes:
     with pacs_errors(NO_INSTANCE), client.retrieve_instance(*name.uids) as stream:
         content = b""
         for piece in stream.iter_bytes(_PIECE):

@@ -1,15 +1,17 @@
 """Selects the instance that represents a series or an exam."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dicom_service.errors import NotFound
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.exams.search import Page, search_instances, search_series
 from dicom_service.pacs import pacs_errors
-from dicomweb.client import DicomwebClient
 from dicomweb.dataset import text
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 # Modalities without images of the patient; selected only if there is no other series (PS3.3 C.7.3.1.1.1).
 _NO_IMAGES = frozenset({"SR", "KO", "PR", "DOC", "AU", "ECG", "EPS", "HD", "PLAN", "RTPLAN", "RTSTRUCT", "REG", "FID"})
@@ -17,7 +19,7 @@ _MOST_ROWS = 500
 
 
 def select_representative_instance_of_study(
-    client: DicomwebClient, study_uid: str, scope: PatientScope
+    client: "DicomwebClient", study_uid: str, scope: PatientScope
 ) -> InstanceName:
     """Return the representative instance of the exam's largest series with images."""
     series = search_series(client, study_uid, Page(_MOST_ROWS, 0, False), scope).datasets
@@ -26,7 +28,7 @@ def select_representative_instance_of_study(
 
 
 def select_representative_instance_of_series(
-    client: DicomwebClient, study_uid: str, series_uid: str, scope: PatientScope
+    client: "DicomwebClient", study_uid: str, series_uid: str, scope: PatientScope
 ) -> InstanceName:
     """Return the middle instance of a series by InstanceNumber.
 
@@ -49,7 +51,7 @@ def select_representative_instance_of_series(
     return InstanceName(study_uid, series_uid, chosen)
 
 
-def _middle_page(client: DicomwebClient, study_uid: str, series_uid: str) -> Sequence[Mapping[str, Any]]:
+def _middle_page(client: "DicomwebClient", study_uid: str, series_uid: str) -> Sequence[Mapping[str, Any]]:
     with pacs_errors():
         found = client.search_for_series(study_uid, {"SeriesInstanceUID": series_uid}, limit=1).datasets
         count = _number(found[0], "00201209") if found else 0

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from dicom_service.errors import NotFound
 from dicom_service.exams.instance_cache import InstanceCache, InstanceName
 from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.pacs import pacs_errors
-from dicomweb.client import DicomwebClient
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 # Lambda answers with 6 MB at most, and base64 makes four bytes of three.
 LARGEST_ANSWER = 4_500_000
@@ -27,7 +30,7 @@ class RetrievedFile:
 
 
 def retrieve_file(
-    client: DicomwebClient, name: InstanceName, cache: InstanceCache, scope: PatientScope, label_of: PatientLabel
+    client: "DicomwebClient", name: InstanceName, cache: InstanceCache, scope: PatientScope, label_of: PatientLabel
 ) -> RetrievedFile:
     """Return an instance as a file or, when it does not fit the answer, as a URL of the cached file.
 
@@ -53,7 +56,7 @@ def retrieve_file(
     return RetrievedFile(url=cache.url(name))
 
 
-def fetch_to_cache(client: DicomwebClient, name: InstanceName, cache: InstanceCache, label_of: PatientLabel) -> None:
+def fetch_to_cache(client: "DicomwebClient", name: InstanceName, cache: InstanceCache, label_of: PatientLabel) -> None:
     """Retrieve an instance into the cache bucket, whatever its size; memory as in `retrieve_file`."""
     with pacs_errors(NO_INSTANCE), client.retrieve_instance(*name.uids) as stream:
         parts: Iterator[bytes] = stream.iter_bytes(_PART)
@@ -63,7 +66,7 @@ def fetch_to_cache(client: DicomwebClient, name: InstanceName, cache: InstanceCa
         cache.store(name, parts, label)
 
 
-def check_in_pacs(client: DicomwebClient, name: InstanceName, scope: PatientScope) -> None:
+def check_in_pacs(client: "DicomwebClient", name: InstanceName, scope: PatientScope) -> None:
     """Check by a search, which is cheap for any size, that the PACS has an instance and it is in scope.
 
     Raises

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -16,9 +16,11 @@ from dicom_service.exams.simple import simplify
 from dicom_service.pacs import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
 from dicom_service.query import Query
-from dicomweb.client import DicomwebClient
 from dicomweb.dataset import text
-from dicomweb.qido import SearchResult
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
+    from dicomweb.qido import SearchResult
 
 PAGE = ("limit", "offset", "format")
 FILTERS = ("patientID", "patientName", "from", "to", "modality", "accessionNumber", "studyUID")
@@ -67,7 +69,7 @@ def study_filters(query: Query) -> dict[str, str]:
     return {keyword: value for keyword, value in filters.items() if value}
 
 
-def search_studies(client: DicomwebClient, filters: Mapping[str, str], page: Page) -> SearchResult:
+def search_studies(client: "DicomwebClient", filters: Mapping[str, str], page: Page) -> "SearchResult":
     """Search for exams; the result may be empty."""
     with pacs_errors():
         found = client.search_for_studies(
@@ -81,7 +83,7 @@ def search_studies(client: DicomwebClient, filters: Mapping[str, str], page: Pag
     return found
 
 
-def find_study(client: DicomwebClient, study_uid: str, scope: PatientScope) -> dict[str, Any]:
+def find_study(client: "DicomwebClient", study_uid: str, scope: PatientScope) -> dict[str, Any]:
     """Return one exam.
 
     Raises
@@ -102,7 +104,7 @@ def find_study(client: DicomwebClient, study_uid: str, scope: PatientScope) -> d
     return dict(rows[0])
 
 
-def check_patient(client: DicomwebClient, study_uid: str, patient_id: str | None) -> None:
+def check_patient(client: "DicomwebClient", study_uid: str, patient_id: str | None) -> None:
     """Reject the exam of another patient when the caller names the patient; without a name, do nothing.
 
     Raises
@@ -122,7 +124,7 @@ def check_patient(client: DicomwebClient, study_uid: str, patient_id: str | None
         raise NotFound(_NO_STUDY_OF_PATIENT)
 
 
-def search_series(client: DicomwebClient, study_uid: str, page: Page, scope: PatientScope) -> SearchResult:
+def search_series(client: "DicomwebClient", study_uid: str, page: Page, scope: PatientScope) -> "SearchResult":
     """List the series of an exam.
 
     Raises
@@ -145,8 +147,8 @@ def search_series(client: DicomwebClient, study_uid: str, page: Page, scope: Pat
 
 
 def search_instances(
-    client: DicomwebClient, study_uid: str, series_uid: str, page: Page, scope: PatientScope
-) -> SearchResult:
+    client: "DicomwebClient", study_uid: str, series_uid: str, page: Page, scope: PatientScope
+) -> "SearchResult":
     """List the instances of a series.
 
     Raises
@@ -166,7 +168,7 @@ def search_instances(
     return found
 
 
-def list_response(app: APIGatewayRestResolver, found: SearchResult, page: Page) -> Response[Any]:
+def list_response(app: APIGatewayRestResolver, found: "SearchResult", page: Page) -> Response[Any]:
     """Return the response with the rows of a page, and a link to the next page if there is one (RFC 8288)."""
     base = base_url(app)
     rows = [with_own_links(dataset, base) for dataset in found.datasets]

@@ -13,7 +13,7 @@ The steps, in this order:
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import imaging
 from dicom_service import log
@@ -22,10 +22,12 @@ from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.retrieve import NO_INSTANCE
 from dicom_service.pacs import pacs_errors
-from dicomweb.client import DicomwebClient
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 from imaging.header import number_of_frames, pixel_height_to_width, values
 from imaging.picture import target_size
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 logger = log.get_logger()
 
@@ -101,7 +103,7 @@ class Thumbnailer:
         Whether images that declare burned-in annotations may be shown.
     """
 
-    def __init__(self, client: DicomwebClient, capabilities: Capabilities, *, allow_burned_in: bool = False) -> None:
+    def __init__(self, client: "DicomwebClient", capabilities: Capabilities, *, allow_burned_in: bool = False) -> None:
         self.client = client
         self._capabilities = capabilities
         self._allow_burned_in = allow_burned_in
