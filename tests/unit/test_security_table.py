@@ -31,3 +31,10 @@ def test_every_test_that_it_names_is_there() -> None:
     ]
     assert missing == []
     assert [number for number, row in ROWS if not named(row)] == ["9"]
+
+
+def test_every_finding_that_is_held_has_a_control() -> None:
+    cells = {number: [cell.strip() for cell in row.split("|")] for number, row in ROWS}
+    assert {len(row) for row in cells.values()} == {4}
+    without = [number for number, (_, _, control, _) in cells.items() if not control]
+    assert without == [number for number, row in ROWS if not named(row)]
