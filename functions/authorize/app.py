@@ -2,13 +2,18 @@
 
 from typing import Any
 
+from dicom_service.audit.dependencies import recorder
 from dicom_service.auth.dependencies import authorizer
 from dicom_service.errors import Unauthorized
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
-        return authorizer().decide(event)
+        policy = authorizer().decide(event)
     except Unauthorized:
+        recorder().refuse(event, None)
         # API Gateway returns 401 for exactly this text and 500 for any other error.
         raise Exception("Unauthorized") from None
+    if policy["policyDocument"]["Statement"][0]["Effect"] == "Deny":
+        recorder().refuse(event, policy["context"])
+    return policy

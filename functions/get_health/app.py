@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.dependencies import health
-from dicom_service.edge import answer, create_app, serve
+from dicom_service.edge import answer, create_app, serve_open
 
 app = create_app()
 
@@ -16,4 +16,4 @@ def get_health() -> Response[Any]:
     return answer(report, 200 if report["status"] == "up" else 503)
 
 
-lambda_handler = serve(app)
+lambda_handler = serve_open(app)

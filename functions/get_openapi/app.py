@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.contract import contract, page
-from dicom_service.edge import answer, base_url, create_app, serve
+from dicom_service.edge import answer, base_url, create_app, serve_open
 
 app = create_app()
 FOR_AN_HOUR = {"Cache-Control": "public, max-age=3600"}
@@ -23,4 +23,4 @@ def get_docs() -> Response[Any]:
     return answer(html.encode(), headers=headers, content_type="text/html; charset=utf-8")
 
 
-lambda_handler = serve(app)
+lambda_handler = serve_open(app)

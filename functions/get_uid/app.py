@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from dicom_service.edge import answer, create_app, serve
+from dicom_service.edge import answer, create_app, serve_open
 from dicom_service.query import Query
 from dicom_service.uid_registry import MAX_COUNT, uid_registry
 
@@ -20,4 +20,4 @@ def get_uid() -> Response[Any]:
     return answer({"uid": uids[0], "uids": uids} if count else {"uid": uids[0]})
 
 
-lambda_handler = serve(app)
+lambda_handler = serve_open(app)

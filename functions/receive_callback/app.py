@@ -2,7 +2,7 @@
 
 from aws_lambda_powertools.event_handler import Response
 
-from dicom_service.edge import create_app, empty, json_body, serve
+from dicom_service.edge import create_app, empty, json_body, serve_open
 from dicom_service.notifications.callback import LARGEST_BODY
 from dicom_service.notifications.dependencies import callbacks
 
@@ -15,4 +15,4 @@ def receive_callback() -> Response[str]:
     return empty()
 
 
-lambda_handler = serve(app)
+lambda_handler = serve_open(app)

@@ -1,7 +1,7 @@
 """What no other function answers: 405 for another method on a known path, else 404."""
 
 from dicom_service.contract import methods_of
-from dicom_service.edge import create_app, serve
+from dicom_service.edge import create_app, serve_open
 from dicom_service.errors import MethodNotAllowed, NotFound
 
 app = create_app()
@@ -14,4 +14,4 @@ def reject_request() -> None:
     raise NotFound("There is no such route; see /openapi.json.", code="NO_SUCH_ROUTE")
 
 
-lambda_handler = serve(app)
+lambda_handler = serve_open(app)

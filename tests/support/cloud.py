@@ -13,7 +13,12 @@ from moto.core.base_backend import BackendDict
 from dicom_service import aws
 from tests.support.template import create_table
 
-ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-south-1"}
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "eu-south-1",
+    "AUDIT_TABLE": "Audit",
+}
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -25,14 +30,17 @@ def moto() -> Iterator[None]:
 
 @contextmanager
 def cloud(monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Give a test an empty cloud with tables of the template, each under the name given for it."""
+    """Give a test an empty cloud with tables of the template, each under the name given for it.
+
+    The table of the audit is always there: no function serves a request without it.
+    """
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     aws.forget_clients()
     with mock_aws():
         BackendDict.reset()  # where moto was running already
-        for resource, name in (tables or {}).items():
+        for resource, name in {"AuditTable": ENVIRONMENT["AUDIT_TABLE"], **(tables or {})}.items():
             create_table(aws.dynamodb(), resource, name)
         yield
     aws.forget_clients()

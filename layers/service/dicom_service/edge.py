@@ -76,13 +76,42 @@ def _enforce_route_scope(app: APIGatewayRestResolver, next_middleware: NextMiddl
 
 
 def serve(app: APIGatewayRestResolver) -> Handler:
-    """Return the Lambda handler of an app."""
+    """Return the Lambda handler of an app: no request is served that is not recorded (docs/audit.md)."""
+    # Not for `serve_open`: it brings the SDK of AWS.
+    from dicom_service.audit.dependencies import recorder
+
+    def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        logger.append_keys(requestId=request_id(event))
+        try:
+            pending = recorder().begin(event)
+            answered = app.resolve(without_base_path(event), context)
+            recorder().finish(pending, answered["statusCode"])
+        except ServiceError as error:
+            logger.error("request not served", extra={"code": error.code, **log.describe(error)})
+            return _unrecorded(event, error)
+        return answered
+
+    return lambda_handler
+
+
+def serve_open(app: APIGatewayRestResolver) -> Handler:
+    """Return the Lambda handler of an app behind whose routes nothing of a patient is: nothing is recorded."""
 
     def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         logger.append_keys(requestId=request_id(event))
         return app.resolve(without_base_path(event), context)
 
     return lambda_handler
+
+
+def _unrecorded(event: Mapping[str, Any], error: ServiceError) -> dict[str, Any]:
+    headers = {"Content-Type": PROBLEM, **NO_STORE, **error.headers}
+    return {
+        "statusCode": error.status,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "body": to_json(error.problem(request_id(event))),
+        "isBase64Encoded": False,
+    }
 
 
 def request_id(event: Mapping[str, Any]) -> str:

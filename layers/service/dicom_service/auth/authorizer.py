@@ -26,6 +26,7 @@ class AuthSettings:
     oidc_issuer: str | None = setting("OIDC_ISSUER", default=None)
     oidc_audience: str | None = setting("OIDC_AUDIENCE", default=None)
     oidc_role_claim: str = setting("OIDC_ROLE_CLAIM", default="roles")
+    oidc_organisation_claim: str = setting("OIDC_ORGANISATION_CLAIM", default="organization")
     oidc_roles: Mapping[str, str] | None = setting("OIDC_ROLES", cast=role_map, default=None)
 
 
@@ -60,7 +61,9 @@ class Authorizer:
         ]
         if settings.oidc_issuer and settings.oidc_audience:
             roles = RoleClaims(settings.oidc_role_claim, settings.oidc_roles or {})
-            kinds.append(OidcVerifier(settings.oidc_issuer, settings.oidc_audience, roles))
+            issuer, audience = settings.oidc_issuer, settings.oidc_audience
+            claim = settings.oidc_organisation_claim
+            kinds.append(OidcVerifier(issuer, audience, roles, organisation_claim=claim))
         return cls(kinds, AccessTokens(settings.access_tokens_table, settings.otps_table))
 
     def decide(self, event: Mapping[str, Any]) -> dict[str, Any]:

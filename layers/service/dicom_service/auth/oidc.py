@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dicom_service.auth.principal import Principal
+from dicom_service.auth.principal import Principal, organisation
 from dicom_service.errors import Unavailable
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -19,7 +19,8 @@ _REFRESH_AT_MOST = 30.0
 # Older keys are no longer trusted, even while the issuer is down: one may have been withdrawn.
 STALE_FOR = 6 * 3600.0
 
-MAPPABLE = ("reader", "service")
+# Of several the last one holds: whoever may audit sees no exams.
+MAPPABLE = ("reader", "auditor", "service")
 DEFAULT_ROLE = "reader"
 
 Fetch = Callable[[str], Mapping[str, Any]]
@@ -49,12 +50,12 @@ def role_map(text: str) -> Mapping[str, str]:
     Raises
     ------
     ValueError
-        An entry is no such pair, or its role is neither ``reader`` nor ``service``.
+        An entry is no such pair, or its role is not ``reader``, ``auditor`` or ``service``.
     """
     pairs = [entry.rpartition("=") for entry in text.split(",") if entry.strip()]
     roles = {value.strip(): role.strip() for value, _, role in pairs}
     if not all(roles) or not set(roles.values()) <= set(MAPPABLE):
-        raise ValueError("not value=role,value=role with the roles reader and service")
+        raise ValueError("not value=role,value=role with the roles reader, auditor and service")
     return roles
 
 
@@ -102,6 +103,8 @@ class OidcVerifier:
         ``aud`` that a token must be meant for.
     roles
         Maps the claims to a role.
+    organisation_claim
+        Claim that names the caller's organisation to the audit.
     fetch
         Gets a JSON document by URL.
     clock
@@ -114,12 +117,14 @@ class OidcVerifier:
         audience: str,
         roles: RoleClaims | None = None,
         *,
+        organisation_claim: str = "organization",
         fetch: Fetch = fetch_json,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._issuer = issuer
         self._audience = audience
         self._roles = roles or RoleClaims()
+        self._organisation_claim = organisation_claim
         self._fetch = fetch
         self._clock = clock
         self._keys: dict[str, Any] = {}
@@ -146,7 +151,8 @@ class OidcVerifier:
             )
         except jwt.PyJWTError:
             return None
-        return Principal(name=f"oidc:{claims.get('sub', 'unnamed')}", role=self._roles.role(claims))
+        name, context = f"oidc:{claims.get('sub', 'unnamed')}", organisation(claims, self._organisation_claim)
+        return Principal(name, self._roles.role(claims), context=context)
 
     def _key(self, kid: str) -> Any:
         now = self._clock()

@@ -3,12 +3,13 @@
 ============  =================================================================
 role          reaches
 ============  =================================================================
-``service``   every route but the PACS callback
-``reader``    GET routes that change nothing and issue no access; nothing below ``/otps``
+``service``   every route but the PACS callback and the audit of everything
+``reader``    GET routes that change nothing and issue no access; nothing below ``/otps``, nor the audit of everything
+``auditor``   GET ``/audit`` and who saw an exam, nothing else
 ``callback``  ``POST /new-exam-callback`` and nothing else
-``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names, but not what the PACS reported of it;
-              with the exam role ``diagnostic`` also GET under ``/dicomweb``, where its study is all that there is;
-              ``DELETE /access-token``, which ends it
+``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names, but neither what the PACS reported of
+              it nor who else saw it; with the exam role ``diagnostic`` also GET under ``/dicomweb``, where its study
+              is all that there is; ``DELETE /access-token``, which ends it
 ============  =================================================================
 """
 
@@ -22,6 +23,11 @@ STUDY_ROUTE = "/exams/studies/{studyUID}"
 CALLBACKS_ROUTE = STUDY_ROUTE + "/callbacks"
 # Ends the token that asks for it: other credentials are ended where they were made.
 ACCESS_TOKEN_ROUTE = "/access-token"  # noqa: S105
+# Who saw the exam names people, too.
+ACCESSES_ROUTE = STUDY_ROUTE + "/accesses"
+STAFF_ROUTES = (CALLBACKS_ROUTE, ACCESSES_ROUTE)
+# Who uses the service must not be the one who watches it.
+AUDIT_ROUTE = "/audit"
 # GET routes with side effects: not for readers.
 SIDE_EFFECT_ROUTES = frozenset({"/token", "/uid"})
 # One-time passwords are visible to their issuers only: an otpId is enough to lock a code.
@@ -30,7 +36,7 @@ OTP_ROUTES = "/otps"
 # view may ask there for any study, and the functions answer as if there were only its own.
 DICOMWEB_ROUTES = "/dicomweb/"
 DIAGNOSTIC = "diagnostic"
-ROLES = ("service", "reader", "callback", "exam")
+ROLES = ("service", "reader", "auditor", "callback", "exam")
 
 
 @dataclass(frozen=True)
@@ -73,15 +79,17 @@ class Principal:
             return (method, resource) == ("POST", CALLBACK_ROUTE)
         if resource == CALLBACK_ROUTE:
             return False
-        if resource == ACCESS_TOKEN_ROUTE:
-            return (method, self.role) == ("DELETE", "exam")
+        if self.role == "auditor":
+            return method == "GET" and resource in (AUDIT_ROUTE, ACCESSES_ROUTE)
+        if resource in (AUDIT_ROUTE, ACCESS_TOKEN_ROUTE):
+            return (method, resource, self.role) == ("DELETE", ACCESS_TOKEN_ROUTE, "exam")
         if self.role == "service":
             return True
         if method != "GET":
             return False
         if self.role == "reader":
             return resource not in SIDE_EFFECT_ROUTES and not resource.startswith(OTP_ROUTES)
-        if resource == CALLBACKS_ROUTE or resource.startswith(CALLBACKS_ROUTE + "/"):
+        if any(resource == route or resource.startswith(route + "/") for route in STAFF_ROUTES):
             return False
         if self.role != "exam" or not self.study_uid:
             return False
@@ -112,3 +120,9 @@ class Principal:
             "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
             "context": context,
         }
+
+
+def organisation(entry: Mapping[str, Any], name: str = "organisation") -> dict[str, str]:
+    """Return the context that names the caller's organisation to the audit, empty where it is not known."""
+    value = entry.get(name)
+    return {"organisation": value[:128]} if isinstance(value, str) and value else {}

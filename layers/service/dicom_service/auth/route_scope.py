@@ -16,8 +16,8 @@ _NOT_REACHED = "This credential does not reach this resource."
 def enforce_route_scope(event: Mapping[str, Any]) -> None:
     """Reject any request of an exam access token except GET below its own study, or of DICOMweb with the role for it.
 
-    A token may also end itself. The PACS's reports about the study (``/callbacks``) are not for it. In DICOMweb,
-    another study is one that does not exist: viewers search for prior studies.
+    A token may also end itself. The PACS's reports about the study (``/callbacks``) and who saw it (``/accesses``) are
+    not for it. In DICOMweb, another study is one that does not exist: viewers search for prior studies.
 
     The gateway and the functions parse paths separately; a path that they parse differently is rejected here. Requests
     with other credentials pass.
@@ -49,8 +49,8 @@ def enforce_route_scope(event: Mapping[str, Any]) -> None:
         return
     own = f"{_STUDIES}{study_uid}"
     inside = path == own or path.startswith(own + "/")
-    reported = path == f"{own}/callbacks" or path.startswith(f"{own}/callbacks/")
-    if not inside or reported or "%" in path or parameters.get("studyUID") != study_uid:
+    for_staff = any(f"{path}/".startswith(f"{own}/{name}/") for name in ("callbacks", "accesses"))
+    if not inside or for_staff or "%" in path or parameters.get("studyUID") != study_uid:
         raise Forbidden(_NOT_REACHED)
 
 

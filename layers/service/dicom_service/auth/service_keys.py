@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dicom_service.auth.principal import ROLES, Principal
+from dicom_service.auth.principal import ROLES, Principal, organisation
 from dicom_service.aws import Secret
 
 
@@ -20,9 +20,10 @@ class ServiceKeys:
     Parameters
     ----------
     secret
-        JSON ``{"keys": [{"name": …, "role": …, "sha256": …, "notAfter": …}]}``; read again every minute, so a key is
-        added or withdrawn without a deployment. ``notAfter`` is optional, an ISO 8601 time with its offset or ``Z``; a
-        key whose ``notAfter`` cannot be read is no key.
+        JSON ``{"keys": [{"name": …, "role": …, "sha256": …, "notAfter": …, "organisation": …}]}``; read again every
+        minute, so a key is added or withdrawn without a deployment. ``notAfter`` is optional, an ISO 8601 time with its
+        offset or ``Z``; a key whose ``notAfter`` cannot be read is no key. ``organisation`` is for the audit, whose
+        key it is.
     clock
         The time, with its zone.
     """
@@ -45,7 +46,7 @@ class ServiceKeys:
                 and role in ROLES
                 and self._holds(entry)
             ):
-                found = Principal(name=str(entry.get("name", "unnamed")), role=role)
+                found = Principal(str(entry.get("name", "unnamed")), role, context=organisation(entry))
         return found
 
     def _holds(self, entry: Mapping[str, Any]) -> bool:

@@ -89,7 +89,7 @@ class Retriever:
             entry = self._find(name)
             if entry.has_file:
                 check_in_pacs(self._client, name, scope)
-                if scope.accepts_label(self._cache.patient_label(name) if scope.extra_fields else ""):
+                if scope.accepts_label(self._cache.patient_label(name) if scope.limited else ""):
                     return RetrievedFile(url=self._cache.url(name))
                 # The file is of another patient, who had these UIDs before.
                 self._cache.remove(name)

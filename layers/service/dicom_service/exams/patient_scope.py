@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
 from dicom_service import aws
+from dicom_service.audit.notes import note, note_rows
 from dicom_service.errors import PacsError
 from dicom_service.otp import dependencies
 from dicom_service.otp.guard import ExamGuard
@@ -79,8 +80,13 @@ class PatientScope:
 
     @property
     def extra_fields(self) -> tuple[str, ...]:
-        """Attributes to request in searches, so that their rows can be compared."""
-        return ("PatientID",) if self._bearer else ()
+        """Attributes to request in searches, so that their rows can be compared and recorded."""
+        return ("PatientID",)
+
+    @property
+    def limited(self) -> bool:
+        """Whether the credential sees one exam of one patient alone."""
+        return self._bearer is not None
 
     @property
     def study_uid(self) -> str | None:
@@ -121,8 +127,9 @@ class PatientScope:
             self._record(bearer, bearer.compared_at, now, patient)
         self._bearer = replace(bearer, patient=patient, compared_at=now)
 
-    def check_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def check_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Compare the rows of a search in which the PACS names a patient."""
+        note_rows(rows)
         if self._bearer is not None:
             self._compare({Patient.from_dataset(row) for row in rows if row.get(PATIENT_ID, {}).get("Value")})
 
@@ -133,6 +140,7 @@ class PatientScope:
 
     def check_header(self, header: Mapping[str, Any]) -> None:
         """Compare the header of an instance."""
+        note(patient=Patient.from_dataset(header))
         if self._bearer is not None:
             self._compare({Patient.from_dataset(header)})
 
@@ -144,9 +152,10 @@ class PatientScope:
         PacsError
             The file does not name its patient.
         """
+        patient = patient_of_file(beginning)
+        note(patient=patient)
         if self._bearer is None:
             return
-        patient = patient_of_file(beginning)
         if patient is None:
             raise PacsError("The PACS returned a file that cannot be read.", status=502, code="PACS_ERROR")
         self._compare({patient})

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
+from dicom_service.audit.notes import note_rows
 from dicom_service.edge import answer, base_url
 from dicom_service.errors import NotFound
 from dicom_service.exams.links import with_own_links
@@ -79,6 +80,7 @@ def search_studies(client: "DicomwebClient", filters: Mapping[str, str], page: P
             fuzzy="PatientName" in filters,
             includefields=STUDY_FIELDS,
         )
+    note_rows(found.datasets)
     complete_studies(client, found.datasets)
     return found
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dicom_service.audit.notes import note
 from dicom_service.element_walk import MAX_DEPTH, NotDicom
 from dicom_service.errors import Conflict, ServiceError, Unavailable, UnprocessableContent
 from dicom_service.exams.admission import Admission, Decision
@@ -12,6 +13,7 @@ from dicom_service.exams.registry import Arrived, Source
 from dicom_service.exams.request_files import UploadedFile
 from dicom_service.pacs import pacs_errors
 from dicom_service.part10 import BytesSource
+from dicom_service.patient import Patient
 from dicom_service.settings import setting
 from dicom_service.uploads.instance import OutboundInstance, open_instance
 from dicom_service.uploads.reasons import DETAILS, PACS_STOPS_ON_IT, store_failure
@@ -94,6 +96,9 @@ def store_files(
         for file, instance in zip(files, _open(files, (settings or StoreSettings()).max_depth), strict=True)
     }
     instances = [instance for _, instance in named.values()]
+    for header in (instance.header for instance in instances):
+        patient = Patient.of(header.patient_id, header.issuer_of_patient_id)
+        note(study_uid=header.study_instance_uid, patient=patient)
     decisions = _admitted(list(named.values()), admission, sleep) if admission else []
     alone = [n for n, decision in enumerate(decisions) if decision.suspected]
     company = [n for n in range(len(instances)) if n not in alone]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dicom_service.audit.notes import note
 from dicom_service.aws import Secret
 from dicom_service.errors import Conflict
 from dicom_service.otp import codes, viewer
@@ -75,6 +76,7 @@ class Issuer:
         exam = find_exam(self._connect(), request.study_uid, request.patient_id)
         if request.require_birth_date and exam.birth_date is None:
             raise Conflict("The PACS has no birth date for this exam's patient.", code="NO_BIRTH_DATE")
+        note(study_uid=request.study_uid, patient=exam.patient)
         key_id, master = self._keyring.current()
         now = int(self._clock())
         otp = Otp(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from dicom_service.audit.notes import note
 from dicom_service.errors import BadRequest, NotFound
 from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit
@@ -130,6 +131,7 @@ class Manager:
     def _revoke(self, otp: Otp, actor: Actor) -> bool:
         revoked = self._store.revoke(otp.otp_id, event("OTP Revoked", otp)) is None
         if revoked:
+            note(study_uid=otp.study_uid, hashed=otp.patient or "")
             audit("revoked", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
         return revoked
 
@@ -150,6 +152,7 @@ class Manager:
         otp = self._store.get(codes.read_id(otp_id))
         if otp is None:
             raise NotFound(_NOT_FOUND, code="NO_SUCH_OTP")
+        note(study_uid=otp.study_uid, hashed=otp.patient or "")
         return otp
 
 

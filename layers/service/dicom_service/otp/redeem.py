@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dicom_service import metrics
+from dicom_service.audit.notes import note, note_viewer
 from dicom_service.errors import NotFound, PacsError, Unauthorized
 from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit, network_of
@@ -85,6 +86,9 @@ class Redeemer:
         outcome = self._store.charge(otp_id, tag, now)
         charged = None if isinstance(outcome, Rejection) else outcome
         otp = outcome.otp if isinstance(outcome, Rejection) else outcome
+        note_viewer(f"otp:{codes.reference(otp_id)}")
+        if otp is not None:
+            note(study_uid=otp.study_uid, hashed=otp.patient or "")
         correct = self._is_correct(otp, request, charged=charged is not None)
         if charged is None or not correct:
             self._lock_if_exhausted(otp, actor, charged=charged is not None, now=now)

@@ -8,7 +8,9 @@ from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
+from dicom_service.audit.notes import note
 from dicom_service.edge import answer, base_url
+from dicom_service.patient import Patient
 from dicom_service.query import Query as Parameters
 from dicom_service.worklist.service import WorklistService
 from dicomweb.worklist.base import STATES, Query, Workitem
@@ -45,6 +47,7 @@ def _is_simple(parameters: Parameters) -> bool:
 
 
 def _body(item: Workitem, *, simple: bool) -> dict[str, Any]:
+    note(study_uid=item.study_instance_uid, patient=Patient.of(item.fields.get("PatientID")))
     return to_simple(item) if simple else to_mwl(item)
 
 

@@ -1,0 +1,37 @@
+"""The objects of this package, wired from the settings once per process."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from dicom_service.audit.recorder import Recorder
+from dicom_service.audit.store import AuditReader, AuditSettings, AuditTable, AuditWriter
+from dicom_service.settings import load
+
+if TYPE_CHECKING:
+    from dicom_service.patient import PatientHasher
+
+
+def _hasher() -> "PatientHasher":
+    # Most requests name no patient, and this imports the tables of codes.
+    from dicom_service.otp.dependencies import hasher
+
+    return hasher()
+
+
+@cache
+def recorder() -> Recorder:
+    """Return the recorder that `dicom_service.edge.serve` calls for every request."""
+    return Recorder(AuditWriter(load(AuditSettings)), _hasher)
+
+
+@cache
+def reader() -> AuditReader:
+    """Return the reader of the records."""
+    return AuditReader(load(AuditTable))
+
+
+def subject_hashes(patient_id: str) -> list[str]:
+    """Return what the records of a patient are found by: a hash for each key of the hasher."""
+    from dicom_service.patient import Patient, index_value
+
+    return [index_value(hashed) for hashed in _hasher().all_hashes(Patient.of(patient_id))]

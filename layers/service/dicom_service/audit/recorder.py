@@ -1,0 +1,204 @@
+"""Makes the records of a request: one that reads leaves its record before its answer, one that changes before its work.
+
+A function that is killed has answered nobody, or leaves the record of a change with its outcome unknown.
+"""
+
+import base64
+import datetime
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dicom_service import log
+from dicom_service.audit.actions import DOWNLOAD, PICTURE, Action, action_of
+from dicom_service.audit.notes import Notes, Shown, begin_notes, end_notes
+from dicom_service.audit.record import Record, Viewer
+from dicom_service.audit.store import AuditWriter
+from dicom_service.errors import Unavailable
+from dicom_service.patient import Patient, PatientHasher, index_value
+from dicomweb.uid import is_uid
+
+logger = log.get_logger()
+
+UNKNOWN = "unknown"
+_STUDY_NAMES = ("studyuid", "studyinstanceuid")
+# A longer body is no JSON that a route of this service takes.
+_LONGEST_BODY = 1_400_000
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A request whose record is not complete."""
+
+    record: Record
+    asked: Shown
+    notes: Notes
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+class Recorder:
+    """Records the requests of one function.
+
+    Parameters
+    ----------
+    writer
+        The table.
+    hasher
+        Returns the hasher of patients; called when a patient is given as such.
+    clock
+        The time, with its zone.
+    """
+
+    def __init__(
+        self,
+        writer: AuditWriter,
+        hasher: Callable[[], PatientHasher],
+        *,
+        clock: Callable[[], datetime.datetime] = _now,
+    ) -> None:
+        self._writer = writer
+        self._hasher = hasher
+        self._clock = clock
+
+    def begin(self, event: Mapping[str, Any]) -> Pending | None:
+        """Begin the record of a request, and write it if the request changes something; None where none is needed.
+
+        Raises
+        ------
+        Unavailable
+            The record cannot be written: the request must not be served.
+        SettingsError
+            The route has no audit action.
+        """
+        action = action_of(event["httpMethod"], event["resource"])
+        notes = begin_notes()
+        if action is None:
+            return None
+        pending = Pending(self._record(event, action), _asked(event, action), notes)
+        if action.changes:
+            with self._in_earnest():
+                self._writer.begin(self._about(pending, [pending.asked])[0])
+        return pending
+
+    def finish(self, pending: Pending | None, status: int) -> None:
+        """Write the record of a request before its answer leaves.
+
+        Raises
+        ------
+        Unavailable
+            It cannot be written: the answer must not leave. Not raised for a change, whose record was begun.
+        """
+        end_notes()
+        if pending is None:
+            return
+        record = replace(pending.record, status=status, at=self._clock())
+        if pending.notes.who:
+            record = replace(record, viewer=replace(record.viewer, who=pending.notes.who))
+        answered = replace(pending, record=record)
+        # A read that failed has shown nothing, whatever was found on the way.
+        about = pending.notes.shown if status < 400 or record.action.changes else []
+        records = self._about(answered, about)
+        if not record.action.changes:
+            with self._in_earnest():
+                self._writer.gather(records)
+            return
+        with _logged():
+            self._writer.finish(records)
+
+    def refuse(self, event: Mapping[str, Any], context: Mapping[str, Any] | None) -> None:
+        """Record that the authorizer refuses a request; whoever is refused stays so when that fails.
+
+        Parameters
+        ----------
+        event
+            The REQUEST authorizer event of API Gateway.
+        context
+            What the authorizer knows of the caller; None for an unknown credential.
+        """
+        action = action_of(event["httpMethod"], event["resource"])
+        if action is None:
+            return
+        record = replace(self._record(event, action, context or {}), status=403 if context else 401)
+        # Strangers are gathered by their address: what they name must not fill the table.
+        asked = Shown() if context is None else _asked(event, action)
+        with _logged():
+            self._writer.gather(self._about(Pending(record, asked, Notes()), []))
+
+    def _record(self, event: Mapping[str, Any], action: Action, known: Mapping[str, Any] | None = None) -> Record:
+        request = event.get("requestContext") or {}
+        context: Mapping[str, Any] = known if known is not None else request.get("authorizer") or {}
+        viewer = Viewer(
+            who=str(context.get("principal") or UNKNOWN),
+            role=str(context.get("role") or ""),
+            organisation=str(context.get("organisation") or ""),
+            address=str((request.get("identity") or {}).get("sourceIp") or ""),
+        )
+        route = f"{event['httpMethod']} {event['resource']}"
+        return Record(viewer, _as_asked(event, action), self._clock(), str(request.get("requestId") or ""), route)
+
+    def _about(self, pending: Pending, shown: Sequence[Shown]) -> list[Record]:
+        """Return one record for each exam and patient, at least one."""
+        entries = [one.filled(pending.asked) for one in shown] or [pending.asked]
+        found = list(dict.fromkeys((one.study_uid, self._hash(one)) for one in entries))
+        named = {study for study, patient in found if patient}
+        kept = [(study, patient) for study, patient in found if patient or study not in named]
+        return [replace(pending.record, study_uid=study, patient=patient) for study, patient in kept]
+
+    def _hash(self, shown: Shown) -> str:
+        if shown.patient is not None:
+            return index_value(self._hasher().hash(shown.patient))
+        return index_value(shown.hashed) if shown.hashed else ""
+
+    def _in_earnest(self) -> "_logged":
+        return _logged(swallow=not self._writer.strict)
+
+
+class _logged:
+    """Log that a record could not be written, and go on behind the block if that is allowed."""
+
+    def __init__(self, *, swallow: bool = True) -> None:
+        self._swallow = swallow
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        """Log an error of the table."""
+        if not isinstance(error, Unavailable):
+            return False
+        logger.error("access not recorded", extra=log.describe(error))
+        return self._swallow
+
+
+def _as_asked(event: Mapping[str, Any], action: Action) -> Action:
+    query = {name.lower(): value for name, value in (event.get("queryStringParameters") or {}).items()}
+    picture = action is DOWNLOAD and str(query.get("filetype", "")).lower().startswith("image/")
+    return PICTURE if picture else action
+
+
+def _asked(event: Mapping[str, Any], action: Action) -> Shown:
+    """Return the exam and the patient that a request names: in its path, its query, its token, or its JSON body."""
+    given: dict[str, Any] = _body(event) if action.changes else {}
+    given |= event.get("queryStringParameters") or {}
+    given |= event.get("pathParameters") or {}
+    values = {name.lower(): value for name, value in given.items() if isinstance(value, str)}
+    study = next((values[name] for name in _STUDY_NAMES if is_uid(values.get(name, ""))), "")
+    patient = Patient.of(values.get("patientid"))
+    context = (event.get("requestContext") or {}).get("authorizer") or {}
+    hashed = str(context.get("patient") or "") if context.get("role") == "exam" else ""
+    return Shown(study, patient if patient.patient_id and not hashed else None, hashed)
+
+
+def _body(event: Mapping[str, Any]) -> dict[str, Any]:
+    raw = event.get("body") or ""
+    if not raw or len(raw) > _LONGEST_BODY:
+        return {}
+    try:
+        body = json.loads(base64.b64decode(raw) if event.get("isBase64Encoded") else raw)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
