@@ -3,6 +3,7 @@
 moto proves nothing about races, presigned URLs or delivery; those are tried on the deployed stack.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -18,7 +19,9 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "eu-south-1",
     "AUDIT_TABLE": "Audit",
+    "PATIENT_KEYS_SECRET_ARN": "patients",
 }
+_PATIENT_KEYS = {"current": "k1", "k1": "unit-test-patient-key-of-64-characters-0123456789-abcdefghijklmn"}
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -32,7 +35,7 @@ def moto() -> Iterator[None]:
 def cloud(monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, str] | None = None) -> Iterator[None]:
     """Give a test an empty cloud with tables of the template, each under the name given for it.
 
-    The table of the audit is always there: no function serves a request without it.
+    The table of the audit and the keys of patients are always there: no function serves a request without them.
     """
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
@@ -42,6 +45,8 @@ def cloud(monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, str] | None = No
         BackendDict.reset()  # where moto was running already
         for resource, name in {"AuditTable": ENVIRONMENT["AUDIT_TABLE"], **(tables or {})}.items():
             create_table(aws.dynamodb(), resource, name)
+        keys = ENVIRONMENT["PATIENT_KEYS_SECRET_ARN"]
+        aws.secretsmanager().create_secret(Name=keys, SecretString=json.dumps(_PATIENT_KEYS))
         yield
     aws.forget_clients()
 

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from dicom_service import aws
-from dicom_service.erasure.places import HOLD_NOTHING, outputs_used
+from dicom_service.erasure.places import HOLD_NOTHING, KEPT, outputs_used
 from dicom_service.erasure.stores import Writer, scan
 from dicom_service.erasure.subject import Request
 from dicom_service.errors import Unavailable
@@ -20,7 +20,12 @@ from tests.support.template import OUTPUTS, RESOURCES
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas/events/v1/event-erased.json").read_text())
 EXPIRING = {
-    name: {"ExamsTable": "Exams", "ExamEventsTable": "ExamEvents", "UploadsTable": "Uploads"}.get(name, name)
+    name: {
+        "ExamsTable": "Exams",
+        "ExamEventsTable": "ExamEvents",
+        "UploadsTable": "Uploads",
+        "AuditTable": "Audit",
+    }.get(name, name)
     for name, item in RESOURCES.items()
     if "TimeToLiveSpecification" in item["Properties"]
 }
@@ -30,7 +35,8 @@ PATIENT, STUDY = Request(patient=ALICE.patient), Request(study=ALICE.study)
 def test_erasure_goes_through_every_store_of_the_template() -> None:
     stores = {name for name, item in RESOURCES.items() if item["Type"] in ("AWS::DynamoDB::Table", "AWS::S3::Bucket")}
     assert len(stores) >= 11
-    assert stores == {name for name in outputs_used() if name in RESOURCES} - {"PatientKeysSecret"} | set(HOLD_NOTHING)
+    used = {name for name in outputs_used() if name in RESOURCES} - {"PatientKeysSecret"}
+    assert stores == used | {*HOLD_NOTHING, *KEPT}
     queues = {name for name, item in RESOURCES.items() if item["Type"] == "AWS::SQS::Queue"}
     assert queues <= set(OUTPUTS), "the receipt counts the messages of each queue"
 

@@ -211,7 +211,9 @@ def test_the_routes_of_a_study_are_found() -> None:
 
 
 @pytest.mark.parametrize(("function", "path"), routes_of_a_study())
-def test_every_function_checks_the_scope(function: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_function_checks_the_scope(
+    function: str, path: str, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """GIVEN an authorizer that lets a foreign study through THEN the deployed function itself still rejects."""
     for name, value in {"PACS_URL": "http://127.0.0.1:1/dicom-web", "PACS_TOTAL_TIMEOUT": "1"}.items():
         monkeypatch.setenv(name, value)
@@ -225,5 +227,5 @@ def test_every_function_checks_the_scope(function: str, path: str, monkeypatch: 
         return str(json.loads(answered["body"])["code"])
 
     assert code(OTHER) == "FORBIDDEN"
-    # Its own study gets as far as the work, which has no PACS here; what the PACS reported of it does not.
-    assert (code(STUDY) == "FORBIDDEN") == path.endswith("/callbacks")
+    # Its own study gets as far as the work, which has no PACS here; what is for staff does not.
+    assert (code(STUDY) == "FORBIDDEN") == path.endswith(("/callbacks", "/accesses"))

@@ -57,30 +57,34 @@ def effect(policy: Mapping[str, Any]) -> str:
 def test_each_role_reaches_its_routes_and_no_others() -> None:
     callback = Principal("pacs", "callback")
     service, reader = Principal("clinic", "service"), Principal("screen", "reader")
+    auditor = Principal("officer", "auditor")
     exam = Principal("otp", "exam", study_uid="1.2.3")
     table = [
-        # method, resource, studyUID, service, reader, callback, exam
-        ("GET", "/exams/studies", None, True, True, False, False),
-        ("POST", "/exams", None, True, False, False, False),
-        ("GET", f"{STUDY}/series", "1.2.3", True, True, False, True),
-        ("GET", f"{STUDY}/series", "1.2.4", True, True, False, False),
-        ("DELETE", f"{STUDY}/series", "1.2.3", True, False, False, False),
-        ("GET", f"{STUDY}/callbacks", "1.2.3", True, True, False, False),
-        ("GET", "/exams/studies/{studyUID}x", "1.2.3", True, True, False, False),
-        ("GET", "/token", None, True, False, False, False),
-        ("GET", "/uid", None, True, False, False, False),
-        ("GET", "/otps", None, True, False, False, False),
-        ("GET", "/otps/{otpId}", None, True, False, False, False),
-        ("DELETE", "/otps/{otpId}", None, True, False, False, False),
-        ("DELETE", "/access-token", None, False, False, False, True),
-        ("GET", "/access-token", None, False, False, False, False),
-        ("GET", "/events", None, True, True, False, False),
-        ("POST", "/new-exam-callback", None, False, False, True, False),
-        ("GET", "/new-exam-callback", None, False, False, False, False),
+        # method, resource, studyUID, service, reader, auditor, callback, exam
+        ("GET", "/exams/studies", None, True, True, False, False, False),
+        ("POST", "/exams", None, True, False, False, False, False),
+        ("GET", f"{STUDY}/series", "1.2.3", True, True, False, False, True),
+        ("GET", f"{STUDY}/series", "1.2.4", True, True, False, False, False),
+        ("DELETE", f"{STUDY}/series", "1.2.3", True, False, False, False, False),
+        ("GET", f"{STUDY}/callbacks", "1.2.3", True, True, False, False, False),
+        ("GET", "/exams/studies/{studyUID}x", "1.2.3", True, True, False, False, False),
+        ("GET", "/token", None, True, False, False, False, False),
+        ("GET", "/uid", None, True, False, False, False, False),
+        ("GET", "/otps", None, True, False, False, False, False),
+        ("GET", "/otps/{otpId}", None, True, False, False, False, False),
+        ("DELETE", "/otps/{otpId}", None, True, False, False, False, False),
+        ("GET", "/events", None, True, True, False, False, False),
+        ("POST", "/new-exam-callback", None, False, False, False, True, False),
+        ("GET", "/new-exam-callback", None, False, False, False, False, False),
+        ("GET", f"{STUDY}/accesses", "1.2.3", True, True, True, False, False),
+        ("POST", f"{STUDY}/accesses", "1.2.3", True, False, False, False, False),
+        ("GET", "/audit", None, False, False, True, False, False),
+        ("DELETE", "/access-token", None, False, False, False, False, True),
+        ("GET", "/access-token", None, False, False, False, False, False),
     ]
     for method, resource, study, *expected in table:
         parameters = {"studyUID": study} if study else {}
-        reached = [who.reaches(method, resource, parameters) for who in (service, reader, callback, exam)]
+        reached = [who.reaches(method, resource, parameters) for who in (service, reader, auditor, callback, exam)]
         assert reached == expected, (method, resource, study)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dicom_service.edge import answer, base_url, create_app, serve
+from dicom_service.edge import answer, base_url, create_app, serve_open
 
 STUDY = "1.2.840.1"
 RESOURCE = "/exams/studies/{studyUID}/series"
@@ -48,7 +48,7 @@ def event(shape: str, **authorizer: str) -> dict[str, Any]:
 def ask(given: dict[str, Any]) -> dict[str, Any]:
     app = create_app()
     app.get(ROUTE)(lambda study_uid: answer({"study": study_uid, "base": base_url(app)}))
-    return serve(app)(given, None)
+    return serve_open(app)(given, None)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -75,4 +75,4 @@ def test_what_no_route_matches_is_read_without_the_base_path_too() -> None:
     given = event("the stage's name") | {"resource": "/{proxy+}", "pathParameters": {"proxy": "uid"}, "path": "/v1/uid"}
     app = create_app()
     app.route(".*", method=["GET"])(lambda: answer({"path": app.current_event.path}))
-    assert json.loads(serve(app)(given, None)["body"]) == {"path": "/uid"}
+    assert json.loads(serve_open(app)(given, None)["body"]) == {"path": "/uid"}

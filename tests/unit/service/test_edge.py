@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.event_handler import Response
 
-from dicom_service.edge import answer, base_url, body_bytes, check_uid, create_app, json_body, serve
+from dicom_service.edge import answer, base_url, body_bytes, check_uid, create_app, json_body, serve_open
 from dicom_service.errors import BadRequest, PacsError, PayloadTooLarge
 from dicom_service.query import Query
 
@@ -31,7 +31,7 @@ def event(path: str = "/things", **changes: Any) -> dict[str, Any]:
 def run(handle: Any, given: dict[str, Any], *, method: str = "GET", route: str = "/things") -> dict[str, Any]:
     app = create_app()
     app.route(route, method=method)(lambda **parameters: handle(app, **parameters))
-    return serve(app)({**given, "httpMethod": method}, None)
+    return serve_open(app)({**given, "httpMethod": method}, None)
 
 
 def query_event(**parameters: str) -> dict[str, Any]:

@@ -70,6 +70,8 @@ AUDIT = Action("audit", _LOG_USED, "R")
 
 _STUDY = "/exams/studies/{studyUID}"
 _SERIES = f"{_STUDY}/series/{{seriesUID}}"
+_WADO = "/dicomweb/studies/{studyUID}"
+_WADO_SERIES = f"{_WADO}/series/{{seriesUID}}"
 
 # None: nothing of a patient is behind it. Such a route is served by `serve_open`, all others by `serve`.
 ROUTES: dict[tuple[str, str], Action | None] = {
@@ -107,6 +109,14 @@ ROUTES: dict[tuple[str, str], Action | None] = {
     ("DELETE", "/otps"): REVOKE,
     ("DELETE", "/otps/{otpId}"): REVOKE,
     ("GET", "/events"): SEARCH,
+    ("GET", "/dicomweb/studies"): SEARCH,
+    ("GET", f"{_WADO}/series"): LIST,
+    ("GET", f"{_WADO}/instances"): LIST,
+    ("GET", f"{_WADO_SERIES}/instances"): LIST,
+    ("GET", f"{_WADO}/metadata"): METADATA,
+    ("GET", f"{_WADO_SERIES}/metadata"): METADATA,
+    ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}/metadata"): METADATA,
+    ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}/frames/{{frameList}}"): FRAME,
     ("GET", f"{_STUDY}/accesses"): AUDIT,
     ("GET", "/audit"): AUDIT,
 }

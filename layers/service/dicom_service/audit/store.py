@@ -46,7 +46,7 @@ class AuditTable:
 class AuditSettings(AuditTable):
     """How records are written: where, for how long, and what happens when they cannot be."""
 
-    retention_days: int = setting("AUDIT_RETENTION_DAYS", cast=int, default=3650)
+    retention_days: int = setting("AUDIT_RETENTION_DAYS", cast=int, default=3653)
     mode: str = setting("AUDIT_MODE", cast=mode, default=STRICT)
 
 

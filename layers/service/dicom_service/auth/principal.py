@@ -89,9 +89,10 @@ class Principal:
             return False
         if self.role == "reader":
             return resource not in SIDE_EFFECT_ROUTES and not resource.startswith(OTP_ROUTES)
+        return bool(self.role == "exam" and self.study_uid) and self._exam_reaches(resource, path_parameters)
+
+    def _exam_reaches(self, resource: str, path_parameters: Mapping[str, str]) -> bool:
         if any(resource == route or resource.startswith(route + "/") for route in STAFF_ROUTES):
-            return False
-        if self.role != "exam" or not self.study_uid:
             return False
         if resource.startswith(DICOMWEB_ROUTES):
             return self.context.get("examRole") == DIAGNOSTIC

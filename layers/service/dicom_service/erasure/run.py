@@ -23,6 +23,8 @@ NOT_REACHED = (
     "Messages in queues: UIDs, keys of staged files, events; 14 days at most. The numbers above are of this moment.",
     "Backups: tables but those of codes and tokens can be restored to any moment of the last 35 days; the streams of "
     "ExamEvents and Workitems hold 24 hours. After a restore, erase again.",
+    "The audit: who saw the exam, with its UID and a keyed hash of the patient, until AuditRetentionDays end "
+    "(GDPR Art. 17(3)(b)).",
     "What has left: webhooks, events on the bus, files and pictures already fetched; a link lives 60 s more.",
     "Logs and traces: no values of patients; UIDs hashed in logs, in the paths of requests in traces and access logs.",
 )

@@ -135,8 +135,11 @@ class PatientScope:
 
     def check_all(self, datasets: Iterable[Mapping[str, Any]]) -> None:
         """Compare datasets each of which has to name the patient, such as the metadata of a series."""
+        patients = {Patient.from_dataset(dataset) for dataset in datasets}
+        for patient in patients:
+            note(patient=patient)
         if self._bearer is not None:
-            self._compare({Patient.from_dataset(dataset) for dataset in datasets})
+            self._compare(patients)
 
     def check_header(self, header: Mapping[str, Any]) -> None:
         """Compare the header of an instance."""
