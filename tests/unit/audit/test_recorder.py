@@ -93,15 +93,28 @@ def test_another_quarter_or_outcome_is_a_record_of_its_own(recorder: Recorder, c
     assert sorted((row["at"][11:16], row["outcome"]) for row in records()) == [("12:00", 0), ("12:00", 4), ("12:15", 0)]
 
 
+def rows_of(count: int) -> list[dict[str, Any]]:
+    return [{"0020000D": {"Value": [f"1.2.{n}"]}, "00100020": {"Value": [f"P{n % 7}"]}} for n in range(count)]
+
+
 def test_a_list_leaves_a_record_for_each_exam_that_it_shows(recorder: Recorder) -> None:
-    pending = recorder.begin(request("GET", "/exams/studies", study=None))
-    rows = [{"0020000D": {"Value": [f"1.2.{n}"]}, "00100020": {"Value": [f"P{n % 7}"]}} for n in range(230)]
-    notes.note_rows(rows)
-    recorder.finish(pending, 200)
+    for _ in range(2):
+        pending = recorder.begin(request("GET", "/exams/studies", study=None))
+        notes.note_rows(rows_of(25))
+        recorder.finish(pending, 200)
     found = records()
-    assert {row["study"] for row in found} == {f"1.2.{n}" for n in range(230)}
-    assert len(found) == 230
+    assert {row["study"] for row in found} == {f"1.2.{n}" for n in range(25)}
+    assert [row["count"] for row in found] == [2] * 25
     assert len({row["patient"] for row in found}) == 7
+
+
+def test_a_list_of_more_exams_leaves_one_record_that_names_them(recorder: Recorder) -> None:
+    pending = recorder.begin(request("GET", "/exams/studies", study=None))
+    notes.note_rows(rows_of(26))
+    recorder.finish(pending, 200)
+    [row] = records()
+    assert set(row["studies"].split()) == {f"1.2.{n}" for n in range(26)}
+    assert "study" not in row and "patient" not in row
 
 
 def test_a_list_that_shows_nothing_is_recorded_by_the_patient_asked_for(recorder: Recorder) -> None:

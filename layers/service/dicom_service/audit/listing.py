@@ -110,6 +110,7 @@ def view(row: Mapping[str, Any]) -> dict[str, Any]:
         "status": row.get("status"),
         "outcome": row.get("outcome"),
         "studyUID": row.get("study"),
+        "studyUIDs": row["studies"].split() if "studies" in row else None,
         "patientHash": row.get("patient"),
         "requestId": row["requestId"],
     }

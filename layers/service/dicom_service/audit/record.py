@@ -47,6 +47,8 @@ class Record:
         Method and template of the path.
     status
         HTTP status of the answer, 0 while there is none.
+    studies
+        The exams of a list that shows too many for a record each.
     """
 
     viewer: Viewer
@@ -57,6 +59,7 @@ class Record:
     status: int = 0
     study_uid: str = ""
     patient: str = ""
+    studies: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> int:
@@ -70,7 +73,7 @@ class Record:
         quarter = str(int(self.at.timestamp()) // QUARTER)
         parts = (
             *(quarter, viewer.who, viewer.role, viewer.organisation, viewer.address, self.action.name, self.route),
-            *(self.study_uid, self.patient, str(self.status)),
+            *(self.study_uid, self.patient, str(self.status), *self.studies),
         )
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
@@ -86,6 +89,7 @@ class Record:
             "route": self.route,
             "study": self.study_uid,
             "patient": self.patient,
+            "studies": " ".join(self.studies),
         }
         found = {name: value for name, value in found.items() if value}
         if self.status:

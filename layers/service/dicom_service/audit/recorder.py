@@ -23,6 +23,8 @@ logger = log.get_logger()
 
 UNKNOWN = "unknown"
 _STUDY_NAMES = ("studyuid", "studyinstanceuid")
+# A list that shows more exams is one record: a record for each would take longer than the list.
+MOST_EXAMS = 25
 # A longer body is no JSON that a route of this service takes.
 _LONGEST_BODY = 1_400_000
 
@@ -141,11 +143,16 @@ class Recorder:
         return Record(viewer, _as_asked(event, action), self._clock(), str(request.get("requestId") or ""), route)
 
     def _about(self, pending: Pending, shown: Sequence[Shown]) -> list[Record]:
-        """Return one record for each exam and patient, at least one."""
+        """Return one record for each exam and patient, at least one; one in all where they are too many."""
         entries = [one.filled(pending.asked) for one in shown] or [pending.asked]
         found = list(dict.fromkeys((one.study_uid, self._hash(one)) for one in entries))
         named = {study for study, patient in found if patient}
         kept = [(study, patient) for study, patient in found if patient or study not in named]
+        if len(kept) > MOST_EXAMS:
+            patients = {patient for _, patient in kept}
+            patient = patients.pop() if len(patients) == 1 else ""
+            studies = tuple(sorted({study for study, _ in kept}))
+            return [replace(pending.record, patient=patient, studies=studies)]
         return [replace(pending.record, study_uid=study, patient=patient) for study, patient in kept]
 
     def _hash(self, shown: Shown) -> str:

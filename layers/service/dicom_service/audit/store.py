@@ -98,8 +98,7 @@ class AuditWriter:
         if len(updates) == 1:
             aws.patiently(lambda: aws.dynamodb().update_item(**updates[0]))
             return
-        for start in range(0, len(updates), _AT_ONCE):
-            aws.transact([{"Update": update} for update in updates[start : start + _AT_ONCE]])
+        aws.transact([{"Update": update} for update in updates])
 
 
 class AuditReader:
