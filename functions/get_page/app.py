@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from dicom_service.edge import create_app, serve
+from dicom_service.edge import create_app, serve_open
 from dicom_service.pages.response import page_response
 
 app = create_app()
@@ -25,4 +25,4 @@ def get_viewer_file() -> Response[Any]:
     return page_response(app, app.current_event.path.removeprefix("/"))
 
 
-lambda_handler = serve(app)
+lambda_handler = serve_open(app)

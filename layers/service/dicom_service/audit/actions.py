@@ -19,6 +19,7 @@ _QUERY = ("110112", "Query")
 _ALERT = ("110113", "Security Alert")
 _AUTHENTICATION = ("110114", "User Authentication")
 _LOGIN = ("110122", "Login")
+_LOGOUT = ("110123", "Logout")
 _ATTRIBUTES = ("110137", "User Security Attributes Changed")
 
 
@@ -62,6 +63,7 @@ SHARE_STATE = Action("share-state", _ALERT, "R", _ATTRIBUTES)
 REVOKE = Action("revoke", _ALERT, "D", _ATTRIBUTES, changes=True)
 RESUME = Action("resume", _ALERT, "U", _ATTRIBUTES, changes=True)
 REDEEM = Action("redeem", _AUTHENTICATION, "E", _LOGIN, changes=True)
+SIGN_OUT = Action("sign-out", _AUTHENTICATION, "E", _LOGOUT, changes=True)
 WORKLIST = Action("worklist", _ORDER, "R")
 SCHEDULE = Action("schedule", _ORDER, "C", changes=True)
 RESCHEDULE = Action("reschedule", _ORDER, "U", changes=True)
@@ -78,11 +80,15 @@ ROUTES: dict[tuple[str, str], Action | None] = {
     ("GET", "/health"): None,
     ("GET", "/openapi.json"): None,
     ("GET", "/docs"): None,
+    ("GET", "/share"): None,
+    ("GET", "/share/{version}/{file}"): None,
+    ("GET", "/viewer/{path+}"): None,
     ("GET", "/uid"): None,
     # What the PACS says by itself; whoever then looks at the exam is recorded.
     ("POST", "/new-exam-callback"): None,
     ("POST", "/exams"): STORE,
     ("GET", "/exams/studies"): SEARCH,
+    ("GET", _STUDY): LIST,
     ("GET", f"{_STUDY}/series"): LIST,
     ("GET", f"{_SERIES}/instances"): LIST,
     ("GET", f"{_STUDY}/thumbnail"): PICTURE,
@@ -90,6 +96,7 @@ ROUTES: dict[tuple[str, str], Action | None] = {
     # PICTURE where a picture is asked for
     ("GET", f"{_SERIES}/instance/{{instanceUID}}"): DOWNLOAD,
     ("GET", f"{_SERIES}/instances/{{instanceUID}}"): DOWNLOAD,
+    ("GET", f"{_SERIES}/instances/{{instanceUID}}/report"): REPORT,
     ("GET", f"{_STUDY}/callbacks"): REPORT,
     ("POST", "/uploads"): UPLOAD,
     ("POST", "/uploads/{uploadId}/files/{fileId}/complete"): UPLOAD,
@@ -108,6 +115,7 @@ ROUTES: dict[tuple[str, str], Action | None] = {
     ("GET", "/otps/{otpId}"): SHARE_STATE,
     ("DELETE", "/otps"): REVOKE,
     ("DELETE", "/otps/{otpId}"): REVOKE,
+    ("DELETE", "/access-token"): SIGN_OUT,
     ("GET", "/events"): SEARCH,
     ("GET", "/dicomweb/studies"): SEARCH,
     ("GET", f"{_WADO}/series"): LIST,
@@ -116,6 +124,8 @@ ROUTES: dict[tuple[str, str], Action | None] = {
     ("GET", f"{_WADO}/metadata"): METADATA,
     ("GET", f"{_WADO_SERIES}/metadata"): METADATA,
     ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}/metadata"): METADATA,
+    ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}"): DOWNLOAD,
+    ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}/bulkdata/{{bulkPath}}"): FRAME,
     ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}/frames/{{frameList}}"): FRAME,
     ("GET", f"{_STUDY}/accesses"): AUDIT,
     ("GET", "/audit"): AUDIT,
