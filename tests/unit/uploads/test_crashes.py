@@ -17,6 +17,7 @@ import pytest
 from dicom_service import aws
 from dicom_service.exams.registry import ExamRegistry
 from dicom_service.uploads.table import UploadsTable
+from tests.support.aws_faults import AwsFaults
 from tests.support.faults import Killed
 from tests.support.upload_files import dicom, uid, zipped
 from tests.support.uploads import BUCKET, World, cloud, filed
@@ -224,3 +225,25 @@ def test_delivered_up_to_ten_times_in_any_order_and_side_by_side(world: World, s
     assert met >= 1
     assert problems(world, upload_id) == []
     assert world.s3.list_objects_v2(Bucket=BUCKET, Prefix="uploads/")["KeyCount"] == 0
+
+
+def test_an_aws_that_conflicts_throttles_fails_and_answers_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: Counter[str] = Counter()
+    for seed in range(40 if SOAK else 6):
+        with cloud(monkeypatch) as world:
+            # GIVEN an upload and dropped files
+            world.claims = True
+            upload_id, bodies = stage(world)
+            # WHEN a third of all requests meets a fault of AWS, until nothing is left
+            with AwsFaults(monkeypatch, share=1 / 3, seed=seed) as faults:
+                for _ in range(30):
+                    # One after the other: moto's transactions are not safe beside other writes.
+                    bodies = [left for body in bodies for left in world.deliver([body], connections=1)]
+                    if not bodies:
+                        break
+            # THEN everything is there once
+            assert bodies == []
+            assert problems(world, upload_id) == []
+            met += faults.met
+    print(f"faults of AWS met: {dict(met)}")
+    assert all(met[kind] >= 3 for kind in ("conflict", "throttled", "slow down", "server error"))
