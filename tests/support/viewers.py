@@ -120,10 +120,10 @@ class Archive:
 
     @staticmethod
     def _kind(path: str) -> str:
-        for end in ("metadata", "studies", "series", "instances"):
+        for end in ("rendered", "thumbnail", "metadata", "studies", "series", "instances"):
             if path.endswith(end):
                 return end
-        for part in ("frames", "bulkdata", "rendered"):
+        for part in ("frames", "bulkdata"):
             if f"/{part}" in path:
                 return part
         return "file"

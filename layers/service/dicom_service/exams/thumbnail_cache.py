@@ -1,6 +1,7 @@
 """Keeps thumbnails in the cache bucket, and makes those that are not there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from dicom_service import aws, log
 from dicom_service.exams.instance_cache import CacheSettings, InstanceName
@@ -9,6 +10,8 @@ from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, ThumbnailRequ
 from dicom_service.patient import Patient, PatientHasher
 
 logger = log.get_logger()
+
+RequestOf = Callable[[Mapping[str, Any]], ThumbnailRequest]
 
 # Increase it when thumbnails change, so that older ones are not found.
 _VERSION = "2"
@@ -76,12 +79,19 @@ class CachedThumbnailer:
         self._thumbnailer = thumbnailer
         self._cache = cache
 
-    def get(self, name: InstanceName, request: ThumbnailRequest, scope: PatientScope) -> Thumbnail:
-        """Return the thumbnail of an instance."""
+    def get(self, name: InstanceName, wanted: ThumbnailRequest | RequestOf, scope: PatientScope) -> Thumbnail:
+        """Return the thumbnail of an instance.
+
+        Parameters
+        ----------
+        wanted
+            What is requested, or what makes the request from the instance's header, such as a size by its own.
+        """
         client = self._thumbnailer.client
         scope.ensure_compared(client)
         header = self._thumbnailer.header(name)
         scope.check_header(header)
+        request = wanted if isinstance(wanted, ThumbnailRequest) else wanted(header)
         patient = Patient.from_dataset(header)
         thumbnail = self._cache.find(name, request, patient)
         if thumbnail is None:
@@ -97,7 +107,8 @@ def _key(name: InstanceName, request: ThumbnailRequest) -> str:
     if request.frame is not None:
         parts.append(f"frame{request.frame}")
     if request.window is not None:
-        parts.append(f"window{request.window.center:g}_{request.window.width:g}")
+        function = "" if request.window.function == "LINEAR" else f"_{request.window.function}"
+        parts.append(f"window{request.window.center:g}_{request.window.width:g}{function}")
     elif request.own_window:
         parts.append("window")
     return f"thumbnails/v{_VERSION}/{'/'.join(name.uids)}/{'-'.join(parts)}.{kind}"

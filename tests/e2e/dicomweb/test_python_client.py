@@ -1,0 +1,131 @@
+"""Every verb of `dicomweb-client` (PyPI) that reads, against the deployed service in front of a real PACS."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jpeg_ls
+import pytest
+import requests
+from dicomweb_client.api import DICOMwebClient
+
+from tests.support.stack import Stack
+from tests.support.viewer_exams import Exam
+
+Make = Callable[[str], DICOMwebClient]
+JPEG_LS = "1.2.840.10008.1.2.4.80"
+
+
+def uids(rows: list[dict[str, Any]], tag: str) -> set[str]:
+    return {row[tag]["Value"][0] for row in rows}
+
+
+def verbs(client: DICOMwebClient, exam: Exam) -> dict[str, Callable[[], Any]]:
+    """Every verb that reads below a study, by name."""
+    first, frames = exam.slices[0], exam.multiframe
+    one = (exam.study, exam.series, str(first.SOPInstanceUID))
+    many = (exam.study, str(frames.SeriesInstanceUID), str(frames.SOPInstanceUID))
+    bulk = f"{client.base_url}/studies/{one[0]}/series/{one[1]}/instances/{one[2]}/bulkdata/7FE00010"
+    return {
+        "search_for_series": lambda: client.search_for_series(exam.study),
+        "search_for_instances of a study": lambda: client.search_for_instances(exam.study),
+        "search_for_instances of a series": lambda: client.search_for_instances(exam.study, exam.series),
+        "retrieve_study_metadata": lambda: client.retrieve_study_metadata(exam.study),
+        "retrieve_series_metadata": lambda: client.retrieve_series_metadata(exam.study, exam.series),
+        "retrieve_instance_metadata": lambda: client.retrieve_instance_metadata(*one),
+        "retrieve_instance": lambda: client.retrieve_instance(*one),
+        "retrieve_instance_frames": lambda: client.retrieve_instance_frames(*many, frame_numbers=[1, 3]),
+        "iter_instance_frames": lambda: list(client.iter_instance_frames(*many, frame_numbers=[2])),
+        "retrieve_bulkdata": lambda: client.retrieve_bulkdata(bulk),
+        "iter_bulkdata": lambda: list(client.iter_bulkdata(bulk)),
+    }
+
+
+@pytest.fixture(params=["staff", "token"])
+def viewer(request: pytest.FixtureRequest, client: Make, stack: Stack, token: str) -> DICOMwebClient:
+    return client(stack.service_key if request.param == "staff" else token)
+
+
+def test_searches(viewer: DICOMwebClient, exam: Exam) -> None:
+    (study,) = viewer.search_for_studies(search_filters={"StudyInstanceUID": exam.study}, fields=["StudyDescription"])
+    assert (study["00201206"]["Value"], study["00201208"]["Value"]) == ([3], [8])
+    series = viewer.search_for_series(exam.study)
+    assert len(series) == 3 and exam.series in uids(series, "0020000E")
+    wanted = {str(each.SOPInstanceUID) for each in exam.slices}
+    assert uids(viewer.search_for_instances(exam.study, exam.series), "00080018") == wanted
+    assert len(viewer.search_for_instances(exam.study)) == 8
+    page = viewer.search_for_instances(exam.study, exam.series, limit=2, offset=5)
+    assert len(page) == 1
+    assert viewer.search_for_studies(search_filters={"StudyInstanceUID": f"{exam.study[:-3]}.9"}) == []
+
+
+def test_metadata_lead_to_their_bulk_data(viewer: DICOMwebClient, exam: Exam) -> None:
+    assert len(viewer.retrieve_study_metadata(exam.study)) == 8
+    rows = viewer.retrieve_series_metadata(exam.study, exam.series)
+    assert uids(rows, "00080018") == {str(each.SOPInstanceUID) for each in exam.slices}
+    first = exam.slices[0]
+    row = viewer.retrieve_instance_metadata(exam.study, exam.series, str(first.SOPInstanceUID))
+    assert row["00280010"]["Value"] == [64] and row["00100020"]["Value"] == [exam.patient]
+    link = row["7FE00010"]["BulkDataURI"]
+    assert link.startswith(f"{viewer.base_url}/studies/{exam.study}/")
+    assert b"".join(viewer.retrieve_bulkdata(link)) == first.PixelData
+    assert b"".join(viewer.iter_bulkdata(link)) == first.PixelData
+
+
+def test_instances_are_the_files_that_were_stored(viewer: DICOMwebClient, exam: Exam) -> None:
+    for wanted in (exam.slices[0], exam.multiframe, exam.compressed):
+        found = viewer.retrieve_instance(exam.study, str(wanted.SeriesInstanceUID), str(wanted.SOPInstanceUID))
+        assert found.file_meta.TransferSyntaxUID == wanted.file_meta.TransferSyntaxUID
+        assert found.PixelData == wanted.PixelData and found.PatientName == wanted.PatientName
+
+
+def test_frames_are_those_of_the_file(viewer: DICOMwebClient, exam: Exam) -> None:
+    image = exam.multiframe
+    names = (exam.study, str(image.SeriesInstanceUID), str(image.SOPInstanceUID))
+    wanted = [image.PixelData[start : start + 1024] for start in range(0, 5 * 1024, 1024)]
+    assert viewer.retrieve_instance_frames(*names, frame_numbers=[1, 3, 5]) == [wanted[0], wanted[2], wanted[4]]
+    assert list(viewer.iter_instance_frames(*names, frame_numbers=[2])) == [wanted[1]]
+    (packed,) = viewer.retrieve_instance_frames(*names, frame_numbers=[4], media_types=(("image/jls", JPEG_LS),))
+    assert bytes(jpeg_ls.decode_buffer(packed)[0]) == wanted[3]
+
+
+def test_a_compressed_frame_comes_as_it_is_stored(viewer: DICOMwebClient, exam: Exam) -> None:
+    from pydicom.encaps import get_frame
+
+    image = exam.compressed
+    names = (exam.study, str(image.SeriesInstanceUID), str(image.SOPInstanceUID))
+    types = (("application/octet-stream", "*"),), (("image/jp2", "1.2.840.10008.1.2.4.90"),)
+    for each in types:
+        (found,) = viewer.retrieve_instance_frames(*names, frame_numbers=[1], media_types=each)
+        assert found == get_frame(image.PixelData, 0, number_of_frames=1)
+
+
+def test_a_token_is_given_nothing_of_another_exam_by_any_verb(
+    client: Make, token: str, other: Exam, stack: Stack
+) -> None:
+    viewer = client(token)
+    assert viewer.search_for_studies(search_filters={"PatientID": other.patient}) == []
+    assert viewer.search_for_studies(search_filters={"StudyInstanceUID": other.study}) == []
+    tried = 0
+    for name, verb in verbs(viewer, other).items():
+        with pytest.raises(requests.HTTPError) as refused:
+            verb()
+        assert refused.value.response.status_code == 404, name
+        tried += 1
+    assert tried == 11
+    # The control: they are all there.
+    for name, verb in verbs(client(stack.service_key), other).items():
+        assert verb(), name
+
+
+def test_a_token_finds_its_own_exam_whatever_it_searches_for(client: Make, token: str, exam: Exam, other: Exam) -> None:
+    viewer = client(token)
+    for filters in ({}, {"PatientID": exam.patient}, {"StudyInstanceUID": f"{exam.study},{other.study}"}):
+        assert uids(viewer.search_for_studies(search_filters=filters), "0020000D") == {exam.study}
+
+
+def test_a_token_for_pictures_is_403_by_every_verb(client: Make, patient_token: str, exam: Exam) -> None:
+    viewer = client(patient_token)
+    for name, verb in verbs(viewer, exam).items():
+        with pytest.raises(requests.HTTPError) as refused:
+            verb()
+        assert refused.value.response.status_code == 403, name
