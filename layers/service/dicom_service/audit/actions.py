@@ -127,6 +127,11 @@ ROUTES: dict[tuple[str, str], Action | None] = {
     ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}"): DOWNLOAD,
     ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}/bulkdata/{{bulkPath}}"): FRAME,
     ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}/frames/{{frameList}}"): FRAME,
+    ("GET", f"{_WADO}/thumbnail"): PICTURE,
+    ("GET", f"{_WADO_SERIES}/thumbnail"): PICTURE,
+    ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}/thumbnail"): PICTURE,
+    ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}/rendered"): PICTURE,
+    ("GET", f"{_WADO_SERIES}/instances/{{instanceUID}}/frames/{{frameList}}/rendered"): PICTURE,
     ("GET", f"{_STUDY}/accesses"): AUDIT,
     ("GET", "/audit"): AUDIT,
 }
