@@ -46,6 +46,7 @@ class Keys:
 
     service: str
     callback: str
+    auditor: str
 
 
 class Deployment:
@@ -83,10 +84,12 @@ class Deployment:
     def keys(self) -> Keys:
         """Return the keys of this stack; made on first use, kept until `make reset`."""
         path = self._settings.state / "keys.json"
-        if not path.exists():
-            made = {"service": f"dsk_{secrets.token_urlsafe(32)}", "callback": f"dcb_{secrets.token_urlsafe(32)}"}
+        known = json.loads(path.read_text()) if path.exists() else {}
+        prefixes = {"service": "dsk", "callback": "dcb", "auditor": "dak"}
+        made = {name: known.get(name) or f"{prefix}_{secrets.token_urlsafe(32)}" for name, prefix in prefixes.items()}
+        if made != known:
             write_private(path, json.dumps(made))
-        return Keys(**json.loads(path.read_text()))
+        return Keys(**made)
 
     def api_url(self) -> str:
         """Return the API's base URL, which contains the id that the API got when it was created."""
@@ -178,9 +181,9 @@ class Deployment:
 
     def _fill_secrets(self, outputs: dict[str, str], pacs: Pacs) -> None:
         keys = self.keys()
-        hashed = hashlib.sha256(keys.service.encode()).hexdigest()
+        known = (("local", "service", keys.service), ("auditor", "auditor", keys.auditor))
         values = {
-            "ServiceKeysSecret": {"keys": [{"name": "local", "role": "service", "sha256": hashed}]},
+            "ServiceKeysSecret": {"keys": [_entry(name, role, key) for name, role, key in known]},
             "PacsSecret": {"username": pacs.user, "password": pacs.password},
             "CallbackSecret": {"secret": keys.callback},
         }
@@ -189,3 +192,7 @@ class Deployment:
             text = json.dumps(value)
             if manager.get_secret_value(SecretId=outputs[output])["SecretString"] != text:
                 manager.put_secret_value(SecretId=outputs[output], SecretString=text)
+
+
+def _entry(name: str, role: str, key: str) -> dict[str, str]:
+    return {"name": name, "role": role, "sha256": hashlib.sha256(key.encode()).hexdigest()}

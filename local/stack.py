@@ -73,6 +73,7 @@ class LocalStack:
             "API_URL": self.deployment.api_url(),
             "SERVICE_KEY": keys.service,
             "CALLBACK_KEY": keys.callback,
+            "AUDITOR_KEY": keys.auditor,
             "STACK_PACS_URL": self.pacs.url,
             "STACK_PACS_USER": self.pacs.user,
             "STACK_PACS_PASSWORD": self.pacs.password,

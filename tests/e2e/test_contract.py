@@ -40,6 +40,9 @@ expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428]
 include-path = "/new-exam-callback"
 headers = {{ Authorization = "Bearer {callback_key}" }}
 [[operations]]
+include-path = "/audit"
+headers = {{ Authorization = "Bearer {auditor_key}" }}
+[[operations]]
 # What is no DICOM file is refused by its content, which no schema describes.
 include-operation-id = "uploadExam"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 422]
@@ -88,7 +91,7 @@ def schemathesis(stack: Stack, folder: Path, *options: str) -> subprocess.Comple
     # It waits ten seconds for the document, which a first start on a busy machine exceeds.
     assert stack.request("GET", "/openapi.json", key=None).status_code == 200
     config = folder / "schemathesis.toml"
-    config.write_text(CONFIG.format(callback_key=stack.callback_key))
+    config.write_text(CONFIG.format(callback_key=stack.callback_key, auditor_key=stack.auditor_key))
     command = [str(Path(sys.executable).with_name("st")), "--config-file", str(config), "run"]
     command += [f"{stack.api_url}/openapi.json", "--header", f"Authorization: Bearer {stack.service_key}"]
     command += [

@@ -16,6 +16,7 @@ import requests
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
+from dicom_service.erasure.places import KEPT
 from local.settings import ADMINISTRATOR, REGION, ROOT, STACK_NAME
 from tests.support.canary import search
 from tests.support.dicom_files import nested
@@ -133,8 +134,8 @@ def upload(stack: Stack, contents: Mapping[str, bytes]) -> dict[str, int]:
     return counts
 
 
-def found(stack: Stack, person: Person) -> dict[str, set[str]]:
-    """Search every table and bucket that the stack has, one that is new as well."""
+def found(stack: Stack, person: Person, *, kept: bool = False) -> dict[str, set[str]]:
+    """Search every table and bucket that the stack has, one that is new as well; or what an erasure keeps."""
     pages = stack.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK_NAME)
     resources = [entry for page in pages for entry in page["StackResourceSummaries"]]
 
@@ -148,6 +149,9 @@ def found(stack: Stack, person: Person) -> dict[str, set[str]]:
     tables, buckets = named("AWS::DynamoDB::Table"), named("AWS::S3::Bucket")
     assert len(tables) >= 9
     assert len(buckets) >= 2
+    if kept:
+        tables, buckets = {name: table for name, table in tables.items() if name in KEPT}, {}
+    tables = {name: table for name, table in tables.items() if kept or name not in KEPT}
     return search(stack.client("dynamodb"), stack.client("s3"), tables, buckets, (person.word, person.study))
 
 
@@ -189,6 +193,8 @@ def test_an_erased_patient_is_in_no_store(stack: Stack, tmp_path: Path) -> None:
     # THEN no item and no version of an object has a word of them, the other is as before, and the feed has no gap
     assert done.returncode == 0, done.stdout + done.stderr
     assert found(stack, person) == {}
+    # Who saw it stays, and names nobody.
+    assert found(stack, person, kept=True) == {"AuditTable": {person.study}}
     assert {kind: words for kind, words in found(stack, other).items() if kind in of_other} == of_other
     assert [event["data"]["sequence"] for event in feed(stack)][: len(positions)] == positions
     receipt = json.loads(receipt_file.read_text())

@@ -50,6 +50,10 @@ class Stack:
         return self.values["CALLBACK_KEY"]
 
     @property
+    def auditor_key(self) -> str:
+        return self.values["AUDITOR_KEY"]
+
+    @property
     def staging_bucket(self) -> str:
         return self.values["STAGING_BUCKET"]
 

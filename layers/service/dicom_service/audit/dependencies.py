@@ -8,6 +8,7 @@ from dicom_service.audit.store import AuditReader, AuditSettings, AuditTable, Au
 from dicom_service.settings import load
 
 if TYPE_CHECKING:
+    from dicom_service.audit.export import Exporter
     from dicom_service.patient import PatientHasher
 
 
@@ -35,3 +36,12 @@ def subject_hashes(patient_id: str) -> list[str]:
     from dicom_service.patient import Patient, index_value
 
     return [index_value(hashed) for hashed in _hasher().all_hashes(Patient.of(patient_id))]
+
+
+@cache
+def exporter() -> "Exporter":
+    """Return the exporter of the days that have ended."""
+    from dicom_service.audit.export import Archive, Exporter, ExportSettings
+
+    settings = load(ExportSettings)
+    return Exporter(AuditReader(settings), Archive(settings.bucket))

@@ -1,0 +1,134 @@
+"""The daily export: each day that has ended becomes one object, chained to the day before it (docs/audit.md)."""
+
+import datetime
+import gzip
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from dicom_service import aws, log
+from dicom_service.audit.chain import BEGINNING, Day, check_day, days_between, lines_of, position
+from dicom_service.audit.store import BY_DAY, AuditReader, AuditTable
+from dicom_service.errors import Unavailable
+from dicom_service.settings import setting
+
+logger = log.get_logger()
+
+PREFIX = "accesses/"
+# A day is complete when no function can still be running that began in it, and the index has caught up.
+_SETTLED = datetime.timedelta(minutes=20)
+# How far back the first export looks.
+_FIRST_DAYS = 400
+_UNREADABLE = "The exported days cannot be read at the moment; try again."
+
+
+@dataclass(frozen=True)
+class ExportSettings(AuditTable):
+    """Where the records are, and where their days go."""
+
+    bucket: str = setting("AUDIT_BUCKET")
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+class Archive:
+    """The exported days in their bucket.
+
+    Parameters
+    ----------
+    bucket
+        Its name.
+    """
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+
+    def days(self) -> list[str]:
+        """Return the days that are there, in order."""
+        with aws.errors(_UNREADABLE):
+            pages = aws.s3().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=PREFIX)
+            keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+        return sorted(key.rpartition("/")[2].removesuffix(".jsonl.gz") for key in keys)
+
+    def read(self, day: str, previous: str) -> Day:
+        """Return a day, checked against the last hash of the day before."""
+        with aws.errors(_UNREADABLE):
+            data = aws.s3().get_object(Bucket=self._bucket, Key=_key(day))["Body"].read()
+        try:
+            text = gzip.decompress(data).decode()
+        except (OSError, EOFError, ValueError):
+            text = ""
+        return check_day(day, previous, text.splitlines())
+
+    def end_of(self, day: str) -> str:
+        """Return the last hash of a day as it is written.
+
+        Raises
+        ------
+        Unavailable
+            The day is not there, or has no end.
+        """
+        found = self.read(day, BEGINNING)
+        if any("the end of the file" in finding.what for finding in found.findings):
+            raise Unavailable("The last exported day of the audit is damaged; see python -m scripts.verify_audit.")
+        return found.end
+
+    def write(self, day: str, lines: Iterator[str]) -> None:
+        """Write a day, once: what is there already stays."""
+        data = gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0)
+        with aws.errors("The days of the audit cannot be written at the moment; try again."):
+            aws.s3().put_object(
+                Bucket=self._bucket, Key=_key(day), Body=data, ContentType="application/gzip", IfNoneMatch="*"
+            )
+
+
+class Exporter:
+    """Exports the days that have ended and are not exported yet.
+
+    Parameters
+    ----------
+    clock
+        The time, with its zone.
+    """
+
+    def __init__(self, reader: AuditReader, archive: Archive, *, clock: Callable[[], datetime.datetime] = _now) -> None:
+        self._reader = reader
+        self._archive = archive
+        self._clock = clock
+
+    def run(self) -> list[str]:
+        """Export what is due; return the days.
+
+        Raises
+        ------
+        Unavailable
+            Table or bucket do not answer; the next run goes on from there.
+        """
+        yesterday = (self._clock() - _SETTLED - datetime.timedelta(days=1)).date()
+        done = self._archive.days()
+        if done:
+            previous = self._archive.end_of(done[-1])
+            first = datetime.date.fromisoformat(done[-1]) + datetime.timedelta(days=1)
+        else:
+            previous, first = BEGINNING, self._first(yesterday)
+        exported = []
+        for day in days_between(first.isoformat(), yesterday.isoformat()):
+            records = sorted(self._reader.find(BY_DAY, day, newest_first=False), key=position)
+            lines = list(lines_of(day, previous, records))
+            self._archive.write(day, iter(lines))
+            previous = check_day(day, previous, lines).end
+            exported.append(day)
+            logger.info("a day of the audit exported", extra={"day": day, "records": len(records), "end": previous})
+        return exported
+
+    def _first(self, yesterday: datetime.date) -> datetime.date:
+        for number in range(_FIRST_DAYS, 0, -1):
+            day = yesterday - datetime.timedelta(days=number)
+            if next(self._reader.find(BY_DAY, day.isoformat()), None):
+                return day
+        return yesterday
+
+
+def _key(day: str) -> str:
+    return f"{PREFIX}{day[:4]}/{day}.jsonl.gz"

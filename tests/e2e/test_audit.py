@@ -1,0 +1,217 @@
+"""Who saw what on the deployed service: every access is found by exam, patient and person, or there was none."""
+
+import datetime
+import gzip
+import json
+import os
+import secrets
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from local.settings import ADMINISTRATOR, REGION, ROOT, STACK_NAME
+from tests.support.canary import search
+from tests.support.exams import exam, upload
+from tests.support.stack import Stack
+
+
+def shared(stack: Stack) -> tuple[str, str, str, str]:
+    """Store an exam of a new patient and share it; return study, patient, `who` of the recipient, and token."""
+    patient = f"CANARY{uuid.uuid4().hex[:8]}"
+    study, files = exam(1, 2, patient=patient)
+    upload(stack, files)
+    issued = stack.request("POST", "/otps", json={"studyUID": study, "patientID": patient})
+    assert issued.status_code == 201, issued.text
+    redeemed = stack.request("POST", "/otps/redeem", key=None, json={"token": issued.json()["token"]})
+    assert redeemed.status_code == 200, redeemed.text
+    return study, patient, f"otp:{issued.json()['reference']}", redeemed.json()["accessToken"]
+
+
+def accesses(stack: Stack, study: str, **query: str) -> list[dict[str, Any]]:
+    found = stack.request("GET", f"/exams/studies/{study}/accesses", params=query)
+    assert found.status_code == 200, found.text
+    rows: list[dict[str, Any]] = found.json()
+    return rows
+
+
+def brief(rows: list[dict[str, Any]]) -> dict[tuple[str, str, int], int]:
+    return {(row["who"], row["action"], row["status"]): row["count"] for row in rows if row["action"] != "audit"}
+
+
+def audited(stack: Stack, **query: str) -> list[dict[str, Any]]:
+    found = stack.request("GET", "/audit", key=stack.auditor_key, params=query)
+    assert found.status_code == 200, found.text
+    rows: list[dict[str, Any]] = found.json()
+    return rows
+
+
+@contextmanager
+def configured(stack: Stack, function: str, **variables: str) -> Iterator[None]:
+    """Deploy a function with other variables for a while; its environment starts anew."""
+    functions = stack.client("lambda")
+    pages = functions.get_paginator("list_functions").paginate()
+    [found] = [one for page in pages for one in page["Functions"] if function in one["FunctionName"]]
+    before = found["Environment"]["Variables"]
+    name = found["FunctionName"]
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | variables})
+    try:
+        yield
+    finally:
+        renewed = before | {"RENEWED": secrets.token_hex(4)}
+        functions.update_function_configuration(FunctionName=name, Environment={"Variables": renewed})
+
+
+def test_who_stored_shared_opened_and_saw_an_exam_is_found_by_exam_patient_and_person(stack: Stack) -> None:
+    study, patient, recipient, token = shared(stack)
+    for _ in range(3):
+        assert stack.request("GET", f"/exams/studies/{study}/thumbnail", key=token).status_code == 200
+    assert stack.request("GET", f"/exams/studies/{study}/series", key=token).status_code == 200
+    assert stack.request("GET", "/exams/studies", params={"patientID": patient}).status_code == 200
+    wanted = {
+        ("local", "store", 200): 1,
+        ("local", "share", 201): 1,
+        (recipient, "redeem", 200): 1,
+        (recipient, "picture", 200): 3,
+        (recipient, "list", 200): 1,
+        ("local", "search", 200): 1,
+    }
+    rows = accesses(stack, study)
+    # A quarter of an hour may have ended in between; then the pictures are two records.
+    assert brief(rows) == wanted or sum(row["count"] for row in rows if row["action"] == "picture") == 3
+    assert all(row["address"] and row["requestId"] and row["studyUID"] == study for row in rows)
+    assert len({row["patientHash"] for row in rows if row["action"] != "audit"}) == 1
+
+    by_patient = audited(stack, patientID=patient)
+    assert brief(by_patient).keys() == brief(rows).keys()
+    assert {row["action"] for row in audited(stack, who=recipient)} == {"redeem", "picture", "list"}
+    tables = {"AuditTable": stack.outputs["AuditTable"]}
+    found = search(stack.client("dynamodb"), stack.client("s3"), tables, {}, (patient, study, "CANARY^NAME", token))
+    assert found == {"AuditTable": {study}}
+
+
+def test_foreign_credentials_see_nothing_of_the_audit_and_are_recorded(stack: Stack) -> None:
+    study, patient, recipient, token = shared(stack)
+    other, *_, other_token = shared(stack)
+    path = f"/exams/studies/{study}/accesses"
+    for key in (token, other_token, stack.callback_key):
+        assert stack.request("GET", path, key=key).status_code == 403
+        assert stack.request("GET", "/audit", key=key).status_code == 403
+    assert stack.request("GET", path, key="wrong").status_code == 401
+    assert stack.request("GET", "/audit", params={"patientID": patient}).status_code == 403
+    for forbidden in ("/exams/studies", f"/exams/studies/{study}/thumbnail", "/otps", "/workitems", "/events"):
+        assert stack.request("GET", forbidden, key=stack.auditor_key).status_code == 403
+    # Control: with their own credentials they see it.
+    assert stack.request("GET", path, key=stack.auditor_key).status_code == 200
+    refused = [row for row in accesses(stack, study) if row["status"] == 403]
+    assert {(row["who"], row["action"]) for row in refused} >= {(recipient, "audit"), ("auditor", "picture")}
+    assert all(row["outcome"] == 4 for row in refused)
+    assert not [row for row in accesses(stack, other) if row["who"] == recipient]
+    assert [row for row in audited(stack, who="unknown") if row["status"] == 401]
+
+
+def test_nothing_is_shown_while_the_table_refuses_unless_the_operator_says_so(stack: Stack) -> None:
+    study, *_, token = shared(stack)
+    path = f"/exams/studies/{study}/series"
+    with configured(stack, "ListExamsFunction", AUDIT_TABLE="no-such-table"):
+        refused = stack.request("GET", path, key=token)
+        assert (refused.status_code, refused.json()["code"]) == (503, "UNAVAILABLE")
+        assert study not in refused.text
+    with configured(stack, "ListExamsFunction", AUDIT_TABLE="no-such-table", AUDIT_MODE="best-effort"):
+        assert stack.request("GET", path, key=token).status_code == 200
+    assert not [row for row in accesses(stack, study) if row["action"] == "list"]
+    # Control: as deployed, it is served and recorded.
+    assert stack.request("GET", path, key=token).status_code == 200
+    assert [row["count"] for row in accesses(stack, study) if row["action"] == "list"] == [1]
+
+
+def test_a_change_that_cannot_be_recorded_is_not_made(stack: Stack) -> None:
+    study, *_ = shared(stack)
+    with configured(stack, "IssueOtpFunction", AUDIT_TABLE="no-such-table"):
+        refused = stack.request("POST", "/otps", json={"studyUID": study})
+        assert refused.status_code == 503
+    listed = stack.request("GET", "/otps", params={"studyUID": study}).json()
+    assert len(listed["otps"] if isinstance(listed, dict) else listed) == 1
+
+
+def invoke_export(stack: Stack) -> list[str]:
+    functions = stack.client("lambda")
+    pages = functions.get_paginator("list_functions").paginate()
+    [name] = [
+        one["FunctionName"] for page in pages for one in page["Functions"] if "ExportAudit" in one["FunctionName"]
+    ]
+    answered = functions.invoke(FunctionName=name, Payload=b"{}")
+    assert "FunctionError" not in answered
+    days: list[str] = json.loads(answered["Payload"].read())["days"]
+    return days
+
+
+def verify(stack: Stack, *arguments: str) -> tuple[int, str]:
+    environment = {**os.environ, **ADMINISTRATOR, "AWS_DEFAULT_REGION": REGION}
+    environment["AWS_ENDPOINT_URL"] = stack.values["AWS_ENDPOINT_URL"]
+    command = [sys.executable, "-m", "scripts.verify_audit", "--stack", STACK_NAME, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def move_to_yesterday(stack: Stack, rows: list[dict[str, Any]]) -> str:
+    """Date records one day back, as an administrator could, so that their day has ended; return it."""
+    database, table = stack.client("dynamodb"), stack.outputs["AuditTable"]
+    for row in rows:
+        day = (datetime.date.fromisoformat(row["at"][:10]) - datetime.timedelta(days=1)).isoformat()
+        database.update_item(
+            TableName=table,
+            Key={"id": {"S": row["id"]}},
+            UpdateExpression="SET #at = :at, #day = :day",
+            ExpressionAttributeNames={"#at": "at", "#day": "day"},
+            ExpressionAttributeValues={":at": {"S": day + row["at"][10:]}, ":day": {"S": day}},
+        )
+    return day
+
+
+def test_deleting_altering_and_reordering_records_is_found(stack: Stack) -> None:
+    # GIVEN a day that has ended, exported by the deployed function
+    study, *_ = shared(stack)
+    rows = accesses(stack, study)
+    assert len(rows) >= 3
+    day = move_to_yesterday(stack, rows)
+    assert day in invoke_export(stack)
+    code, text = verify(stack)
+    assert code == 0, text
+    known = text.split()[-1]
+    assert verify(stack, "--known", known)[0] == 0
+    database, table, bucket = stack.client("dynamodb"), stack.outputs["AuditTable"], stack.outputs["AuditBucket"]
+
+    # WHEN a record is altered or deleted in the table THEN it is found, and no more once it is back
+    for attack in ("altered", "deleted"):
+        before = database.get_item(TableName=table, Key={"id": {"S": rows[0]["id"]}})["Item"]
+        if attack == "altered":
+            database.put_item(TableName=table, Item=before | {"who": {"S": "nobody"}})
+        else:
+            database.delete_item(TableName=table, Key={"id": before["id"]})
+        code, text = verify(stack)
+        assert (code, rows[0]["id"] in text) == (1, True), (attack, text)
+        database.put_item(TableName=table, Item=before)
+        assert verify(stack)[0] == 0
+
+    # AND so it is in the bucket: one altered, one taken out, two in another order, the day taken away
+    key, s3 = f"accesses/{day[:4]}/{day}.jsonl.gz", stack.client("s3")
+    data = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    lines = gzip.decompress(data).decode().splitlines()
+    attacks = (
+        [lines[0], lines[1].replace('"who":', '"who":"nobody","was":'), *lines[2:]],
+        [lines[0], *lines[2:]],
+        [lines[0], lines[2], lines[1], *lines[3:]],
+    )
+    for attacked in attacks:
+        s3.put_object(Bucket=bucket, Key=key, Body=gzip.compress("\n".join(attacked).encode()))
+        code, text = verify(stack)
+        assert (code, day in text) == (1, True), text
+    s3.delete_object(Bucket=bucket, Key=key)
+    assert verify(stack, "--known", known)[0] == 1
+    s3.put_object(Bucket=bucket, Key=key, Body=data)
+    code, text = verify(stack, "--known", known)
+    assert code == 0, text
+    print(f"{2 + len(attacks) + 1} attacks on {len(lines) - 2} records of {day}, each found")

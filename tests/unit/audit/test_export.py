@@ -1,0 +1,185 @@
+"""The exported days, and the attacks on them: what is changed, removed, added or reordered is found."""
+
+import datetime
+import gzip
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dicom_service import aws
+from dicom_service.audit.chain import Finding
+from dicom_service.audit.export import Archive, Exporter
+from dicom_service.audit.recorder import Recorder
+from dicom_service.audit.store import AuditReader, AuditTable
+from scripts.verify_audit import Verification
+from tests.support.audit import NOON, TABLE, Clock, records, request, serve_once
+from tests.support.cloud import bucket
+from tests.support.faults import Killed
+
+DAYS = ["2026-01-31", "2026-02-01", "2026-02-02", "2026-02-03"]
+BUCKET = "audit-days"
+Lines = list[str]
+
+
+@pytest.fixture
+def exporter(recorder: Recorder, clock: Clock) -> Exporter:
+    """Return an exporter after three days with five records each and one without any."""
+    bucket(BUCKET)
+    for day in range(4):
+        for number in range(5 if day != 2 else 0):
+            serve_once(recorder, request(study=f"1.2.{number}", number=f"{day}.{number}"))
+            clock.forward(minutes=1)
+        clock.now = NOON + datetime.timedelta(days=day + 1)
+    return Exporter(AuditReader(AuditTable(TABLE)), Archive(BUCKET), clock=clock)
+
+
+def findings(clock: Clock, **changes: Any) -> list[Finding]:
+    check = Verification(
+        AuditReader(AuditTable(TABLE)), Archive(BUCKET), since=changes.get("since", ""), today=clock.now.date()
+    )
+    found = list(check.findings(changes.get("now", clock.now.timestamp())))
+    assert check.records >= changes.get("floor", 15)
+    return found
+
+
+def key(day: str) -> str:
+    return f"accesses/{day[:4]}/{day}.jsonl.gz"
+
+
+def read(day: str) -> Lines:
+    data = aws.s3().get_object(Bucket=BUCKET, Key=key(day))["Body"].read()
+    return gzip.decompress(data).decode().splitlines()
+
+
+def rewrite(day: str, lines: Lines) -> None:
+    aws.s3().put_object(Bucket=BUCKET, Key=key(day), Body=gzip.compress("\n".join(lines).encode()))
+
+
+def test_days_that_have_ended_are_exported_once_and_nothing_is_found(exporter: Exporter, clock: Clock) -> None:
+    assert exporter.run() == DAYS
+    assert exporter.run() == []
+    assert [len(read(day)) for day in DAYS] == [7, 7, 2, 7]
+    assert findings(clock) == []
+    # The record of a day that is exported is what the table has.
+    exported = [json.loads(line)["record"] for day in DAYS for line in read(day)[1:-1]]
+    assert exported == records()
+
+
+def test_a_day_that_may_still_change_waits(exporter: Exporter, clock: Clock) -> None:
+    clock.now = datetime.datetime(2026, 2, 4, 0, 10, tzinfo=datetime.UTC)
+    assert exporter.run() == DAYS[:-1]
+    clock.forward(minutes=11)
+    assert exporter.run() == DAYS[-1:]
+    assert findings(clock) == []
+
+
+def test_an_export_that_is_killed_goes_on(exporter: Exporter, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = aws.s3().put_object
+    for _ in DAYS:
+
+        def put(**given: Any) -> Any:
+            real(**given)
+            raise Killed
+
+        monkeypatch.setattr(aws.s3(), "put_object", put)
+        with pytest.raises(Killed):
+            exporter.run()
+    monkeypatch.setattr(aws.s3(), "put_object", real)
+    assert exporter.run() == []
+    assert findings(clock) == []
+
+
+def change(lines: Lines) -> Lines:
+    return [*lines[:3], lines[3].replace('"who":"clinic"', '"who":"nobody"'), *lines[4:]]
+
+
+def drop(lines: Lines) -> Lines:
+    return lines[:3] + lines[4:]
+
+
+def swap(lines: Lines) -> Lines:
+    return [*lines[:2], lines[3], lines[2], *lines[4:]]
+
+
+def cut(lines: Lines) -> Lines:
+    return lines[:-1]
+
+
+def insert(lines: Lines) -> Lines:
+    return [*lines[:3], lines[3], *lines[3:]]
+
+
+def garble(lines: Lines) -> Lines:
+    return [*lines[:3], "{", *lines[4:]]
+
+
+@pytest.mark.parametrize("attack", [change, drop, swap, cut, insert, garble])
+def test_an_attack_on_the_bucket_is_found_where_it_was(
+    exporter: Exporter, clock: Clock, attack: Callable[[Lines], Lines]
+) -> None:
+    exporter.run()
+    before = read(DAYS[1])
+    assert attack(before) != before
+    rewrite(DAYS[1], attack(before))
+    found = findings(clock, floor=10)
+    assert found and found[0].day == DAYS[1]
+    # Control: as it was, nothing is found.
+    rewrite(DAYS[1], before)
+    assert findings(clock) == []
+
+
+def test_a_day_that_is_removed_replaced_or_moved_is_found(exporter: Exporter, clock: Clock) -> None:
+    exporter.run()
+    first, second = read(DAYS[0]), read(DAYS[1])
+    rewrite(DAYS[0], second)
+    rewrite(DAYS[1], first)
+    assert {finding.kind for finding in findings(clock)} >= {"reordered"}
+    rewrite(DAYS[0], first)
+    aws.s3().delete_object(Bucket=BUCKET, Key=key(DAYS[1]))
+    assert Finding("missing", DAYS[1], "the day") in findings(clock, floor=10)
+    aws.s3().put_object(Bucket=BUCKET, Key=key(DAYS[1]), Body=b"no gzip")
+    assert {finding.day for finding in findings(clock, floor=10)} >= {DAYS[1]}
+
+
+def test_the_last_days_cannot_be_taken_off(exporter: Exporter, clock: Clock) -> None:
+    exporter.run()
+    aws.s3().delete_object(Bucket=BUCKET, Key=key(DAYS[-1]))
+    clock.forward(days=2)
+    assert Finding("missing", DAYS[-1], "the day") in findings(clock, floor=10)
+
+
+def test_an_attack_on_the_table_is_found_by_its_export(exporter: Exporter, clock: Clock) -> None:
+    exporter.run()
+    [changed, removed, moved, *_] = [row for row in records() if row["day"] == DAYS[1]]
+    table = aws.dynamodb()
+
+    def put(row: dict[str, Any]) -> None:
+        table.put_item(TableName=TABLE, Item=aws.to_item(row))
+
+    put(changed | {"who": "nobody"})
+    table.delete_item(TableName=TABLE, Key=aws.to_item({"id": removed["id"]}))
+    put(moved | {"at": "2026-02-01T09:00:00.000Z"})
+    put(changed | {"id": "forged"})
+    assert {(finding.kind, finding.what.split()[1]) for finding in findings(clock)} == {
+        ("changed", changed["id"]),
+        ("missing", removed["id"]),
+        ("changed", moved["id"]),
+        ("added", "forged"),
+    }
+    # Control: as it was, nothing is found.
+    table.delete_item(TableName=TABLE, Key=aws.to_item({"id": "forged"}))
+    for row in (changed, removed, moved):
+        put(row)
+    assert findings(clock) == []
+
+
+def test_what_has_expired_may_be_gone_from_the_table(exporter: Exporter, clock: Clock) -> None:
+    exporter.run()
+    [row, *_] = records()
+    aws.dynamodb().delete_item(TableName=TABLE, Key=aws.to_item({"id": row["id"]}))
+    assert [finding.kind for finding in findings(clock)] == ["missing"]
+    assert findings(clock, now=time.time() + 20 * 365 * 86_400) == []
+    assert findings(clock, since=DAYS[1]) == []
