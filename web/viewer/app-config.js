@@ -55,6 +55,6 @@ window.config = {
   ],
   httpErrorHandler: (error) => {
     // The access has ended: the share page says what now.
-    if (error.status === 401) location.replace(new URL("../share", viewer));
+    if (error.status === 401 || error.status === 403) location.replace(new URL("../share", viewer));
   },
 };

@@ -1,0 +1,28 @@
+"""`make demo`: the sample exam, opened by the link that it prints; the picture of README.md is taken here."""
+
+import pytest
+from playwright.sync_api import Browser
+
+from scripts.demo import SAMPLES, share
+from tests.support.browser import SIZES, tab
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.xdist_group("pages")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_sample_exam_is_there_and_its_link_opens_once(stack: Stack, browser: Browser, size: str) -> None:
+    link = share(stack.api_url, stack.service_key, "diagnostic")
+    with tab(browser, link, size) as at:
+        at.page.get_by_role("button", name="Open", exact=True).click()
+        at.shown(15)  # the ultrasound, the largest series, in the middle of its thirty frames
+        series = at.page.locator(".series")
+        assert series.count() == len(SAMPLES) - 1
+        at.page.wait_for_function("document.querySelectorAll('.thumb canvas').length === 4")
+        at.page.locator(".report .tree").wait_for()
+        at.page.get_by_role("button", name="CT, axial").click()
+        at.shown(1)
+        at.picture(f"demo-{size}")
+    with tab(browser, link, size) as at:
+        at.page.get_by_role("button", name="Open", exact=True).click()
+        at.page.get_by_role("heading", name="This could not be opened").wait_for()
