@@ -77,7 +77,7 @@ def _first_pictures(browser: Browser, exam: Exam) -> Iterator[Row]:
             page_size = sum(received)
             pressed = page.evaluate("performance.now()")
             page.locator("button.primary").click()
-            page.wait_for_function("document.querySelector('.stage canvas')?.width > 1", timeout=60_000)
+            page.wait_for_selector(".stage[data-shown]", timeout=60_000)
             first = page.evaluate("performance.now()") - pressed
             size = sum(received)
             page.wait_for_selector(_SHOWN.format(MIDDLE), timeout=60_000)

@@ -12,10 +12,13 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request
 
 from local.settings import SHARED
+from tests.support.waiting import wait_for
 from web.npm import fetch
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARTIFACTS = Path(__file__).parents[1] / ".artifacts"
+# Milliseconds; the first call of a function unpacks its layers, and test runs share the cores.
+PATIENCE = 120_000
 AXE = Path(__file__).with_name("axe.json")
 # The rules of WCAG 2.2 up to AA, and what axe calls best practice.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -52,14 +55,18 @@ class Tab:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def _request(self, request: Request) -> None:
-        self.asked.append(request.url)
         parts = urlsplit(request.url)
+        self.asked.append(request.url)
         if parts.scheme in ("http", "https", "ws", "wss") and f"{parts.scheme}://{parts.netloc}" != self.origin:
             self.elsewhere.append(request.url)
 
     def _said(self, message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text or "Trusted Type" in message.text:
             self.violations.append(message.text)
+
+    def until(self, script: str) -> Any:
+        """Wait until a script returns something true; its policy lets the page itself evaluate nothing."""
+        return wait_for(lambda: self.page.evaluate(script), PATIENCE / 1000)
 
     def check(self) -> None:
         """Fail if the page asked another origin, broke its policy, or threw."""
@@ -88,7 +95,7 @@ class Tab:
 def tab(browser: Browser, url: str, size: str = "desktop", **options: Any) -> Iterator[Tab]:
     """Open a tab in a profile of its own; what it must never do is checked when it is closed."""
     context: BrowserContext = browser.new_context(**{"locale": "en-GB"} | SIZES[size] | options)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE)
     parts = urlsplit(url)
     try:
         opened = Tab(context.new_page(), f"{parts.scheme}://{parts.netloc}")

@@ -17,11 +17,13 @@ export function meta(name) {
 
 let words = {};
 export let language = "en";
+let locale = "en";
 
 export async function loadWords() {
   const known = ["en", "it", "de", "fr", "es"];
-  const wanted = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase());
-  language = wanted.find((tag) => known.includes(tag)) ?? "en";
+  const spoken = (tag) => tag.slice(0, 2).toLowerCase();
+  locale = navigator.languages.find((tag) => known.includes(spoken(tag))) ?? "en";
+  language = spoken(locale);
   words = (await import(`./lang-${language}.js`)).default;
   document.documentElement.lang = language;
 }
@@ -31,7 +33,7 @@ export function t(key, values = {}) {
 }
 
 export function number(value) {
-  return new Intl.NumberFormat(language).format(value);
+  return new Intl.NumberFormat(locale).format(value);
 }
 
 // A DA of DICOM, 20040119, in the words of the reader.
@@ -39,7 +41,7 @@ export function day(text) {
   const parts = /^(\d{4})(\d{2})(\d{2})$/.exec(text ?? "");
   if (!parts) return "";
   const date = new Date(Date.UTC(parts[1], parts[2] - 1, parts[3]));
-  return new Intl.DateTimeFormat(language, { dateStyle: "long", timeZone: "UTC" }).format(date);
+  return new Intl.DateTimeFormat(locale, { dateStyle: "long", timeZone: "UTC" }).format(date);
 }
 
 // PN (PS3.5 §6.2.1): the writing of the person's own language first, then in Latin letters.

@@ -45,7 +45,7 @@ export class Stack {
 
   // A picture of the middle of the series, before it is known what else there is.
   async showEarly({ blob }) {
-    if (!this.pictures) await this.draw(blob, () => !this.pictures);
+    if (!this.pictures) await this.draw(blob, () => !this.pictures, "early");
   }
 
   open(slices) {
@@ -98,12 +98,15 @@ export class Stack {
 
   async display(shown, isCurrent) {
     if (shown.blob) await this.draw(shown.blob, isCurrent);
-    else this.blank(t(`reason_${shown.reason}`).replace(/^reason_.*/, t("notShown")));
+    else {
+      this.blank(t(`reason_${shown.reason}`).replace(/^reason_.*/, t("notShown")));
+      this.stage.dataset.shown = String(this.index + 1);
+    }
     clearTimeout(this.waiting);
     this.refine(isCurrent);
   }
 
-  async draw(blob, isCurrent) {
+  async draw(blob, isCurrent, shown = String(this.index + 1)) {
     const bitmap = await createImageBitmap(blob);
     if (isCurrent()) {
       this.canvas.width = bitmap.width;
@@ -112,7 +115,7 @@ export class Stack {
       this.canvas.hidden = false;
       this.veil.textContent = "";
       this.stage.classList.remove("busy");
-      this.stage.dataset.shown = String(this.index + 1);
+      this.stage.dataset.shown = shown;
     }
     bitmap.close();
   }
@@ -121,7 +124,7 @@ export class Stack {
     this.canvas.hidden = true;
     this.veil.textContent = text;
     this.stage.classList.remove("busy");
-    this.stage.dataset.shown = String(this.index + 1);
+    delete this.stage.dataset.shown;
   }
 
   explain(error, at) {

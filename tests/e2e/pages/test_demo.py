@@ -18,7 +18,7 @@ def test_the_sample_exam_is_there_and_its_link_opens_once(stack: Stack, browser:
         at.shown(15)  # the ultrasound, the largest series, in the middle of its thirty frames
         series = at.page.locator(".series")
         assert series.count() == len(SAMPLES) - 1
-        at.page.wait_for_function("document.querySelectorAll('.thumb canvas').length === 4")
+        at.until("document.querySelectorAll('.thumb canvas').length === 4")
         at.page.locator(".report .tree").wait_for()
         at.page.get_by_role("button", name="CT, axial").click()
         at.shown(1)

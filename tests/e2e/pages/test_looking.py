@@ -70,7 +70,7 @@ def test_a_patient_sees_the_exam_at_a_desk(stack: Stack, browser: Browser, large
         look_through(at)
         before = at.page.evaluate("document.querySelector('.stage canvas').toDataURL()")
         at.page.get_by_label("Brightness for").select_option("bone")
-        at.page.wait_for_function("(b) => document.querySelector('.stage canvas').toDataURL() !== b", arg=before)
+        at.until(f"document.querySelector('.stage canvas').toDataURL() !== {before!r}")
         at.page.get_by_role("button", name="Larger").click()
         assert scale(at.page) == pytest.approx(1.5)
         at.page.get_by_role("button", name="Whole picture").click()
@@ -163,6 +163,7 @@ def test_every_kind_of_exam_shows_what_it_has(stack: Stack, browser: Browser, si
         at.shown(5)
         at.page.get_by_role("button", name="Raw").click()
         at.page.get_by_text("No picture", exact=True).wait_for()
+        at.until("document.querySelectorAll('.thumb canvas').length === 3")
         assert axe_violations(at.page) == []
         at.picture(f"kinds-{size}")
 
@@ -172,7 +173,7 @@ def test_large_pictures_get_as_many_pixels_as_the_screen_shows(stack: Stack, bro
     with tab(browser, exam.link()) as at:
         press_open(at.page)
         at.shown(1)
-        at.page.wait_for_function("document.querySelector('.stage canvas').height > 512")
+        at.until("document.querySelector('.stage canvas').height > 512")
         assert [url for url in at.asked if "size=512" in url]
 
 
@@ -189,8 +190,8 @@ def test_an_exam_without_any_picture_says_so(stack: Stack, browser: Browser) -> 
 )
 def test_it_speaks_the_language_of_the_browser(browser: Browser, small_exam: Exam, locale: str, words: str) -> None:
     with tab(browser, small_exam.link(), "phone", locale=locale) as at:
-        assert at.page.evaluate("document.documentElement.lang") == locale[:2]
         press_open(at.page)
+        assert at.page.evaluate("document.documentElement.lang") == locale[:2]
         at.shown(7)
         assert at.page.get_by_role("button", name=words).is_visible()
         assert axe_violations(at.page) == []
