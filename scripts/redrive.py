@@ -5,7 +5,7 @@
     python -m scripts.redrive Webhooks      # webhooks that were not delivered within a day
     python -m scripts.redrive Ingest        # staged files that could not be brought to the PACS
     python -m scripts.redrive Zips          # staged ZIPs likewise
-    python -m scripts.redrive ExamChecks | Announced | Fetch
+    python -m scripts.redrive ExamChecks | Announced | Fetch | Archives
 
 Uses the AWS credentials and the region of the environment; ``--stack`` names the CloudFormation stack. Each message is
 sent before it is deleted, so none is lost if this stops; receivers recognize repetitions. A message that comes back
@@ -25,6 +25,7 @@ QUEUES = {
     "Announced": ("AnnouncedQueue", "DeadAnnouncedQueue"),
     "Fetch": ("FetchQueue", "DeadFetchQueue"),
     "Ingest": ("IngestQueue", "IngestDeadLetterQueue"),
+    "Archives": ("ArchiveQueue", "DeadArchiveQueue"),
     "Zips": ("ZipQueue", "DeadZipQueue"),
 }
 

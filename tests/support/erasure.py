@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 
 from dicom_service import aws
+from dicom_service.archive.table import ArchivesTable
 from dicom_service.erasure.places import Places
 from dicom_service.erasure.run import Receipt, erase
 from dicom_service.erasure.subject import Request
@@ -33,11 +34,20 @@ from tests.support.template import create_table
 from tests.support.upload_files import zipped
 
 CACHE, WORKLIST = "cache", "worklists"
-_OWN = ("InstancesTable", "WorkitemsTable", "OtpsTable", "AccessTokensTable", "OtpSubjectsTable", "UidsTable")
+_OWN = (
+    "ArchivesTable",
+    "InstancesTable",
+    "WorkitemsTable",
+    "OtpsTable",
+    "AccessTokensTable",
+    "OtpSubjectsTable",
+    "UidsTable",
+)
 TABLES = {
     "Exams": "Exams",
     "ExamEvents": "ExamEvents",
     "Uploads": "Uploads",
+    "Archives": "ArchivesTable",
     "Instances": "InstancesTable",
     "Workitems": "WorkitemsTable",
     "Otps": "OtpsTable",
@@ -53,6 +63,7 @@ EVERYWHERE = frozenset(TABLES) - {"Uids"} | {
     "staging reports/",
     "staging drop/",
     "cache instances/",
+    "cache archives/",
     "cache dicomweb/",
     "cache thumbnails/",
 }
@@ -156,6 +167,12 @@ class World:
         name = InstanceName(person.study, f"{person.study}.0", f"{person.study}.1")
         label = patient_label(person.patient, self.otp.hasher)
         self.ingest.s3.put_object(Bucket=CACHE, Key=name.key, Body=person.file(), Metadata={"patient": label})
+        archives = ArchivesTable(self.places.archives)
+        assert archives.begin(person.study, "ab" * 15, "service", None)
+        archive = archives.claim(person.study, "ab" * 15, "owner")
+        assert archive is not None
+        archives.finish(archive, "owner", size=1, total=1, patient=label)
+        self.ingest.s3.put_object(Bucket=CACHE, Key=archive.key, Body=person.file())
         kept = f"dicomweb/{person.study}/revision/metadata/study"
         self.ingest.s3.put_object(Bucket=CACHE, Key=kept, Body=person.file(), Metadata={"patient": label})
         pictures = ThumbnailCache(CacheSettings(CACHE), lambda: self.otp.hasher)
@@ -195,6 +212,7 @@ def world_of(ingest_world: ingest.World) -> World:
         instances="InstancesTable",
         workitems="WorkitemsTable",
         uploads="Uploads",
+        archives="ArchivesTable",
         otps=tables.otps,
         access_tokens=tables.access_tokens,
         subjects=tables.subjects,

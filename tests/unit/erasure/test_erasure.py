@@ -70,8 +70,18 @@ def test_what_is_erased_is_nowhere_and_the_rest_stays(world: World, request_: Re
     assert world.found(ALICE) == {}
     assert world.found(BOB) == of_bob
     assert set(receipt.stores) == {
-        *("Exams", "ExamEvents", "Instances", "Workitems", "Uploads", "Otps", "AccessTokens", "OtpSubjects"),
-        *("uploads/", "drop/", "quarantine/", "reports/", "instances/", "dicomweb/", "thumbnails/"),
+        *(
+            "Exams",
+            "ExamEvents",
+            "Instances",
+            "Workitems",
+            "Uploads",
+            "Archives",
+            "Otps",
+            "AccessTokens",
+            "OtpSubjects",
+        ),
+        *("uploads/", "drop/", "quarantine/", "reports/", "instances/", "archives/", "dicomweb/", "thumbnails/"),
         "worklist files",
     }
     assert receipt.studies == 1

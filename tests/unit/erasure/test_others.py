@@ -105,7 +105,7 @@ def test_the_same_id_of_another_issuer_is_another_patient(world: World, issuer: 
 
     assert (world.otp.store.get("A" * 16) is None) == gone
     cached = aws.s3().list_objects_v2(Bucket="cache").get("Contents", [])
-    assert len(cached) == (0 if gone else 3)
+    assert len(cached) == (0 if gone else 4)
 
 
 def test_an_exam_that_only_the_cache_or_quarantine_knows_is_found(world: World) -> None:

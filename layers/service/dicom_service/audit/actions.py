@@ -54,6 +54,8 @@ PICTURE = Action("picture", _ACCESSED, "R")
 FRAME = Action("frame", _ACCESSED, "R")
 METADATA = Action("metadata", _ACCESSED, "R")
 DOWNLOAD = Action("download", _TRANSFERRED, "R")
+ARCHIVE = Action("archive", _TRANSFERRED, "C", changes=True)
+ARCHIVE_STATE = Action("archive-state", _TRANSFERRED, "R")
 REPORT = Action("report", _ACCESSED, "R")
 STORE = Action("store", _TRANSFERRED, "C", changes=True)
 UPLOAD = Action("upload", _IMPORT, "C", changes=True)
@@ -97,6 +99,9 @@ ROUTES: dict[tuple[str, str], Action | None] = {
     ("GET", f"{_SERIES}/instance/{{instanceUID}}"): DOWNLOAD,
     ("GET", f"{_SERIES}/instances/{{instanceUID}}"): DOWNLOAD,
     ("GET", f"{_SERIES}/instances/{{instanceUID}}/report"): REPORT,
+    ("POST", f"{_STUDY}/archive"): ARCHIVE,
+    # what says how far it is also gives it away
+    ("GET", f"{_STUDY}/archive"): ARCHIVE_STATE,
     ("GET", f"{_STUDY}/callbacks"): REPORT,
     ("POST", "/uploads"): UPLOAD,
     ("POST", "/uploads/{uploadId}/files/{fileId}/complete"): UPLOAD,

@@ -9,7 +9,7 @@ role          reaches
 ``callback``  ``POST /new-exam-callback`` and nothing else
 ``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names, but neither what the PACS reported of
               it nor who else saw it; with the exam role ``diagnostic`` also GET under ``/dicomweb``, where its study
-              is all that there is; ``DELETE /access-token``, which ends it
+              is all that there is; ``DELETE /access-token``, which ends it; POST of its archive
 ============  =================================================================
 """
 
@@ -28,6 +28,8 @@ ACCESSES_ROUTE = STUDY_ROUTE + "/accesses"
 STAFF_ROUTES = (CALLBACKS_ROUTE, ACCESSES_ROUTE)
 # Who uses the service must not be the one who watches it.
 AUDIT_ROUTE = "/audit"
+# Asking for it changes nothing that others see.
+ARCHIVE_ROUTE = STUDY_ROUTE + "/archive"
 # GET routes with side effects: not for readers.
 SIDE_EFFECT_ROUTES = frozenset({"/token", "/uid"})
 # One-time passwords are visible to their issuers only: an otpId is enough to lock a code.
@@ -85,7 +87,7 @@ class Principal:
             return (method, resource, self.role) == ("DELETE", ACCESS_TOKEN_ROUTE, "exam")
         if self.role == "service":
             return True
-        if method != "GET":
+        if method != "GET" and not (self.role == "exam" and (method, resource) == ("POST", ARCHIVE_ROUTE)):
             return False
         if self.role == "reader":
             return resource not in SIDE_EFFECT_ROUTES and not resource.startswith(OTP_ROUTES)

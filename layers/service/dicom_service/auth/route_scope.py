@@ -16,8 +16,9 @@ _NOT_REACHED = "This credential does not reach this resource."
 def enforce_route_scope(event: Mapping[str, Any]) -> None:
     """Reject any request of an exam access token except GET below its own study, or of DICOMweb with the role for it.
 
-    A token may also end itself. The PACS's reports about the study (``/callbacks``) and who saw it (``/accesses``) are
-    not for it. In DICOMweb, another study is one that does not exist: viewers search for prior studies.
+    A token may also ask for the archive of its study, and end itself. The PACS's reports about the study
+    (``/callbacks``) and who saw it (``/accesses``) are not for it. In DICOMweb, another study is one that does not
+    exist: viewers search for prior studies.
 
     The gateway and the functions parse paths separately; a path that they parse differently is rejected here. Requests
     with other credentials pass.
@@ -42,12 +43,13 @@ def enforce_route_scope(event: Mapping[str, Any]) -> None:
     if (event.get("httpMethod"), path) == ("DELETE", ACCESS_TOKEN_ROUTE):
         return
     plain = "//" not in path and "/." not in path
-    if not study_uid or not plain or event.get("httpMethod") != "GET":
+    own = f"{_STUDIES}{study_uid}"
+    asked = event.get("httpMethod") == "GET" or (event.get("httpMethod"), path) == ("POST", f"{own}/archive")
+    if not study_uid or not plain or not asked:
         raise Forbidden(_NOT_REACHED)
     if path.startswith(DICOMWEB_ROUTES):
         _enforce_dicomweb_scope(authorizer, path, parameters)
         return
-    own = f"{_STUDIES}{study_uid}"
     inside = path == own or path.startswith(own + "/")
     for_staff = any(f"{path}/".startswith(f"{own}/{name}/") for name in ("callbacks", "accesses"))
     if not inside or for_staff or "%" in path or parameters.get("studyUID") != study_uid:

@@ -127,7 +127,7 @@ class Staging:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What was cached: ``instances/<study>/…``, ``dicomweb/<study>/…`` or ``thumbnails/<version>/<study>/…``."""
+    """What is cached: ``instances/<study>/…``, ``archives/…``, ``dicomweb/…`` or ``thumbnails/<version>/<study>/…``."""
 
     store: str
     study: str
@@ -135,7 +135,7 @@ class _Kept:
 
 def _kept(key: str) -> _Kept:
     parts = key.split("/")
-    place = {"instances": 1, "dicomweb": 1, "thumbnails": 2}.get(parts[0], 0)
+    place = {"instances": 1, "archives": 1, "dicomweb": 1, "thumbnails": 2}.get(parts[0], 0)
     return _Kept(f"{parts[0]}/", parts[place] if len(parts) > place else "")
 
 

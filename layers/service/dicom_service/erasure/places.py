@@ -34,6 +34,7 @@ class Places:
     instances: str = _output("InstancesTable")
     workitems: str = _output("WorkitemsTable")
     uploads: str = _output("UploadsTable")
+    archives: str = _output("ArchivesTable")
     otps: str = _output("OtpsTable")
     access_tokens: str = _output("AccessTokensTable")
     subjects: str = _output("OtpSubjectsTable")

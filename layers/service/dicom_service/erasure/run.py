@@ -124,6 +124,7 @@ def erase(
     if not rehearsal:
         plan.save()
     otp_ids = tables.revoke(places, subject, writer)
+    tables.erase_archives(places, subject, writer)
     cache.erase(writer)
     staging.erase(writer)
     tables.erase_events(places, subject, writer)

@@ -31,6 +31,9 @@ def find_studies(places: Places, subject: Subject) -> None:
         return
     for study in chain(_in_exams(places, subject), _in_events(places, subject), _in_codes(places, subject)):
         subject.add(study)
+    for item in scan(places.archives):
+        if subject.is_hashed(item.get("patient", "")):
+            subject.add(item["StudyInstanceUID"])
     for item in scan(places.workitems):
         if _is_workitem_of(item, subject):
             subject.add(item["StudyInstanceUID"])
@@ -122,6 +125,18 @@ def erase_events(places: Places, subject: Subject, writer: Writer) -> None:
             values = {"detail": "{}", "detailType": ERASED_EVENT, "eventId": event_id}
             writer.update("ExamEvents", places.events, key, values)
     writer.delete("ExamEvents", places.events, waiting)
+
+
+def erase_archives(places: Places, subject: Subject, writer: Writer) -> None:
+    """Remove the rows of archives: a build that is under way stops, and leaves nothing.
+
+    Raises
+    ------
+    Unavailable
+        A table refuses.
+    """
+    mine = [item["StudyInstanceUID"] for item in scan(places.archives) if subject.has(item["StudyInstanceUID"])]
+    writer.delete("Archives", places.archives, [{"StudyInstanceUID": study} for study in mine])
 
 
 def erase_exams(places: Places, subject: Subject, writer: Writer) -> None:

@@ -44,6 +44,18 @@ def check_download(event: Mapping[str, Any], client: "DicomwebClient", name: Ins
     raise Forbidden(_NOT_ALLOWED, code="DOWNLOAD_NOT_ALLOWED")
 
 
+def check_whole_exam(event: Mapping[str, Any]) -> None:
+    """Reject a request for all files of an exam that the exam access token does not open.
+
+    Raises
+    ------
+    Forbidden
+        ``DOWNLOAD_NOT_ALLOWED``.
+    """
+    if not may_download(event):
+        raise Forbidden(_NOT_ALLOWED, code="DOWNLOAD_NOT_ALLOWED")
+
+
 def _is_report(client: "DicomwebClient", name: InstanceName) -> bool:
     with pacs_errors():
         found = client.search_for_instances(

@@ -59,9 +59,17 @@ def fetch_report(client: "DicomwebClient", name: InstanceName, scope: PatientSco
     content = _fetch(client, name, scope)
     try:
         dataset = dcmread(io.BytesIO(content), force=False)
-        return _report(dataset)
+        report = report_of(dataset)
     except (InvalidDicomError, BytesLengthException, *_UNREADABLE) as error:
         raise PacsError("The PACS returned a file that cannot be read.", status=502, code="PACS_ERROR") from error
+    if report.pdf is not None and len(report.pdf) > LARGEST_ANSWER:
+        raise _too_large(len(report.pdf))
+    return report
+
+
+def is_report(sop_class_uid: str) -> bool:
+    """Return whether instances of a SOP class are read, not looked at."""
+    return sop_class_uid == _PDF_CLASS or sop_class_uid.startswith(_SR_CLASSES)
 
 
 def _fetch(client: "DicomwebClient", name: InstanceName, scope: PatientScope) -> bytes:
@@ -75,14 +83,19 @@ def _fetch(client: "DicomwebClient", name: InstanceName, scope: PatientScope) ->
     return content
 
 
-def _report(dataset: "Dataset") -> Report:
+def report_of(dataset: "Dataset") -> Report:
+    """Return the report that a dataset is.
+
+    Raises
+    ------
+    NotFound
+        It is none (``NOT_A_REPORT``).
+    """
     sop_class = str(dataset.get("SOPClassUID") or "")
     if sop_class == _PDF_CLASS:
         # The value has an even length; EncapsulatedDocumentLength tells its own (PS3.3 C.24.2).
         length = dataset.get("EncapsulatedDocumentLength")
         document = bytes(dataset.EncapsulatedDocument)[: int(length) if length else None]
-        if len(document) > LARGEST_ANSWER:
-            raise _too_large(len(document))
         return Report(pdf=document)
     if sop_class.startswith(_SR_CLASSES):
         return Report(tree=_Tree().node(dataset, 0))

@@ -1,0 +1,159 @@
+"""What callers do with archives: ask for one, see how far it is, and get the URL of the ZIP.
+
+A build is queued before it is written down (docs/decisions/0009): killed in between, the queue forgets it, and the
+caller got no answer. A queued build that nobody took is queued again by whoever asks next.
+"""
+
+import json
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from dicom_service import aws
+from dicom_service.archive.table import QUEUED, READY, Archive, ArchivesTable
+from dicom_service.errors import NotFound, Unavailable
+from dicom_service.exams.instance_cache import URL_LIFETIME
+from dicom_service.exams.patient_scope import PatientScope
+from dicom_service.pacs import pacs_errors
+from dicomweb.client import DicomwebClient
+from dicomweb.dataset import text
+
+_NOT_QUEUED = "The archive cannot be queued at the moment; try again."
+# Seconds after which a queued build that nobody works on is queued again.
+_FORGOTTEN = 60
+# So that the row is there when the message is.
+_DELAY = 1
+_TRIES = 4
+_INSTANCES = "00201208"
+
+
+class ArchiveRequests:
+    """Answers the routes of ``…/archive``.
+
+    Parameters
+    ----------
+    client
+        The PACS.
+    table
+        The archives.
+    bucket
+        The cache bucket.
+    queue_url
+        The queue of builds.
+    """
+
+    def __init__(self, client: DicomwebClient, table: ArchivesTable, bucket: str, queue_url: str) -> None:
+        self._client = client
+        self._table = table
+        self._bucket = bucket
+        self._queue_url = queue_url
+
+    def ask(self, study_uid: str, scope: PatientScope, requester: str) -> Archive:
+        """Return the archive of an exam that is ready or being built; begin a build where there is none.
+
+        Parameters
+        ----------
+        requester
+            The otpId of the caller's code, or `dicom_service.archive.table.SERVICE`.
+
+        Raises
+        ------
+        NotFound
+            The PACS has no such exam.
+        ExamSuspended
+            It is not the patient's whom the access token was issued for.
+        PacsError, Unavailable
+            The PACS or a store fails.
+        """
+        with self._client.shared_deadline():
+            scope.revalidate(self._client)
+            total = self._instances_in_pacs(study_uid)
+        for _ in range(_TRIES):
+            seen = self._table.get(study_uid)
+            if seen and self._serves(seen, total, scope):
+                if self._table.join(seen, requester):
+                    if seen.state == QUEUED and self._table.now() - seen.updated_at > _FORGOTTEN:
+                        self._enqueue(study_uid, seen.build)
+                    return seen
+                continue
+            build = secrets.token_hex(15)
+            self._enqueue(study_uid, build)
+            if self._table.begin(study_uid, build, requester, seen):
+                break
+        found = self._table.get(study_uid)
+        if found is None:
+            raise Unavailable(_NOT_QUEUED)
+        return found
+
+    def _serves(self, archive: Archive, total: int | None, scope: PatientScope) -> bool:
+        """Return whether an archive is what the caller would get by another build."""
+        if not archive.is_alive(self._table.now()):
+            return False
+        if archive.state != READY:
+            return True
+        changed = None not in (total, archive.total) and total != archive.total
+        return not changed and scope.accepts_label(archive.patient)
+
+    def _instances_in_pacs(self, study_uid: str) -> int | None:
+        with pacs_errors("The PACS has no exam with this StudyInstanceUID."):
+            found = self._client.search_for_studies(
+                {"StudyInstanceUID": study_uid}, includefields=("NumberOfStudyRelatedInstances",)
+            )
+        rows = [row for row in found.datasets if text(row, "0020000D") == study_uid]
+        if not rows:
+            raise NotFound("The PACS has no exam with this StudyInstanceUID.")
+        counts = [text(row, _INSTANCES) or "" for row in rows]
+        return sum(map(int, counts)) if all(count.isdigit() for count in counts) else None
+
+    @aws.errors(_NOT_QUEUED)
+    def _enqueue(self, study_uid: str, build: str) -> None:
+        message = json.dumps({"StudyInstanceUID": study_uid, "build": build})
+        aws.sqs().send_message(QueueUrl=self._queue_url, MessageBody=message, DelaySeconds=_DELAY)
+
+    def find(self, study_uid: str, scope: PatientScope) -> Archive:
+        """Return the archive of an exam that was asked for.
+
+        Raises
+        ------
+        NotFound
+            None was, it has expired, or it is of another patient than the access token.
+        ExamSuspended, PacsError, Unavailable
+            As `ask`.
+        """
+        with self._client.shared_deadline():
+            scope.revalidate(self._client)
+        archive = self._table.get(study_uid)
+        gone = archive is None or (
+            archive.state == READY
+            and not (archive.is_alive(self._table.now()) and scope.accepts_label(archive.patient))
+        )
+        if archive is None or gone:
+            raise NotFound("No archive of this exam was asked for, or it has expired.", code="NO_SUCH_ARCHIVE")
+        return archive
+
+    def url(self, archive: Archive) -> str:
+        """Return a URL that opens the ZIP to anyone for `URL_LIFETIME` seconds; a transfer may go on for longer."""
+        parameters = {
+            "Bucket": self._bucket,
+            "Key": archive.key,
+            "ResponseContentDisposition": f'attachment; filename="{archive.study_uid}.zip"',
+        }
+        return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=URL_LIFETIME)
+
+
+def view(archive: Archive) -> dict[str, Any]:
+    """Return what callers see of an archive."""
+    values = {
+        "state": archive.state,
+        "requestedAt": _iso(archive.requested_at),
+        "instances": archive.total,
+        "done": archive.done,
+        "size": archive.size,
+        "expiresAt": _iso(archive.expires_at) if archive.expires_at else None,
+        "reason": archive.reason,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,150 @@
+"""The instances of an exam: listed as a reader has them, and fetched a few at a time, in order and bounded memory."""
+
+import tempfile
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+from dicom_service.errors import NotFound
+from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.pacs import all_rows, pacs_errors
+from dicomweb.client import DicomwebClient
+from dicomweb.dataset import text
+
+# Requests to the PACS at once, and what each holds: in memory, and in a file beside it.
+_AT_ONCE = 4
+_IN_MEMORY = 4 * 1024 * 1024
+SPOOLED = 256 * 1024 * 1024
+_PIECE = 1024 * 1024
+_PAGE = 1000
+_NO_EXAM = "The PACS has no exam with this StudyInstanceUID."
+
+
+@dataclass
+class Fetched:
+    """One instance: its beginning, and the rest of it if it is too large to be kept.
+
+    Parameters
+    ----------
+    name
+        Its UIDs.
+    file
+        What was read of it so far, all of it where `size` is set.
+    """
+
+    name: InstanceName
+    file: BinaryIO
+    size: int | None
+
+
+def list_instances(client: DicomwebClient, study_uid: str) -> list[tuple[str, str]]:
+    """Return series and instance UIDs of an exam, by the numbers that their makers gave them.
+
+    Raises
+    ------
+    NotFound
+        The PACS has no such exam.
+    PacsError
+        It cannot be asked.
+    """
+    found: list[tuple[str, str]] = []
+    with pacs_errors(_NO_EXAM):
+        series = all_rows(lambda offset: client.search_for_series(study_uid, limit=_PAGE, offset=offset))
+        for one in sorted(series, key=lambda row: _number(row, "00200011")):
+            found += _of_series(client, study_uid, text(one, "0020000E") or "")
+        if not found:
+            raise NotFound(_NO_EXAM)
+    return found
+
+
+def _of_series(client: DicomwebClient, study_uid: str, series_uid: str) -> list[tuple[str, str]]:
+    rows = all_rows(
+        lambda offset: client.search_for_instances(
+            study_uid, series_uid, limit=_PAGE, offset=offset, includefields=("InstanceNumber",)
+        )
+    )
+    ordered = sorted(rows, key=lambda row: _number(row, "00200013"))
+    # Some PACS return an instance on two pages.
+    uids = dict.fromkeys(text(row, "00080018") or "" for row in ordered)
+    return [(series_uid, uid) for uid in uids if uid]
+
+
+def _number(row: Any, tag: str) -> tuple[int, str]:
+    try:
+        return int(float(text(row, tag) or "")), ""
+    except ValueError:
+        return 1 << 31, text(row, "00080018") or text(row, "0020000E") or ""
+
+
+def fetch_all(client: DicomwebClient, names: Sequence[InstanceName]) -> Generator[Fetched | None, None, None]:
+    """Yield the instances in order; None for one that the PACS does not have any more.
+
+    A file that does not fit into the room of one is yielded without its size: `stream` reads it from the start.
+
+    Raises
+    ------
+    PacsError
+        The PACS fails.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        waiting: deque[Future[Fetched | None]] = deque()
+        left = iter(names)
+        try:
+            for name in left:
+                waiting.append(pool.submit(_fetch, client, name))
+                if len(waiting) >= _AT_ONCE:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+                future.add_done_callback(_close)
+
+
+def _fetch(client: DicomwebClient, name: InstanceName) -> Fetched | None:
+    with ExitStack() as on_failure:
+        # Who gets it closes it.
+        file = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115
+        on_failure.callback(file.close)
+        size: int | None = 0
+        try:
+            with pacs_errors(), client.retrieve_instance(*name.uids) as opened:
+                size = _spool(opened.iter_bytes(_PIECE), file)
+        except NotFound:
+            return None
+        on_failure.pop_all()
+    return Fetched(name, file, size)
+
+
+def _spool(pieces: Iterator[bytes], file: BinaryIO) -> int | None:
+    """Write pieces to a file and return their length; None, and not all of them, where they are too many."""
+    size = 0
+    for piece in pieces:
+        size += file.write(piece)
+        if size > SPOOLED:
+            return None
+    return size
+
+
+def _close(future: Future[Fetched | None]) -> None:
+    """Close what nobody will read."""
+    if not future.cancelled() and future.exception() is None:
+        fetched = future.result()
+        if fetched:
+            fetched.file.close()
+
+
+def stream(client: DicomwebClient, name: InstanceName) -> Iterator[bytes]:
+    """Yield an instance as it comes.
+
+    Raises
+    ------
+    PacsError
+        The PACS fails, or breaks off.
+    """
+    with pacs_errors(), client.retrieve_instance(*name.uids) as opened:
+        yield from opened.iter_bytes(_PIECE)

@@ -1,0 +1,120 @@
+"""What is in an archive: files as the PACS has them, a DICOMDIR that readers accept, a page that needs nothing else."""
+
+import gc
+import io
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.fileset import FileSet
+
+from dicom_service import aws
+from dicom_service.archive import contents
+from dicom_service.aws.sqs_worker import Done
+from tests.support.archives import CACHE, PDF_BYTES, STUDY, World, file_of, pdf_report, slices, structured_report
+
+FILE_ID = re.compile(r"[A-Z0-9_]{1,8}(/[A-Z0-9_]{1,8}){0,7}")
+
+
+@pytest.fixture
+def folder(world: World, tmp_path: Path) -> Path:
+    """The unpacked archive of an exam of five slices and two reports."""
+    world.pacs.add(*slices(5), structured_report(), pdf_report())
+    world.begin()
+    assert world.build() == Done()
+    archive = world.zip()
+    assert archive.testzip() is None
+    archive.extractall(tmp_path)
+    return tmp_path
+
+
+def test_every_file_is_there_as_the_pacs_has_it(world: World, folder: Path) -> None:
+    found = {dcmread(path).SOPInstanceUID: path.read_bytes() for path in folder.glob("DICOM/*/*")}
+    assert len(found) == 7
+    assert found == {uid: one["file"] for uid, one in world.pacs.files.items()}
+    assert world.archive().size == aws.s3().head_object(Bucket=CACHE, Key=world.archive().key)["ContentLength"]
+
+
+def test_paths_are_those_of_media(folder: Path) -> None:
+    paths = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    dicom = [path for path in paths if path.startswith("DICOM")]
+    assert len(dicom) == 8
+    assert all(FILE_ID.fullmatch(path) for path in dicom)
+    assert set(paths) - set(dicom) == {"index.html", "README.TXT", "REPORTS/RP000001.PDF"}
+
+
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
+def test_pydicom_reads_the_file_set_and_opens_each_instance_by_it(folder: Path) -> None:
+    file_set = FileSet(folder / "DICOMDIR")
+
+    assert file_set.find_values("PatientID") == ["P-1"]
+    assert file_set.find_values("StudyInstanceUID") == [STUDY]
+    assert sorted(file_set.find_values("SeriesInstanceUID")) == [f"{STUDY}.1", f"{STUDY}.8", f"{STUDY}.9"]
+    assert len(file_set) == 7
+    for instance in file_set:
+        assert instance.load().SOPInstanceUID == instance.ReferencedSOPInstanceUIDInFile
+    types = sorted(instance.node.record_type for instance in file_set)
+    assert types == ["ENCAP DOC"] + ["IMAGE"] * 5 + ["SR DOCUMENT"]
+    # It holds a folder that it only removes when it goes.
+    del file_set, instance
+    gc.collect()
+
+
+def test_names_of_patients_keep_their_characters(folder: Path) -> None:
+    record = dcmread(folder / "DICOMDIR").DirectoryRecordSequence[0]
+    assert record.PatientName == "Günther^Änne"
+
+
+def test_dcmtk_reads_the_dicomdir(folder: Path) -> None:
+    read = subprocess.run(["dcmdump", "DICOMDIR"], cwd=folder, capture_output=True, encoding="latin-1", check=False)
+    assert (read.returncode, read.stderr) == (0, "")
+    assert read.stdout.count("DirectoryRecordType") == 1 + 1 + 3 + 7
+    assert read.stdout.count("[IMAGE ]") + read.stdout.count("[IMAGE]") == 5
+
+
+def test_the_page_shows_pictures_and_reports_and_asks_nobody(folder: Path) -> None:
+    page = (folder / "index.html").read_text()
+
+    assert page.count("data:image/jpeg;base64,/9j/") == 5
+    assert not re.search(r"https?://|src=\"/|@import|url\(", page)
+    # Values are text, never markup.
+    assert "Head &lt;native&gt;" in page
+    assert "Nodule &lt;5 mm &amp; stable" in page
+    assert "Günther Änne" in page
+    for path in re.findall(r'(?:src|href)="(?!data:)([^"]+)"', page):
+        assert (folder / path).is_file(), path
+    assert (folder / "REPORTS/RP000001.PDF").read_bytes() == PDF_BYTES
+
+
+def test_of_a_long_series_pictures_are_taken_evenly(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "_OF_SERIES", 3)
+    world.pacs.add(*slices(9))
+    world.begin()
+    assert world.build() == Done()
+
+    page = world.zip().read("index.html").decode()
+
+    assert re.findall(r'alt="Picture (\d) of 9"', page) == ["3", "6", "9"]
+
+
+def test_a_file_that_lacks_what_a_record_needs_is_in_the_dicomdir_all_the_same(world: World, tmp_path: Path) -> None:
+    # GIVEN a slice without numbers, dates and StudyID, and one that is no DICOM at all
+    dataset = dcmread(io.BytesIO(slices(1)[0]))
+    for keyword in ("StudyID", "StudyDate", "StudyTime", "SeriesNumber", "InstanceNumber", "Modality"):
+        delattr(dataset, keyword)
+    world.pacs.add(file_of(dataset))
+    broken = {"file": b"no DICOM", "study": STUDY, "series": f"{STUDY}.1", "number": 7, "patient": ""}
+    world.pacs.files[f"{STUDY}.1.7"] = broken
+    world.begin()
+    assert world.build() == Done()
+    archive: zipfile.ZipFile = world.zip()
+    archive.extractall(tmp_path)
+
+    records = dcmread(tmp_path / "DICOMDIR").DirectoryRecordSequence
+
+    images = [record for record in records if record.DirectoryRecordType == "IMAGE"]
+    assert [record.ReferencedSOPInstanceUIDInFile for record in images] == [f"{STUDY}.1.7", f"{STUDY}.1.1"]
+    assert all(record.InstanceNumber is not None for record in images)
