@@ -25,6 +25,8 @@ from local.stack import LocalStack
 VIEWER_SECRET = "secret-of-a-viewer"
 TEST_PARAMETERS: Mapping[str, str] = {
     "QuietPeriod": "2",
+    "MostWrongCodes": "100000",
+    "OpenRoutesPerSecond": "10000",
     "ViewerSecretArn": f"arn:aws:secretsmanager:*:*:secret:{VIEWER_SECRET}-*",
 }
 

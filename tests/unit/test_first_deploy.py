@@ -113,3 +113,20 @@ def test_what_holds_data_or_keys_stays_but_after_a_first_deployment_that_failed(
         *("OtpsTable", "AccessTokensTable", "OtpSubjectsTable"),
         *("ServiceKeysSecret", "PacsSecret", "CallbackSecret"),
     }
+
+
+def test_every_route_without_a_credential_is_throttled_and_no_other() -> None:
+    """Without it each takes the account's whole 10,000 requests a second, from whoever sends them."""
+    paths: Any = resources("AWS::ApiGateway::RestApi")["Api"]["Body"]["paths"]
+    without_credential = {
+        (method.upper(), path)
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if operation.get("security") == [{"NONE": []}]
+    }
+    (stage,) = resources("AWS::ApiGateway::Stage").values()
+    limited = {(s["HttpMethod"], s["ResourcePath"][1:].replace("~1", "/")) for s in stage["MethodSettings"]}
+    assert ("POST", "/otps/redeem") in limited
+    assert limited == without_credential
+    for setting in stage["MethodSettings"]:
+        assert setting["ThrottlingRateLimit"] in ({"Ref": "OpenRoutesPerSecond"}, 200)

@@ -100,9 +100,11 @@ def issuer() -> "Issuer":
 @cache
 def redeemer() -> "Redeemer":
     """Return the redeemer behind ``POST /otps/redeem``."""
+    from dicom_service.otp.guesses import Guesses, GuessSettings
     from dicom_service.otp.redeem import Redeemer
 
-    return Redeemer(store(), keyring(), guard(), pacs, token_lifetime=settings().token_lifetime)
+    guesses = Guesses(load(GuessSettings))
+    return Redeemer(store(), keyring(), guard(), pacs, token_lifetime=settings().token_lifetime, guesses=guesses)
 
 
 @cache

@@ -17,6 +17,7 @@ from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit, network_of
 from dicom_service.otp.events import event
 from dicom_service.otp.guard import ExamGuard, ExamSuspended
+from dicom_service.otp.guesses import Guesses
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, Redemption
 from dicom_service.otp.requests import RedeemRequest
@@ -47,6 +48,8 @@ class Redeemer:
         Compares in constant time; tests count the comparisons.
     clock
         Seconds since the epoch.
+    guesses
+        Counts wrong redemptions across all codes; None counts none.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Redeemer:
         token_lifetime: int = 3600,
         matches: codes.Matches = hmac.compare_digest,
         clock: Callable[[], float] = time.time,
+        guesses: Guesses | None = None,
     ) -> None:
         self._store = store
         self._keyring = keyring
@@ -67,6 +71,7 @@ class Redeemer:
         self._token_lifetime = token_lifetime
         self._matches = matches
         self._clock = clock
+        self._guesses = guesses
 
     def redeem(self, request: RedeemRequest, address: str = "") -> dict[str, Any]:
         """Redeem a code: one search and two writes if it is correct; one write if not, two at the fifth failure.
@@ -75,9 +80,13 @@ class Redeemer:
         ------
         Unauthorized
             ``OTP_REJECTED``, the same for codes that are wrong, unknown, used, expired, locked or revoked.
+        TooManyWrongCodes
+            Too many were wrong within five minutes, one of them from this network; nothing is charged or compared.
         Unavailable
             The tables do not answer; the request may be repeated with the same nonce.
         """
+        if self._guesses:
+            self._guesses.check(address)
         now = int(self._clock())
         otp_id = codes.read_id(request.otp_id)
         nonce = request.nonce or secrets.token_urlsafe(32)
@@ -176,5 +185,7 @@ class Redeemer:
 
     def _rejected(self, otp_id: str, otp: Otp | None, actor: Actor, reason: str) -> Unauthorized:
         metrics.count("CodesRejected")
+        if self._guesses:
+            self._guesses.count(actor.address)
         audit("rejected", actor, otp_id=otp_id, study_uid=otp.study_uid if otp else None, reason=reason)
         return Unauthorized(REJECTED, code="OTP_REJECTED")
