@@ -8,6 +8,10 @@ import pytest
 from dicom_service import part10
 from dicom_service.element_walk import MAX_DEPTH
 from dicom_service.exams import search
+from dicom_service.origin_server.accept import OCTETS
+from dicom_service.origin_server.frames import MOST_FRAMES
+from dicom_service.origin_server.search import DEFAULT_STUDIES
+from dicom_service.origin_server.transfer_syntaxes import _SYNTAXES
 from dicom_service.uid_registry import MAX_COUNT
 from dicom_service.uploads.settings import LARGEST_FILE, MOST_FILES
 from dicomweb.worklist.attributes import ATTRIBUTES
@@ -78,6 +82,12 @@ def test_matching_keys_of_studies_are_listed() -> None:
     assert listed == search.study_filters(_Recorder())  # type: ignore[arg-type]
 
 
+def test_the_media_types_of_frames_are_listed() -> None:
+    (row,) = re.findall(r"^\| WADO-RS frames .*$", section("Services offered as an origin server"), re.M)
+    offered = {name for name in _SYNTAXES if not name.startswith("video/")} | {OCTETS, "multipart/related"}
+    assert set(re.findall(r"`([a-z]+/[\w-]+)`", row)) == offered
+
+
 def test_the_ups_class_and_dialects_are_named() -> None:
     assert f"`{UPS_PUSH}`" in TEXT
     assert all(f"`{dialect}`" in section("Services used as a user agent") for dialect in DIALECTS)
@@ -90,6 +100,8 @@ def test_the_ups_class_and_dialects_are_named() -> None:
         ("one file, or ZIP, of `POST /uploads` | 5 GiB; 1,000 files", (LARGEST_FILE, MOST_FILES) == (5 << 30, 1000)),
         ("nesting of sequences | 24 (`MaxSequenceDepth`)", MAX_DEPTH == 24),
         ("rows of a search | 1,000 a page", search.MAX_LIMIT == 1000),
+        ("studies of a search below `/dicomweb` without `limit` | 1,000", DEFAULT_STUDIES == 1000),
+        ("frames of one request | 100", MOST_FRAMES == 100),
         ("UIDs of one call | 10,000", MAX_COUNT == 10_000),
         ("one decoded frame | 512 MiB", MAX_FRAME_BYTES == 512 << 20),
     ],
