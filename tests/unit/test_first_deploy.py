@@ -26,7 +26,7 @@ def test_no_resource_has_a_name_that_a_second_stack_would_give_too() -> None:
         for name, resource in transformed()["Resources"].items()
         for key, value in resource.get("Properties", {}).items()
         if key == "Name" or key in (resource["Type"].rpartition("::")[2] + "Name", "RoleName", "FunctionName")
-        if not resource["Type"].startswith(("AWS::Lambda::", "AWS::ApiGateway::"))
+        if not resource["Type"].startswith(("AWS::Lambda::", "AWS::ApiGateway::", "AWS::IAM::Policy"))
     }
     assert len(resources("AWS::Scheduler::Schedule")) >= 4
     # A bus must be named; the name of the stack is unique where it is.
@@ -130,3 +130,11 @@ def test_every_route_without_a_credential_is_throttled_and_no_other() -> None:
     assert limited == without_credential
     for setting in stage["MethodSettings"]:
         assert setting["ThrottlingRateLimit"] in ({"Ref": "OpenRoutesPerSecond"}, 200)
+
+
+def test_a_name_of_ones_own_is_regional_and_takes_no_tls_before_1_2() -> None:
+    (domain,) = resources("AWS::ApiGateway::DomainName").values()
+    assert (domain["SecurityPolicy"], domain["EndpointConfiguration"]) == ("TLS_1_2", {"Types": ["REGIONAL"]})
+    (mapping,) = resources("AWS::ApiGateway::BasePathMapping").values()
+    assert mapping["Stage"] == {"Ref": "ApiStage"}
+    assert "DomainNeedsACertificate" in transformed()["Rules"]

@@ -70,3 +70,17 @@ def test_what_reads_a_queue_or_a_stream_may_read_that_one_alone() -> None:
             for resource in listed(statement["Resource"])
         }
         assert read == sources.get(function, set()), function
+
+
+def test_health_imaging_is_open_to_the_functions_that_ask_the_pacs_and_to_no_other() -> None:
+    (policy,) = resources("AWS::IAM::Policy").values()
+    functions = resources("AWS::Lambda::Function").items()
+    asking = {
+        n.removesuffix("Function") for n, f in functions if "PACS_URL" in f.get("Environment", {}).get("Variables", {})
+    }
+    given = {role["Ref"].removesuffix("Role") for role in policy["Roles"]}
+    # A PACS with a worklist of its own is none: HealthImaging has no such service.
+    assert given == asking - {"RecoverWorkitems"}
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert all(action.startswith("medical-imaging:") and "*" not in action for action in statement["Action"])
+    assert statement["Resource"][0] == {"Ref": "PacsDatastoreArn"}

@@ -28,6 +28,7 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from dicom_service import log
 from dicom_service.auth.route_scope import enforce_route_scope
 from dicom_service.base_path import without_base_path
+from dicom_service.cors import allowed_origin, is_preflight, preflight, with_origin
 from dicom_service.dependencies import edge_settings
 from dicom_service.errors import BadRequest, NotFound, PayloadTooLarge, ServiceError
 from dicomweb.uid import is_uid
@@ -91,7 +92,7 @@ def serve(app: APIGatewayRestResolver) -> Handler:
             return _unrecorded(event, error)
         return answered
 
-    return lambda_handler
+    return _for_pages(lambda_handler)
 
 
 def serve_open(app: APIGatewayRestResolver) -> Handler:
@@ -100,6 +101,19 @@ def serve_open(app: APIGatewayRestResolver) -> Handler:
     def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         logger.append_keys(requestId=request_id(event))
         return app.resolve(without_base_path(event), context)
+
+    return _for_pages(lambda_handler)
+
+
+def _for_pages(handler: Handler) -> Handler:
+    """Return a handler that also answers pages of the origins that may call the API."""
+
+    def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        origin = allowed_origin(event)
+        if origin and is_preflight(event):
+            return preflight(origin)
+        answered = handler(event, context)
+        return with_origin(answered, origin) if origin else answered
 
     return lambda_handler
 
