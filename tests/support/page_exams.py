@@ -111,10 +111,10 @@ def ultrasound(frames: int = 8) -> Dataset:
     pixels: NDArray[np.uint8] = np.zeros((frames, 240, 320, 3), dtype=np.uint8)
     for frame in range(frames):
         pixels[frame, 40 + 15 * frame : 80 + 15 * frame, 100:220] = (200, 60 + 20 * frame, 40)
-    flat = pixels.reshape(frames * 240, 320, 3)
-    dataset = image(flat, SOPClassUID=UltrasoundMultiFrameImageStorage, NumberOfFrames=frames)
-    dataset.Rows = 240
-    return dataset
+    size: dict[str, Any] = {"NumberOfFrames": frames, "Rows": 240, "Columns": 320}
+    sample: dict[str, Any] = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0}
+    color: dict[str, Any] = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    return image(pixels.tobytes(), SOPClassUID=UltrasoundMultiFrameImageStorage, **size, **sample, **color)
 
 
 def pdf() -> Dataset:

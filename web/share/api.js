@@ -55,7 +55,7 @@ export async function redeem(pending, birthDate) {
 }
 
 export async function signOut() {
-  await ask("access-token", { method: "DELETE" });
+  await ask("access-token", { method: "DELETE", keepalive: true });
 }
 
 const exam = () => `exams/studies/${session().studyUID}`;

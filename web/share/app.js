@@ -31,9 +31,9 @@ function showExam() {
   show(examView(access, () => over("over")), h("button", { class: "quiet", onclick: signOut }, t("signOut")));
 }
 
-async function signOut() {
-  // The token ends here in any case; when the service cannot be asked, it ends by itself.
-  await api.signOut().catch(() => {});
+function signOut() {
+  // Asked before the token is forgotten; the page is emptied without waiting for the answer, whatever else is under way.
+  api.signOut().catch(() => {});
   over("signedOut");
 }
 

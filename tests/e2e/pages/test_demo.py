@@ -15,12 +15,13 @@ def test_the_sample_exam_is_there_and_its_link_opens_once(stack: Stack, browser:
     link = share(stack.api_url, stack.service_key, "diagnostic")
     with tab(browser, link, size) as at:
         at.page.get_by_role("button", name="Open", exact=True).click()
-        at.shown(15)  # the ultrasound, the largest series, in the middle of its thirty frames
+        at.page.get_by_role("button", name="Heart, moving").click()
+        at.shown(15)  # in the middle of its thirty frames
         series = at.page.locator(".series")
         assert series.count() == len(SAMPLES) - 1
         at.until("document.querySelectorAll('.thumb canvas').length === 4")
         at.page.locator(".report .tree").wait_for()
-        at.page.get_by_role("button", name="CT, axial").click()
+        at.page.get_by_role("button", name="X-ray").click()
         at.shown(1)
         at.picture(f"demo-{size}")
     with tab(browser, link, size) as at:

@@ -9,6 +9,11 @@ from tests.support.stack import Stack
 
 pytestmark = pytest.mark.xdist_group("pages")
 SLICES, MIDDLE = 300, 151
+_BRIGHTEST = """() => {
+  const canvas = document.querySelector('.stage canvas');
+  return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
+    .reduce((most, value, at) => (at % 4 === 3 ? most : Math.max(most, value)), 0);
+}"""
 
 
 def press_open(page: Page) -> None:
@@ -78,7 +83,8 @@ def test_a_patient_sees_the_exam_at_a_desk(stack: Stack, browser: Browser, large
         at.page.get_by_role("button", name="Play", exact=True).click()
         at.shown(255)
         at.page.get_by_role("button", name="Pause").click()
-        at.page.get_by_role("button", name="Sign out").click()
+        with at.page.expect_response("**/access-token"):
+            at.page.get_by_role("button", name="Sign out").click()
         at.page.get_by_role("heading", name="You are signed out").wait_for()
         assert at.remembered() == {"session": {}, "local": {}, "cookies": "", "caches": [], "databases": []}
     (use,) = stack.request("GET", f"/otps/{issued['otpId']}").json()["redemptions"]
@@ -116,8 +122,10 @@ def test_after_signing_out_neither_the_token_nor_the_way_back_opens_anything(
         token = at.page.evaluate("JSON.parse(sessionStorage['share.session']).accessToken")
         path = f"/exams/studies/{small_exam.study_uid}/series"
         assert stack.request("GET", path, key=token).status_code == 200
-        at.page.get_by_role("button", name="Sign out").click()
-        at.page.get_by_role("heading", name="You are signed out").wait_for()
+        with at.page.expect_response("**/access-token") as ended:
+            at.page.get_by_role("button", name="Sign out").click()
+            at.page.get_by_role("heading", name="You are signed out").wait_for()
+        assert ended.value.status == 204
         assert stack.request("GET", path, key=token).status_code == 401
         at.page.goto(f"{stack.api_url}/health")
         at.page.go_back()
@@ -159,6 +167,7 @@ def test_every_kind_of_exam_shows_what_it_has(stack: Stack, browser: Browser, si
             at.page.get_by_role("button", name=series).click()
             at.shown(shown)
             assert at.page.locator(".stage canvas").is_visible()
+            assert at.page.evaluate(_BRIGHTEST) > 100
         at.page.get_by_role("button", name="Next picture").click()
         at.shown(5)
         at.page.get_by_role("button", name="Raw").click()
