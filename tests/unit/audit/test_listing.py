@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from dicom_service import aws
 from dicom_service.audit.recorder import Recorder
 from tests.support.audit import OTHER, STUDY, STUDY_ROUTE, Clock, records, request, serve_once
+from tests.support.balp import problems
 from tests.support.lambdas import Answer
 
 ACCESSES = f"{STUDY_ROUTE}/accesses"
@@ -126,3 +127,13 @@ def test_a_route_that_the_audit_does_not_know_is_not_served() -> None:
     found = call(f"{STUDY_ROUTE}/forgotten", study=STUDY)
     assert (found.status, found.json["code"]) == (500, "MISCONFIGURED")
     assert json.loads(found.body)["requestId"] == "r1"
+
+
+def test_fhir_is_a_bundle_of_the_same_records_page_by_page(recorder: Recorder) -> None:
+    for number in range(3):
+        serve_once(recorder, request(who=f"w{number}"))
+    found = call(ACCESSES, study=STUDY, format="fhir", limit="2")
+    assert found.headers["Content-Type"] == "application/fhir+json"
+    assert (found.json["resourceType"], len(found.json["entry"])) == ("Bundle", 2)
+    assert found.json["link"] == [{"relation": "next", "url": found.headers["Link"].partition(">")[0][1:]}]
+    assert not [list(problems(entry["resource"])) for entry in found.json["entry"] if list(problems(entry["resource"]))]

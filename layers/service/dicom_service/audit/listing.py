@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from dicom_service.audit.actions import ACTIONS, Code
+from dicom_service.audit.fhir import bundle
 from dicom_service.audit.store import BY_DAY, BY_PATIENT, BY_STUDY, BY_VIEWER, AuditReader
 from dicom_service.edge import answer, base_url
 from dicom_service.query import Query
@@ -19,7 +20,8 @@ from dicom_service.query import Query
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 # Without a patient or a viewer, each day is a search of its own.
 MOST_DAYS = 31
-_PAGE = ("from", "to", "limit", "cursor")
+_PAGE = ("from", "to", "limit", "cursor", "format")
+FHIR = "application/fhir+json"
 _CURSOR = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)~([0-9A-Za-z.-]{1,80})")
 
 Found = Iterator[dict[str, Any]]
@@ -31,6 +33,7 @@ class Page:
     def __init__(self, query: Query) -> None:
         self.limit = query.integer("limit", default=DEFAULT_LIMIT, minimum=1, maximum=MAX_LIMIT)
         self.start, self.end = (_iso(day) for day in query.date_range("from", "to"))
+        self.fhir = query.choice("format", ("json", "fhir"), default="json") == "fhir"
         cursor = query.text("cursor", longest=120)
         self._cursor = _CURSOR.fullmatch(cursor) if cursor else None
         if cursor and self._cursor is None:
@@ -118,7 +121,10 @@ def view(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _respond(app: APIGatewayRestResolver, page: Page, found: Found) -> Response[Any]:
     rows, cursor = page.cut(found)
-    headers = {"Link": f'<{_next_url(app, cursor)}>; rel="next"'} if cursor else {}
+    links = {"next": _next_url(app, cursor)} if cursor else {}
+    headers = {"Link": f'<{links["next"]}>; rel="next"'} if cursor else {}
+    if page.fhir:
+        return answer(bundle(rows, base_url(app), links), headers=headers, content_type=FHIR)
     return answer([view(row) for row in rows], headers=headers)
 
 
