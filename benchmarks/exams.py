@@ -16,6 +16,7 @@ from benchmarks.files import File, Template, template
 from benchmarks.servers import Servers, api_event, check_registered, form_body, function, running, stow_body
 from benchmarks.table import Pairs, Row, in_turn, seconds
 from dicom_service.dependencies import pacs
+from dicom_service.edge import serve_open
 from dicom_service.exams.admission import Admission, AdmissionSettings
 from dicom_service.exams.claims import Claim, Claims, ClaimSettings
 from dicom_service.exams.registry import Arrived
@@ -58,6 +59,7 @@ def _uploads(servers: Servers) -> Iterator[Row]:
     guard = Admission(AdmissionSettings(), pacs(), NoClaims())
     store = partial(store_files, client=pacs(), registry=NoStores(), admission=guard, settings=StoreSettings())
     _replace(alone, "store", lambda: store)
+    alone.lambda_handler = serve_open(alone.app)  # type: ignore[attr-defined]
     for size, side in SIZES.items():
         file = template(side)
         rounds = 11 if side == 1400 else 21

@@ -6,6 +6,7 @@ import base64
 import importlib.util
 import json
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ import requests
 
 from benchmarks.files import File
 from dicom_service import aws
+from dicom_service.audit.actions import ROUTES
 from local.ministack import MiniStack
 from local.orthanc import Orthanc
 from local.processes import free_ports
@@ -30,7 +32,7 @@ from tests.support.template import create_table
 
 CACHE_BUCKET, EXAMS_TABLE = "benchmark-cache", "Exams"
 PACS_SECRET, PATIENT_KEYS = "pacs", "patient-keys"
-INSTANCES_TABLE = "Instances"
+INSTANCES_TABLE, AUDIT_TABLE = "Instances", "Audit"
 
 
 class WorkNotDone(RuntimeError):
@@ -161,6 +163,7 @@ def _make_stores(pacs: Pacs) -> dict[str, str]:
     """Make table, queue, bucket and secret; give the environment of the functions that use them."""
     create_table(boto3.client("dynamodb"), "ExamsTable", EXAMS_TABLE)
     create_table(boto3.client("dynamodb"), "InstancesTable", INSTANCES_TABLE)
+    create_table(boto3.client("dynamodb"), "AuditTable", AUDIT_TABLE)
     boto3.client("s3").create_bucket(Bucket=CACHE_BUCKET)
     secret = f'{{"username": "{pacs.user}", "password": "{pacs.password}"}}'
     boto3.client("secretsmanager").create_secret(Name=PACS_SECRET, SecretString=secret)
@@ -173,6 +176,7 @@ def _make_stores(pacs: Pacs) -> dict[str, str]:
         "PATIENT_KEYS_SECRET_ARN": PATIENT_KEYS,
         "EXAMS_TABLE": EXAMS_TABLE,
         "INSTANCES_TABLE": INSTANCES_TABLE,
+        "AUDIT_TABLE": AUDIT_TABLE,
         "EXAM_CHECKS_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="checks")["QueueUrl"],
         "CACHE_BUCKET": CACHE_BUCKET,
         "FETCH_QUEUE_URL": boto3.client("sqs").create_queue(QueueName="fetches")["QueueUrl"],
@@ -199,16 +203,17 @@ def api_event(
     body: bytes = b"",
 ) -> dict[str, Any]:
     """Make the event that a REST API with binary media types sends a function (proxy integration)."""
+    resource, parameters = _route(method, path)
     all_headers = {"Host": "api.example.org", "X-Forwarded-Proto": "https", "Accept": "*/*", **(headers or {})}
     return {
-        "resource": path,
+        "resource": resource,
         "path": path,
         "httpMethod": method,
         "headers": all_headers,
         "multiValueHeaders": {name: [value] for name, value in all_headers.items()},
         "queryStringParameters": dict(query) if query else None,
         "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} if query else None,
-        "pathParameters": None,
+        "pathParameters": parameters or None,
         "stageVariables": None,
         "requestContext": {
             "requestId": str(uuid.uuid4()),
@@ -220,6 +225,15 @@ def api_event(
         "body": base64.b64encode(body).decode() if body else None,
         "isBase64Encoded": bool(body),
     }
+
+
+def _route(method: str, path: str) -> tuple[str, dict[str, str]]:
+    """Return the template of a path and its parameters, as the gateway matches them."""
+    for known, template in ROUTES:
+        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template)
+        if known == method and (found := re.fullmatch(pattern, path)):
+            return template, found.groupdict()
+    return path, {}
 
 
 def stow_body(*files: bytes) -> tuple[str, bytes]:
