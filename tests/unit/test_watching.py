@@ -71,7 +71,7 @@ def test_every_queue_is_on_the_dashboard_but_those_of_an_option() -> None:
         for entry in dashboard_metrics()
         if entry[0] == "AWS/SQS"
     }
-    assert shown == set(resources("AWS::SQS::Queue")) - {"UnwrittenWorklistFilesQueue"}
+    assert shown == set(resources("AWS::SQS::Queue")) - {"UnwrittenWorklistFilesQueue", "UnannouncedAccessesQueue"}
 
 
 @pytest.mark.parametrize(("write", "unit"), [(metrics.count, "Count"), (metrics.seconds, "Seconds")])

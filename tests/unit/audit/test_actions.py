@@ -13,7 +13,10 @@ from tests.support.template import RESOURCES
 FUNCTIONS = Path(__file__).parents[3] / "functions"
 # What no route takes; it answers 405 and 404 alone.
 REST = "/{proxy+}"
-AUDIT_ACTIONS = {"dynamodb:UpdateItem", "dynamodb:Query", "dynamodb:BatchGetItem"}
+AUDIT_ACTIONS = {
+    *("dynamodb:UpdateItem", "dynamodb:Query", "dynamodb:BatchGetItem"),
+    *("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"),
+}
 
 
 def routes() -> list[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 import jsonschema
 import pytest
 
+from dicom_service.audit.announce import ACCESS_RECORDED
 from dicom_service.erasure.tables import ERASED_EVENT
 from dicom_service.notifications.announce import DETAIL_TYPE
 from dicom_service.notifications.message import Notification
@@ -27,7 +28,7 @@ for _type in (workitems.CREATED, workitems.DELETED):
 for _state in (IN_PROGRESS, COMPLETED, CANCELED):
     EVENTS.append(workitems.event(workitems.of_state(_state), Workitem("1.2.3", "", FIELDS, _state)))
 # Written in one place each, whose own tests hold their content to the schema.
-OTHERS = {DETAIL_TYPE, ERASED_EVENT, "Exam Rejected"}
+OTHERS = {DETAIL_TYPE, ERASED_EVENT, ACCESS_RECORDED, "Exam Rejected"}
 
 
 def schemas() -> dict[str, Any]:
@@ -51,7 +52,9 @@ def test_the_code_names_no_other_type() -> None:
     """GIVEN the sources THEN each literal that looks like a type is one of those above: a new one needs a schema."""
     sources = [path for path in (ROOT / "layers/service/dicom_service").rglob("*.py")]
     named = {
-        one for path in sources for one in re.findall(r'"((?:Event|Exam|Workitem|OTP) [A-Z][a-z]+)"', path.read_text())
+        one
+        for path in sources
+        for one in re.findall(r'"((?:Access|Event|Exam|Workitem|OTP) [A-Z][a-z]+)"', path.read_text())
     }
 
     assert len(named) >= 13
@@ -60,7 +63,7 @@ def test_the_code_names_no_other_type() -> None:
 
 def test_the_document_names_every_type() -> None:
     text = re.sub(r"\s+", "", (ROOT / "docs/notifications.md").read_text())
-    found = re.findall(r"`(Event|Exam|Workitem|OTP)([A-Z][A-Za-z/]+)`", text)
+    found = re.findall(r"`(Access|Event|Exam|Workitem|OTP)([A-Z][A-Za-z/]+)`", text)
     named = {f"{what} {one}" for what, happened in found for one in happened.split("/")}
 
     assert named >= set(schemas())

@@ -45,3 +45,10 @@ def exporter() -> "Exporter":
 
     settings = load(ExportSettings)
     return Exporter(AuditReader(settings), Archive(settings.bucket))
+
+
+def event_bus() -> str:
+    """Return the name of the bus that accesses are announced on."""
+    from dicom_service.audit.announce import BusSettings
+
+    return load(BusSettings).bus

@@ -21,6 +21,7 @@ _SOURCE = {"system": _DCM, "code": "110153", "display": "Source Role ID"}
 _DESTINATION = {"system": _DCM, "code": "110152", "display": "Destination Role ID"}
 # The viewer is a person where the credential is one's own; a service key is that of a program.
 _PEOPLE = ("oidc:", "otp:")
+_RECIPIENT = "IRCP"
 _URN = "urn:dicom-service:"
 
 
@@ -102,7 +103,7 @@ def _agents(row: Mapping[str, Any], server: str, *, search: bool) -> list[dict[s
     if person:
         recipient = {
             "system": f"{_TERMINOLOGY}v3-ParticipationType",
-            "code": "IRCP",
+            "code": _RECIPIENT,
             "display": "information recipient",
         }
         user = {"type": {"coding": [recipient]}, "who": _identified(row, who), "requestor": True, "name": who}
