@@ -38,7 +38,6 @@ _TAGS = (
     *("RTPlanLabel", "RTPlanDate", "RTPlanTime", "TreatmentDate", "TreatmentTime", "DataPointRows"),
     *("DataPointColumns", "ReferencedImageEvidenceSequence"),
 )
-_UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
 
 
 class Contents:
@@ -99,12 +98,11 @@ class Contents:
     ) -> None:
         header = _header(file, name)
         file_id = ("DICOM", f"SE{self._places[name.series_uid]:06d}", f"IM{place:06d}")
-        packed = str(header.file_meta.get("TransferSyntaxUID", "")) not in _UNCOMPRESSED
         if whole is None:
             size = file.seek(0, 2)
-            out.add("/".join(file_id), pieces_of(file), size=size, packed=packed)
+            out.add("/".join(file_id), pieces_of(file), size=size)
         else:
-            out.add("/".join(file_id), whole, packed=packed)
+            out.add("/".join(file_id), whole)
         series = self._series.setdefault(name.series_uid, {"title": _title(header), "pictures": [], "reports": []})
         self._exam = self._exam or _said_of(header)
         patient = [str(header.get("PatientID") or ""), str(header.get("IssuerOfPatientID") or "")]
@@ -150,7 +148,7 @@ class Contents:
         if found.pdf is not None:
             self._reports += 1
             path = f"REPORTS/RP{self._reports:06d}.PDF"
-            out.add(path, [found.pdf], size=len(found.pdf), packed=True)
+            out.add(path, [found.pdf], size=len(found.pdf))
             series["reports"].append(pdf_frame(path))
         elif found.tree is not None:
             series["reports"].append(to_html(found.tree))
@@ -166,7 +164,7 @@ class Contents:
         directory = self._directory.write(instance_uid)
         out.add("DICOMDIR", [directory], size=len(directory))
         series = [{**one, "count": self._counts[uid]} for uid, one in self._series.items()]
-        out.add("index.html", page(self._exam, series, self.pictures), packed=True)
+        out.add("index.html", page(self._exam, series, self.pictures))
         text = README.replace("\n", "\r\n").encode()
         out.add("README.TXT", [text], size=len(text))
 

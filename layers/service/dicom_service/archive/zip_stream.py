@@ -5,14 +5,18 @@ entries so far and the position.
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 from dicom_service import aws
 
 # S3 takes 10,000 parts of 5 MiB and more: 160 GB in all.
 PART = 16 * 1024 * 1024
+# What is tried of a file before it is compressed, and down to which part of it that must come.
+_SAMPLE, _WORTH_IT = 32 * 1024, 0.9
 _FIELDS = ("filename", "date_time", "compress_type", "flag_bits", "CRC", "compress_size", "file_size", "header_offset")
 _NOT_WRITTEN = "The archive cannot be written at the moment; it is tried again."
 
@@ -166,24 +170,24 @@ class ZipStream:
         """What is needed to go on with it."""
         return [[getattr(info, name) for name in _FIELDS] for info in self._zip.filelist]
 
-    def add(self, name: str, pieces: Iterable[bytes], *, size: int | None = None, packed: bool = False) -> None:
+    def add(self, name: str, pieces: Iterable[bytes], *, size: int | None = None) -> None:
         """Add a file.
 
         Parameters
         ----------
         size
             Its length, where it is known.
-        packed
-            Its bytes are compressed already: they are not compressed again.
         """
+        left = iter(pieces)
+        first = next(left, b"")
         info = zipfile.ZipInfo(name, self._date)
         # Deflate says itself where it ends, as the readers of streams need it; level 0 only puts it into blocks.
         info.compress_type = zipfile.ZIP_DEFLATED
-        info._compresslevel = 0 if packed else 1  # type: ignore[attr-defined]
+        info._compresslevel = 1 if _shrinks(first) else 0  # type: ignore[attr-defined]
         info.external_attr = 0o644 << 16
         info.file_size = size or 0
         with self._zip.open(info, "w", force_zip64=size is None) as entry:
-            for piece in pieces:
+            for piece in chain((first,), left):
                 entry.write(piece)
 
     def close(self) -> int:
@@ -195,6 +199,13 @@ class ZipStream:
     def abandon(self) -> None:
         """Write nothing any more."""
         self._sink.close()
+
+
+def _shrinks(piece: bytes) -> bool:
+    """Return whether a file is worth compressing, by a sample: not noise, nor what is compressed already."""
+    start = max(0, len(piece) - _SAMPLE) // 2
+    sample = piece[start : start + _SAMPLE]
+    return len(zlib.compress(sample, 1)) < _WORTH_IT * len(sample)
 
 
 def pieces_of(file: Any, length: int = 1024 * 1024) -> Iterator[bytes]:
