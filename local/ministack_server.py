@@ -1,11 +1,15 @@
-"""Runs MiniStack so that a function that raises keeps its environment, as on AWS; inside MiniStack's own interpreter.
+"""Runs MiniStack with two changes, inside MiniStack's own interpreter.
 
-MiniStack ends the process of a function that raised. The authorizer has to raise to have a call answered with 401, so
-each rejected call would cost the next one a cold start.
+A function that raises keeps its environment, as on AWS: MiniStack ends the process of a function that raised. The
+authorizer has to raise to have a call answered with 401, so each rejected call would cost the next one a cold start.
+
+It ends when it has saved its state: otherwise it would wait for its threads, which wait for functions and queues.
 """
 
+import os
 from typing import Any
 
+import hypercorn.asyncio
 from ministack.app import main
 from ministack.core import lambda_runtime
 from ministack.core.lambda_runtime import Worker
@@ -29,6 +33,18 @@ def keep_environments() -> None:
     Worker.invoke = invoke_and_keep
 
 
+def end_when_saved() -> None:
+    """End the process once the server has stopped, which is after the state was saved."""
+    serve = hypercorn.asyncio.serve
+
+    async def serve_and_end(*arguments: Any, **named: Any) -> None:
+        await serve(*arguments, **named)
+        os._exit(0)
+
+    hypercorn.asyncio.serve = serve_and_end
+
+
 if __name__ == "__main__":
     keep_environments()
+    end_when_saved()
     main()
