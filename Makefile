@@ -1,5 +1,7 @@
 # The commands of this repository. `make up` and `make test` need nothing done before.
 export SAM_CLI_TELEMETRY = 0
+# Dozens of processes import the same packages: each is to be compiled once, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE =
 export PATH := $(CURDIR)/.venv/bin:$(PATH):$(CURDIR)/local/.state/tools/bin
 
 EXPORT = uv export --quiet --frozen --no-emit-workspace --no-header --no-annotate --package
@@ -36,8 +38,8 @@ bootstrap:
 test soak bench: export PACS_URL =
 
 test: bootstrap browser check ## all checks and all tests
-	@# test by test to whichever process is free; each of the two deploys a stack of its own
-	pytest -n 2 --dist loadgroup
+	@# three processes with a stack each (tests/support/spread.py), one for what needs none
+	pytest -n 4
 
 browser: # the pages are tried in a real one
 	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || ./local/packages.sh chromium fonts-dejavu-core

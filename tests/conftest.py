@@ -1,7 +1,9 @@
 """Fixtures of all tests, and the figures that tests print, gathered at the end."""
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 import build_contract
 from local.settings import ENV_FILE_NAMES
@@ -16,6 +18,17 @@ for _name in [name for name in os.environ if name in ENV_FILE_NAMES or name.star
 build_contract.write()
 
 __all__ = ["stack"]
+
+if TYPE_CHECKING:
+    from tests.support.spread import ByStack
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "ByStack":
+    """Spread the tests by the stack that they need."""
+    from tests.support.spread import ByStack
+
+    return ByStack(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -12,8 +12,6 @@ from tests.support.pictures import JPEG_TOLERANCE, mean_difference, reference_of
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for
 
-# One stack for them all: the process that gets the group starts it.
-pytestmark = pytest.mark.xdist_group("second-pacs")
 SAMPLES = ("CT_small.dcm", "emri_small.dcm", "JPEG2000.dcm")
 
 

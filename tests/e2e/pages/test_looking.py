@@ -7,7 +7,6 @@ from tests.support.browser import SIZES, Tab, axe_violations, tab
 from tests.support.page_exams import Exam, mammogram, pdf, raw_data, structured_report, ultrasound, x_ray
 from tests.support.stack import Stack
 
-pytestmark = pytest.mark.xdist_group("pages")
 SLICES, MIDDLE = 300, 151
 _BRIGHTEST = """() => {
   const canvas = document.querySelector('.stage canvas');

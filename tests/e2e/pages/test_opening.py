@@ -1,6 +1,5 @@
 """The link: what opens it, what does not, and what is left of it; each refusal looks the same."""
 
-import pytest
 import requests
 from playwright.sync_api import Browser, Page, Route
 
@@ -9,7 +8,6 @@ from tests.support.browser import Tab, axe_violations, tab
 from tests.support.page_exams import BIRTH_DATE, Exam
 from tests.support.stack import Stack
 
-pytestmark = pytest.mark.xdist_group("pages")
 MIDDLE = 7
 
 
