@@ -3,12 +3,22 @@
 import hashlib
 import json
 import secrets
+import time
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.authorizer import renew_authorizer
+from tests.support.deployed import variables
+from tests.support.pacs import FakePacs, Handler, Received, dicom_json
 from tests.support.stack import Stack
 
 CALLBACK = "/new-exam-callback"
+KEY = rsa.generate_private_key(65537, 2048)
 OPEN = {("get", "/health"), ("get", "/openapi.json"), ("get", "/docs"), ("post", "/otps/redeem")}
 
 
@@ -98,6 +108,43 @@ def test_a_key_that_is_withdrawn_is_refused_by_a_new_authorizer(stack: Stack) ->
     # THEN it is refused, and the key beside it is not
     assert stack.request("GET", "/uid", key=other).status_code == 401
     assert stack.request("GET", "/uid").status_code == 200
+
+
+@pytest.fixture
+def issuer() -> Iterator[FakePacs]:
+    """An identity provider: its discovery document and its key."""
+
+    def give(handler: Handler, received: Received) -> None:
+        keys = [jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key(), as_dict=True) | {"kid": "k1", "use": "sig"}]
+        is_discovery = received.path.endswith("/.well-known/openid-configuration")
+        dicom_json({"jwks_uri": f"{server.url}/keys"} if is_discovery else {"keys": keys})(handler, received)
+
+    with FakePacs(give) as server:
+        yield server
+
+
+def test_users_of_an_issuer_are_readers_unless_a_claim_says_more(stack: Stack, issuer: FakePacs) -> None:
+    # GIVEN an issuer whose administrators are mapped to service
+    def token(**changes: Any) -> str:
+        claims = {"iss": issuer.url, "aud": "dicom-service", "exp": time.time() + 600, "sub": "somebody", **changes}
+        return jwt.encode(claims, KEY, "RS256", headers={"kid": "k1"})
+
+    def statuses(key: str) -> list[int]:
+        paths = ("/exams/studies?patientID=NOBODY", "/otps?patientID=NOBODY")
+        return [stack.request("GET", path, key=key).status_code for path in paths]
+
+    settings = {"OIDC_ISSUER": issuer.url, "OIDC_AUDIENCE": "dicom-service", "OIDC_ROLES": "admin=service"}
+    with variables(stack, "AuthorizeFunction", **settings):
+        # THEN others are readers, who never reach codes
+        assert statuses(token(roles=["doctor"])) == [200, 403]
+        assert statuses(token(roles=["doctor", "admin"])) == [200, 200]
+        assert statuses(token(aud="another service", roles=["admin"])) == [401, 401]
+        # AND an issuer that is down withdraws nobody
+        asked = len(issuer.received)
+        issuer.shutdown()
+        assert statuses(token(roles=["doctor"])) == [200, 403]
+        assert asked >= 2
+    assert statuses(token(roles=["admin"])) == [401, 401]
 
 
 def test_the_docs_page_is_html_and_carries_its_policy(stack: Stack) -> None:

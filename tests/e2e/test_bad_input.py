@@ -61,6 +61,14 @@ def test_no_body_is_a_5xx(stack: Stack, body: bytes) -> None:
         assert problem(given) == (400, "NOT_JSON"), path
 
 
+@pytest.mark.parametrize("key", ["1", "order-4711", "a" * 40])
+def test_an_idempotency_key_that_others_may_use_is_rejected(stack: Stack, key: str) -> None:
+    body, headers = {"token": "7N42SGRQE0K3W9XH.20735128"}, {"Idempotency-Key": key}
+    given = stack.request("POST", "/otps/redeem", json=body, key=None, headers=headers)
+    assert problem(given) == (400, "INVALID_BODY")
+    assert [error["field"] for error in given.json()["errors"]] == ["Idempotency-Key"]
+
+
 def test_no_header_of_the_request_becomes_a_link(stack: Stack) -> None:
     headers = {"X-Forwarded-Proto": "gopher", "X-Forwarded-Host": "evil.example"}
     given = stack.request("GET", "/openapi.json", key=None, headers=headers)

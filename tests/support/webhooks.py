@@ -106,14 +106,23 @@ def point_webhooks(stack: Stack, urls: list[str], delays: str, wanted: str = "en
 
 
 @contextlib.contextmanager
-def receiving(stack: Stack, paths: Sequence[str], delays: str, wanted: str = "envelope") -> Iterator[Receiver]:
-    """Run a receiver and point the deployed functions at these of its paths."""
+def receiving(
+    stack: Stack, paths: Sequence[str], delays: str, wanted: str = "envelope", others: Sequence[str] = ()
+) -> Iterator[Receiver]:
+    """Run a receiver and point the deployed functions at these of its paths, and at other URLs."""
     secret = stack.client("secretsmanager").get_secret_value(SecretId=stack.outputs["WebhookKeysSecret"])
     receiver = Receiver(json.loads(secret["SecretString"]))
     receiver.start()
-    point_webhooks(stack, [receiver.url(path) for path in paths], delays, wanted)
+    point_webhooks(stack, [*(receiver.url(path) for path in paths), *others], delays, wanted)
     try:
         yield receiver
     finally:
         point_webhooks(stack, [], "")
         receiver.stop()
+
+
+def dead_webhooks(stack: Stack) -> int:
+    """Return how many webhooks are dead letters."""
+    queue, names = stack.outputs["DeadWebhooksQueue"], ["ApproximateNumberOfMessages"]
+    found = stack.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    return int(found[names[0]])

@@ -14,7 +14,7 @@ import pytest
 from tests.support.exams import exam, upload
 from tests.support.stack import Stack
 from tests.support.waiting import eventually_absent, wait_for
-from tests.support.webhooks import Receiver, receiving
+from tests.support.webhooks import Receiver, dead_webhooks, receiving
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,17 +42,11 @@ def operator(stack: Stack, *arguments: str) -> str:
 
 def test_dead_letters_are_sent_again_with_one_command(stack: Stack, receiver: Receiver) -> None:
     # GIVEN a URL that fails until the last attempt
+    before = dead_webhooks(stack)
     study, files = exam(1, 1)
     upload(stack, files)
     wait_for(lambda: receiver.of(study))
-    queue = stack.outputs["DeadWebhooksQueue"]
-    names = ["ApproximateNumberOfMessages"]
-
-    def dead() -> int:
-        attributes = stack.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
-        return int(attributes["ApproximateNumberOfMessages"])
-
-    wait_for(lambda: dead() >= 1, 150)
+    wait_for(lambda: dead_webhooks(stack) > before, 150)
     # WHEN it is well again and the operator sends its dead letters again
     receiver.statuses["/failing"] = 204
     try:

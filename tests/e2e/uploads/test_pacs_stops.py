@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
+from tests.support.deployed import variables
 from tests.support.dicom_files import dataset, nested, part10
 from tests.support.stack import Stack
 
@@ -21,21 +22,8 @@ PATIENCE = 240.0
 @pytest.fixture
 def no_ceiling(stack: Stack) -> Iterator[None]:
     """The ingest without its ceiling, as it were for a defect of the PACS that nobody knows yet."""
-    functions = stack.client("lambda")
-    name = next(
-        found["FunctionName"]
-        for page in functions.get_paginator("list_functions").paginate()
-        for found in page["Functions"]
-        if "IngestExamFunction" in found["FunctionName"]
-    )
-    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    functions.update_function_configuration(
-        FunctionName=name, Environment={"Variables": {**variables, "MAX_SEQUENCE_DEPTH": "500"}}
-    )
-    try:
+    with variables(stack, "IngestExamFunction", MAX_SEQUENCE_DEPTH="500"):
         yield
-    finally:
-        functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
 
 class Restarts:
