@@ -6,17 +6,20 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import requests
 
+from dicom_service.health import CACHED_FOR
 from dicom_service.notifications.feed import write_cursor
 from tests.support.authorizer import renew_authorizer
+from tests.support.deployed import variables
 from tests.support.dicom_files import EXPLICIT, dataset, element, part10
 from tests.support.exams import exam, feed, upload_to_pacs
+from tests.support.faults import FaultyProxy
 from tests.support.hostile import Case, HostileFile, cases
 from tests.support.stack import Stack
+from tests.support.staged import stage_all
 from tests.support.waiting import wait_for
 
 SEED = 20261128
@@ -43,25 +46,6 @@ def in_pacs(stack: Stack, file: HostileFile) -> bool:
     return stack.pacs_request("GET", path, headers={"Accept": "application/dicom+json"}).status_code == 200
 
 
-def staged(stack: Stack, contents: list[bytes]) -> list[dict[str, Any]]:
-    """Send files with their presigned forms; give what became of each when the upload has ended."""
-    files = [{"name": f"{number}", "size": len(content)} for number, content in enumerate(contents)]
-    opened = stack.request("POST", "/uploads", json={"files": files})
-    assert opened.status_code == 201, opened.text
-    for file, content in zip(opened.json()["files"], contents, strict=True):
-        sent = requests.post(file["url"], data=file["fields"], files={"file": content}, timeout=60)
-        assert sent.status_code == 204
-    progress: dict[str, Any] = {}
-
-    def ended() -> bool:
-        progress.update(stack.request("GET", f"/uploads/{opened.json()['uploadId']}").json())
-        return bool(progress["state"] != "open")
-
-    wait_for(ended, 120)
-    result: list[dict[str, Any]] = progress["files"]
-    return result
-
-
 def test_poison_in_every_queue_holds_up_no_exam(stack: Stack) -> None:
     # GIVEN messages that nobody can read in the queue of each worker, beside those of an exam that is staged
     before = {dead: waiting_in(stack, dead) for dead in QUEUES.values() if dead}
@@ -72,12 +56,23 @@ def test_poison_in_every_queue_holds_up_no_exam(stack: Stack) -> None:
     study, files = exam(1, 3)
 
     # WHEN the exam comes, THEN it is stored and announced
-    assert [file["state"] for file in staged(stack, files)] == ["stored"] * 3
+    assert [file["state"] for file in stage_all(stack, files)] == ["stored"] * 3
     wait_for(lambda: any(study in json.dumps(event) for event in feed(stack)), 150)
 
     # AND what is no JSON was set aside by each worker that does so
     for dead, count in before.items():
         wait_for(lambda dead=dead, count=count: waiting_in(stack, dead) >= count + 2, 150)  # type: ignore[misc]
+
+
+def test_health_asks_the_pacs_once_for_many_callers(stack: Stack) -> None:
+    # GIVEN a PACS that counts what it is asked, and callers one after the other, for some seconds where that takes long
+    with FaultyProxy(stack.pacs.url) as proxy, variables(stack, "GetHealthFunction", PACS_URL=proxy.url):
+        began = time.monotonic()
+        answers = [stack.request("GET", "/health", key=None).status_code for _ in range(30)]
+        took = time.monotonic() - began
+    # THEN it was asked once each time that an answer had become old
+    assert answers == [200] * 30
+    assert 1 <= sum(proxy.asked.values()) <= 1 + took / CACHED_FOR
 
 
 def test_a_cursor_of_another_feed_is_a_conflict(stack: Stack) -> None:
@@ -104,7 +99,7 @@ def reader_key(stack: Stack) -> Iterator[str]:
 def test_a_reader_cannot_lock_codes_and_finds_no_otp_id(stack: Stack, reader_key: str) -> None:
     # GIVEN a code, whose event is in the feed that readers see
     study, files = exam(1, 1, patient="CANARY-READ")
-    assert staged(stack, files)[0]["state"] == "stored"
+    assert stage_all(stack, files)[0]["state"] == "stored"
     issued = stack.request("POST", "/otps", json={"studyUID": study, "patientID": "CANARY-READ"}).json()
     wait_for(lambda: any(issued["reference"] in json.dumps(event) for event in feed(stack)), 150)
 
@@ -214,7 +209,7 @@ def test_hostile_files_that_are_staged_harm_nobody(stack: Stack) -> None:
         if case.kind not in ("collision", "patients")
         for file in case.files
     ]
-    results = staged(stack, [file.content for _, file in chosen])
+    results = stage_all(stack, [file.content for _, file in chosen])
     for (case, file), result in zip(chosen, results, strict=True):
         watch.note(case, file, "stored" if result["state"] == "stored" else "refused")
     watch.check()

@@ -1,13 +1,14 @@
 """Small made-up exams."""
 
-import io
 import itertools
 import uuid
 from typing import Any
 
+import requests
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
+from tests.support.dicom_files import saved
 from tests.support.stack import Stack
 
 _numbers = itertools.count(1)
@@ -35,9 +36,7 @@ def instance(
     dataset.Modality, dataset.StudyDate, dataset.InstanceNumber = modality, date, next(_numbers)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+    return saved(dataset)
 
 
 def exam(series: int, instances: int, **values: str) -> tuple[str, list[bytes]]:
@@ -57,24 +56,29 @@ def upload(stack: Stack, files: list[bytes]) -> None:
 
 
 def feed(stack: Stack) -> list[dict[str, Any]]:
+    """Return all events of the feed so far."""
     events: list[dict[str, Any]] = []
-    cursor = None
+    query = {"limit": "1000"}
     while True:
-        page = stack.request("GET", "/events", params={"after": cursor} if cursor else {}).json()
-        if not page["events"]:
-            return events
+        page = stack.request("GET", "/events", params=query).json()
         events += page["events"]
-        cursor = page["next"]
+        if len(page["events"]) < 1000:
+            return events
+        query["after"] = page["next"]
 
 
-def upload_to_pacs(stack: Stack, files: list[bytes]) -> None:
-    import uuid
-
+def send_to_pacs(stack: Stack, files: list[bytes]) -> requests.Response:
+    """Store files in the PACS, past the service."""
     boundary = uuid.uuid4().hex
     body = b"".join(
         f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode() + data + b"\r\n" for data in files
     )
     headers = {"Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}'}
     headers["Accept"] = "application/dicom+json"
-    answer = stack.pacs_request("POST", "/studies", data=body + f"--{boundary}--\r\n".encode(), headers=headers)
+    return stack.pacs_request("POST", "/studies", data=body + f"--{boundary}--\r\n".encode(), headers=headers)
+
+
+def upload_to_pacs(stack: Stack, files: list[bytes]) -> None:
+    """Store files in the PACS, past the service, which it takes."""
+    answer = send_to_pacs(stack, files)
     assert answer.status_code == 200, answer.text

@@ -26,6 +26,24 @@ def sample_files() -> list[Path]:
     return sorted(path for root in roots for path in root.rglob("*") if path.is_file())
 
 
+def one_of_each_kind(paths: list[Path]) -> list[Path]:
+    """Return the first file of each kind: transfer syntax, photometric interpretation, bits, samples, frames."""
+    kinds: dict[tuple[str, ...], Path] = {}
+    for path in paths:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                header = pydicom.dcmread(path, stop_before_pixels=True)
+            except (InvalidDicomError, AttributeError):
+                kinds.setdefault((), path)
+                continue
+            names = ("PhotometricInterpretation", "BitsAllocated", "SamplesPerPixel")
+            kind = [header.file_meta.get("TransferSyntaxUID"), *(header.get(name) for name in names)]
+            kind.append(str(header.get("NumberOfFrames") or 1) != "1")
+        kinds.setdefault(tuple(map(str, kind)), path)
+    return list(kinds.values())
+
+
 def sample(name: str) -> Path:
     """Return the one sample file of that name."""
     return next(path for path in sample_files() if path.name == name)

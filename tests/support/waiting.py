@@ -7,10 +7,12 @@ from typing import Any
 
 def wait_for(what: Callable[[], Any], seconds: float = 90) -> Any:
     """Wait until `what` is true and return it; fail with what it was last."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.05
     while not (found := what()):
         assert time.monotonic() < deadline, f"not within {seconds} s, but {found!r}"
-        time.sleep(0.1)
+        time.sleep(pause)
+        # Who looks all the time takes the processor from what he waits for.
+        pause = min(0.4, 1.5 * pause)
     return found
 
 

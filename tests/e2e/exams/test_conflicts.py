@@ -4,18 +4,18 @@
 """
 
 import os
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 import requests
 
 from tests.support.dicom_files import dataset, element, part10
+from tests.support.exams import upload_to_pacs
 from tests.support.stack import Stack
+from tests.support.staged import stage_all
 from tests.support.upload_files import zipped
 
 SOAK = bool(os.environ.get("SOAK"))
@@ -52,13 +52,7 @@ def post(stack: Stack, content: bytes) -> requests.Response:
 
 
 def past_the_service(stack: Stack, content: bytes) -> None:
-    stored = stack.pacs_request(
-        "POST",
-        "/studies",
-        data=b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n--b--\r\n",
-        headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'},
-    )
-    assert stored.status_code == 200, stored.text
+    upload_to_pacs(stack, [content])
 
 
 def fetched(stack: Stack, study: str, instance: str) -> requests.Response:
@@ -72,27 +66,12 @@ def by_post(stack: Stack, contents: list[bytes]) -> list[str | None]:
     return [None if answer.status_code == 200 else answer.json()["code"] for answer in answers]
 
 
-def _ended(stack: Stack, contents: list[bytes]) -> list[dict[str, Any]]:
-    opened = stack.request(
-        "POST", "/uploads", json={"files": [{"name": str(n), "size": len(c)} for n, c in enumerate(contents)]}
-    ).json()
-    for content, entry in zip(contents, opened["files"], strict=True):
-        sent = requests.post(entry["url"], data=entry["fields"], files={"file": content}, timeout=60)
-        assert sent.status_code == 204, sent.text
-    deadline = time.monotonic() + 120
-    while (progress := stack.request("GET", f"/uploads/{opened['uploadId']}").json())["state"] == "open":
-        assert time.monotonic() < deadline, progress
-        time.sleep(0.2)
-    files: list[dict[str, Any]] = progress["files"]
-    return files
-
-
 def by_upload(stack: Stack, contents: list[bytes]) -> list[str | None]:
-    return [found.get("reason") for found in _ended(stack, contents)]
+    return [found.get("reason") for found in stage_all(stack, contents)]
 
 
 def by_zip(stack: Stack, contents: list[bytes]) -> list[str | None]:
-    (ended,) = _ended(stack, [zipped({f"IM{n}": content for n, content in enumerate(contents)})])
+    (ended,) = stage_all(stack, [zipped({f"IM{n}": content for n, content in enumerate(contents)})])
     refused: Counter[str] = Counter(ended.get("reasons") or {})
     return [*refused.elements(), *[None] * (len(contents) - sum(refused.values()))]
 

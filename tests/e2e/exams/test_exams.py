@@ -10,6 +10,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from tests.support.dicom_files import dataset, element, part10
+from tests.support.exams import upload_to_pacs
 from tests.support.stack import Stack
 
 CT_FILE = Path(str(get_testdata_file("CT_small.dcm")))
@@ -158,14 +159,7 @@ def test_a_file_above_the_answers_limit_comes_by_a_link_that_only_works_as_given
     uid = "1.2.826.0.1.3680043.9.2"
     image = dataset(SOPInstanceUID=uid.encode(), StudyInstanceUID=uid.encode() + b".1")
     file = part10(image + element(0x7FE00010, b"OW", pixels))
-    head = b"--b\r\nContent-Type: application/dicom\r\n\r\n"
-    stored = stack.pacs_request(
-        "POST",
-        "/studies",
-        data=head + file + b"\r\n--b--\r\n",
-        headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'},
-    )
-    assert stored.status_code == 200, stored.text
+    upload_to_pacs(stack, [file])
     path = f"/exams/studies/{uid}.1/series/1.2.3.4/instances/{uid}"
     given = stack.request("GET", path, params={"fileType": "application/dicom"})
     assert given.status_code == 303

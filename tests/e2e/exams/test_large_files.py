@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from tests.support.dicom_files import dataset, element, part10
+from tests.support.exams import upload_to_pacs
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for
 
@@ -44,13 +45,7 @@ def large(stack: Stack) -> bytes:
     """A stored file of 70 MB; with SOAK=1 of 220 MB."""
     image = dataset(SOPInstanceUID=UID.encode(), StudyInstanceUID=f"{UID}.1".encode())
     file = part10(image + element(0x7FE00010, b"OW", bytes(range(250)) * (SIZE // 250)))
-    stored = stack.pacs_request(
-        "POST",
-        "/studies",
-        data=b"--b\r\nContent-Type: application/dicom\r\n\r\n" + file + b"\r\n--b--\r\n",
-        headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'},
-    )
-    assert stored.status_code == 200, stored.text
+    upload_to_pacs(stack, [file])
     return file
 
 

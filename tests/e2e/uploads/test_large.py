@@ -4,14 +4,13 @@ import io
 import random
 import time
 import zipfile
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 import requests
 
 from tests.support.damaged_zips import DAMAGES
 from tests.support.stack import Stack
+from tests.support.staged import ended, stage
 from tests.support.upload_files import ROOT, dicom, fragments, zipped
 from tests.support.uploads import filed
 
@@ -26,26 +25,6 @@ def new_study() -> str:
 def in_pacs(stack: Stack, study: str) -> int:
     answer = stack.pacs_request("GET", f"/studies/{study}/instances", headers={"Accept": "application/dicom+json"})
     return len(answer.json()) if answer.status_code == 200 and answer.content else 0
-
-
-def upload(stack: Stack, contents: Mapping[str, bytes]) -> dict[str, Any]:
-    """Send files with their presigned forms and wait for what becomes of the upload."""
-    files = [{"name": name, "size": len(content)} for name, content in contents.items()]
-    opened = stack.request("POST", "/uploads", json={"files": files}).json()
-    for file, content in zip(opened["files"], contents.values(), strict=True):
-        form = requests.post(file["url"], data=file["fields"], files={"file": content}, timeout=60)
-        assert form.status_code == 204
-    return finished(stack, opened["uploadId"])
-
-
-def finished(stack: Stack, upload_id: str) -> dict[str, Any]:
-    progress: dict[str, Any] = {}
-    for _ in range(240):
-        progress = stack.request("GET", f"/uploads/{upload_id}").json()
-        if progress["state"] != "open":
-            return progress
-        time.sleep(0.5)
-    raise AssertionError(progress)
 
 
 def instances(study: str, count: int, size: int) -> dict[str, bytes]:
@@ -73,7 +52,7 @@ def test_a_zip_of_300_instances_and_60_mb(stack: Stack) -> None:
     content = zipped(instances(study, 300, 200_000), method=zipfile.ZIP_STORED)
     assert len(content) > 60_000_000
 
-    progress = upload(stack, {"cd.zip": content})
+    progress = stage(stack, {"cd.zip": content})
 
     assert progress["counts"] == {"stored": 1}, progress["files"]
     assert progress["instances"] == 300 == in_pacs(stack, study)
@@ -89,7 +68,7 @@ def test_a_deflated_zip_and_one_in_a_zip(stack: Stack) -> None:
     }
     assert min(map(len, contents.values())) > 8_000_000
 
-    progress = upload(stack, contents)
+    progress = stage(stack, contents)
 
     assert progress["counts"] == {"stored": 2}, progress["files"]
     assert [file["instances"] for file in progress["files"]] == [40, 40]
@@ -105,7 +84,7 @@ def test_a_compressed_file_of_200_fragments_comes_back_as_it_was(stack: Stack, w
     assert len(content) > 20_000_000
     buffer = io.BytesIO(zipped({"IM": content}, method=zipfile.ZIP_DEFLATED))
 
-    progress = upload(stack, {"file": buffer.getvalue() if wrapped else content})
+    progress = stage(stack, {"file": buffer.getvalue() if wrapped else content})
 
     # THEN what the PACS has is the file, byte by byte, from the preamble on
     assert progress["counts"] == {"stored": 1}, progress["files"]
@@ -124,7 +103,7 @@ def test_damaged_zips_end_and_hold_up_nobody(stack: Stack) -> None:
     good = new_study()
     contents = {name: DAMAGES[name](study) for name, study in studies.items()} | {"good": dicom(1, study=good)}
 
-    progress = upload(stack, contents)
+    progress = stage(stack, contents)
 
     # THEN the upload has ended, each says what it is, and what is good is stored
     assert progress["state"] == "completed"
@@ -141,7 +120,7 @@ def test_a_form_used_again_leaves_nothing_and_odd_keys_go_away(stack: Stack) -> 
     for _ in range(2):
         sent = requests.post(form["url"], data=form["fields"], files={"file": content}, timeout=60)
         assert sent.status_code == 204
-        progress = finished(stack, opened["uploadId"])
+        progress = ended(stack, opened["uploadId"])
 
     # AND a dropped key with control characters
     key = f"drop/{study}\x01\x1f.dcm"
