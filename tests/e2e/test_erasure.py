@@ -1,6 +1,5 @@
 """A patient with traces in every kind of store is erased from the deployed service, which is then searched whole."""
 
-import io
 import json
 import os
 import subprocess
@@ -11,15 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pydicom
 import requests
-from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 from dicom_service.erasure.places import KEPT
 from local.settings import ADMINISTRATOR, REGION, ROOT, STACK_NAME
 from tests.support.canary import search
-from tests.support.dicom_files import nested
+from tests.support.dicom_files import ct_image, nested, saved
 from tests.support.exams import feed
 from tests.support.stack import Stack
 from tests.support.upload_files import zipped
@@ -57,17 +54,11 @@ class Person:
 
     def file(self, *, large: bool = False, deep: int = 0) -> tuple[str, bytes]:
         """Make an instance; return its UID too. Nested `deep` levels it is rejected."""
-        dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
-        for name in TEXTS:
-            setattr(dataset, name, self.word)
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = self.study, self.series
-        dataset.SOPInstanceUID = generate_uid()
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        texts = dict.fromkeys(TEXTS, self.word)
+        image = ct_image(StudyInstanceUID=self.study, SeriesInstanceUID=self.series, **texts)
         if large:
-            dataset.Rows, dataset.Columns, dataset.PixelData = 1536, 2048, os.urandom(LARGE)
-        buffer = io.BytesIO()
-        dataset.save_as(buffer, enforce_file_format=True)
-        return dataset.SOPInstanceUID, buffer.getvalue() + nested(deep)
+            image.Rows, image.Columns, image.PixelData = 1536, 2048, os.urandom(LARGE)
+        return image.SOPInstanceUID, saved(image) + nested(deep)
 
 
 def instance_path(person: Person, uid: str) -> str:

@@ -8,15 +8,13 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from pydicom import dcmread
-from pydicom.data import get_testdata_file
-from pydicom.uid import UID
 
+from tests.support.dicom_files import ct_image, saved
 from tests.support.pacs import FakePacs
 from tests.support.stack import VIEWER_SECRET, Stack
 from tests.support.viewer import KEY, PATH, TOKEN, reference_viewer
@@ -92,17 +90,8 @@ INSTANCE_PATH = f"{SERIES_PATH}/{SERIES}/instance/{INSTANCE}"
 
 
 def ct_file() -> bytes:
-    read = dcmread(Path(str(get_testdata_file("CT_small.dcm"))))
-    read.PatientID, read.StudyInstanceUID, read.SeriesInstanceUID, read.SOPInstanceUID = (
-        PATIENT,
-        STUDY,
-        SERIES,
-        INSTANCE,
-    )
-    read.file_meta.MediaStorageSOPInstanceUID = UID(INSTANCE)
-    data = io.BytesIO()
-    read.save_as(data, enforce_file_format=True)
-    return data.getvalue()
+    uids = {"StudyInstanceUID": STUDY, "SeriesInstanceUID": SERIES, "SOPInstanceUID": INSTANCE}
+    return saved(ct_image(PatientID=PATIENT, **uids))
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,8 @@ from dicomweb.client import DicomwebClient, StorePart
 from dicomweb.dataset import text
 from dicomweb.errors import DicomwebError
 from imaging.header import number_of_frames
-from tests.support.images import image, part10
+from tests.support.dicom_files import saved
+from tests.support.images import image
 
 PATIENT_ID, PATIENT_NAME, STUDY_DATE = "00100020", "00100010", "00080020"
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
@@ -148,7 +149,7 @@ def store_exam(client: DicomwebClient) -> str:
             StudyDate="20260131",
             Modality="OT",
         )
-        _store(client, dataset.SOPClassUID, InstanceName(study, series, dataset.SOPInstanceUID), part10(dataset))
+        _store(client, dataset.SOPClassUID, InstanceName(study, series, dataset.SOPInstanceUID), saved(dataset))
     return study
 
 

@@ -1,6 +1,13 @@
-"""DICOM files made for tests, element by element, so that each can be broken in one place."""
+"""DICOM files made for tests: element by element, to be broken in one place, or of a dataset, such as pydicom's CT."""
 
+import io
 import struct
+from typing import Any
+
+import pydicom
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, generate_uid
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -56,3 +63,21 @@ def nested(depth: int, *, implicit: bool = False, defined: bool = False) -> byte
         size += len(head)
     ends = b"" if defined else struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
     return b"".join(reversed(heads)) + ends * depth
+
+
+def saved(image: Dataset) -> bytes:
+    """Return a dataset as the bytes of a DICOM file."""
+    buffer = io.BytesIO()
+    image.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def ct_image(**values: Any) -> Dataset:
+    """Return pydicom's CT image with other values, under UIDs of its own unless they are given."""
+    image = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
+    for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        setattr(image, name, generate_uid())
+    for name, value in values.items():
+        setattr(image, name, value)
+    image.file_meta.MediaStorageSOPInstanceUID = UID(image.SOPInstanceUID)
+    return image

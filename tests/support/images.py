@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from imaging import Picture, render
+from tests.support.dicom_files import saved
 
 
 def image(pixels: NDArray[Any] | bytes, *, syntax: str = ExplicitVRLittleEndian, **attributes: Any) -> Dataset:
@@ -47,13 +48,6 @@ def image(pixels: NDArray[Any] | bytes, *, syntax: str = ExplicitVRLittleEndian,
     return dataset
 
 
-def part10(dataset: Dataset) -> bytes:
-    """Return a dataset as the bytes of a DICOM file."""
-    buffer = BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
-
-
 def opened(picture: Picture) -> Image.Image:
     """Return a picture decoded again."""
     return Image.open(BytesIO(picture.data))
@@ -61,7 +55,7 @@ def opened(picture: Picture) -> Image.Image:
 
 def shown(dataset: Dataset, **options: Any) -> NDArray[Any]:
     """Return what is shown of a dataset's frame at its own size, as an array of 8 bits."""
-    return np.asarray(opened(render(part10(dataset), size=None, media_type="image/png", **options)))
+    return np.asarray(opened(render(saved(dataset), size=None, media_type="image/png", **options)))
 
 
 def item(**attributes: Any) -> Dataset:
@@ -83,4 +77,4 @@ def without_metadata(study: str, series: str, instance: str) -> tuple[Dataset, b
     state = item(PatientComments="x")
     dataset.add_new(0x01F30010, "LO", "ELSCINT1")
     dataset.add_new(0x01F31011, "SQ", [state, Dataset(), state])
-    return dataset, part10(dataset)
+    return dataset, saved(dataset)

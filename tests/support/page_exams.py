@@ -17,8 +17,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from tests.support.dicom_files import saved
 from tests.support.exams import upload_to_pacs
-from tests.support.images import image, item, part10
+from tests.support.images import image, item
 from tests.support.stack import Stack
 
 BIRTH_DATE = "1961-04-12"
@@ -57,7 +58,7 @@ class Exam:
             for name, value in values.items():
                 setattr(dataset, name, value)
             dataset.SeriesInstanceUID, dataset.SOPInstanceUID = series, generate_uid()
-        files = [part10(dataset) for dataset in datasets]
+        files = [saved(dataset) for dataset in datasets]
         for start in range(0, len(files), _AT_ONCE):
             upload_to_pacs(self._stack, files[start : start + _AT_ONCE])
         return self

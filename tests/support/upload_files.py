@@ -7,30 +7,21 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 
-CT = "1.2.840.10008.5.1.4.1.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
+from tests.support.dicom_files import CT, EXPLICIT, element
+
 DEFLATED = "1.2.840.10008.1.2.1.99"
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
 ROOT = "1.2.826.0.1.3680043.10.1234"
 
 
-def element(tag: int, vr: str, value: bytes) -> bytes:
-    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode()
-    if vr in {"OB", "OW", "SQ", "UN"}:
-        return head + b"\0\0" + struct.pack("<I", len(value)) + value
-    return head + struct.pack("<H", len(value)) + value
-
-
 def text(tag: int, vr: str, value: str) -> bytes:
-    data = value.encode()
-    pad = b"\0" if vr == "UI" else b" "
-    return element(tag, vr, data + pad * (len(data) % 2))
+    return element(tag, vr.encode(), value.encode())
 
 
 def meta(sop_uid: str, syntax: str = EXPLICIT, sop_class: str = CT) -> bytes:
-    body = element(0x00020001, "OB", b"\0\1") + text(0x00020002, "UI", sop_class)
+    body = element(0x00020001, b"OB", b"\0\1") + text(0x00020002, "UI", sop_class)
     body += text(0x00020003, "UI", sop_uid) + text(0x00020010, "UI", syntax)
-    return element(0x00020000, "UL", struct.pack("<I", len(body))) + body
+    return element(0x00020000, b"UL", struct.pack("<I", len(body))) + body
 
 
 def dataset(
@@ -52,7 +43,7 @@ def dataset(
         0x00200013: ("IS", str(number)),
     }
     out = b"".join(text(tag, vr, value) for tag, (vr, value) in values.items() if tag not in leave_out)
-    return out + element(0x7FE00010, "OW", bytes(pixels))
+    return out + element(0x7FE00010, b"OW", bytes(pixels))
 
 
 def dicom(number: int = 1, *, study: str = f"{ROOT}.1", preamble: bytes = bytes(128), pixels: int = 512) -> bytes:

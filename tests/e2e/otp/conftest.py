@@ -5,17 +5,14 @@ tables: the guards are conditional writes, so DynamoDB decides and not the proce
 full counts (`make soak`); without it the same attacks run with small ones.
 """
 
-import io
 from collections.abc import Iterator
 
-import pydicom
 import pytest
-from pydicom.data import get_testdata_file
-from pydicom.uid import generate_uid
 
 from dicom_service import aws
 from dicom_service.otp.store import OtpTables
 from local.settings import ADMINISTRATOR, REGION
+from tests.support.dicom_files import ct_image, saved
 from tests.support.otp import Harness, keyring
 from tests.support.otp_stack import StoredExam
 from tests.support.stack import Stack
@@ -32,15 +29,10 @@ def other_exam(stack: Stack) -> StoredExam:
 
 
 def _upload(stack: Stack, patient_id: str) -> StoredExam:
-    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
-    dataset.PatientID, dataset.PatientName, dataset.PatientBirthDate = patient_id, "CANARY^OTP", "19610412"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = (generate_uid() for _ in range(3))
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    data = io.BytesIO()
-    dataset.save_as(data, enforce_file_format=True)
-    answer = stack.request("POST", "/exams", files={"file": data.getvalue()})
+    image = ct_image(PatientID=patient_id, PatientName="CANARY^OTP", PatientBirthDate="19610412")
+    answer = stack.request("POST", "/exams", files={"file": saved(image)})
     assert answer.status_code == 200, answer.text
-    return StoredExam(dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID, patient_id)
+    return StoredExam(image.StudyInstanceUID, image.SeriesInstanceUID, image.SOPInstanceUID, patient_id)
 
 
 @pytest.fixture

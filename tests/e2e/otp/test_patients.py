@@ -3,19 +3,16 @@
 The files go straight into the PACS, past the service, as a modality's would.
 """
 
-import io
 import secrets
 import time
 from typing import Any
 
-import pydicom
 import pytest
 import requests
-from pydicom.data import get_testdata_file
-from pydicom.uid import generate_uid
 
 from dicom_service import aws
 from dicom_service.otp.codes import token_hash
+from tests.support.dicom_files import ct_image, saved
 from tests.support.otp import Harness
 from tests.support.otp_stack import StoredExam, redeem
 from tests.support.stack import Stack
@@ -25,18 +22,12 @@ DICOM, JPEG = "?fileType=application/dicom", "?fileType=image/jpeg"
 
 def into_pacs(stack: Stack, patient_id: str, study_uid: str | None = None, issuer: str = "") -> StoredExam:
     """Store an image of a patient in the PACS, past the service."""
-    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
-    dataset.PatientID, dataset.PatientName = patient_id, "CANARY^OTP"
-    dataset.SeriesInstanceUID, dataset.SOPInstanceUID = generate_uid(), generate_uid()
-    dataset.StudyInstanceUID = study_uid or generate_uid()
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    if issuer:
-        dataset.IssuerOfPatientID = issuer
-    data = io.BytesIO()
-    dataset.save_as(data, enforce_file_format=True)
-    answer = pacs(stack, "POST", "/instances", data=data.getvalue())
+    more = {"StudyInstanceUID": study_uid, "IssuerOfPatientID": issuer}
+    values = {name: value for name, value in more.items() if value}
+    image = ct_image(PatientID=patient_id, PatientName="CANARY^OTP", **values)
+    answer = pacs(stack, "POST", "/instances", data=saved(image))
     assert answer.status_code == 200, answer.text
-    return StoredExam(dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID, patient_id)
+    return StoredExam(image.StudyInstanceUID, image.SeriesInstanceUID, image.SOPInstanceUID, patient_id)
 
 
 def pacs(stack: Stack, method: str, path: str, **more: Any) -> requests.Response:

@@ -16,8 +16,9 @@ import pytest
 import requests
 
 from scripts import upload_exam
+from tests.support.dicom_files import element
 from tests.support.stack import Stack
-from tests.support.upload_files import ROOT, dicom, element, meta, text
+from tests.support.upload_files import ROOT, dicom, meta, text
 from tests.support.uploads import filed
 
 SOAK = bool(os.environ.get("SOAK"))
@@ -129,7 +130,7 @@ def test_a_file_that_takes_parts(stack: Stack, tmp_path: Path) -> None:
     with path.open("wb") as file:
         uids = text(0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.2") + text(0x00080018, "UI", f"{study}.1")
         uids += text(0x0020000D, "UI", study) + text(0x0020000E, "UI", f"{study}.2")
-        head = element(0x7FE00010, "OW", b"")[:-4] + size.to_bytes(4, "little")
+        head = element(0x7FE00010, b"OW", b"")[:-4] + size.to_bytes(4, "little")
         file.write(bytes(128) + b"DICM" + meta(f"{study}.1") + uids + head)
         for _ in range(size // MIB):
             file.write(os.urandom(MIB))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import pydicom
 import pytest
-from pydicom.data import get_testdata_file
-from pydicom.uid import UID
 
+from tests.support.dicom_files import ct_image, saved
 from tests.support.stack import Stack
 from tests.support.worklist import new_workitem
 
@@ -113,15 +109,10 @@ def test_its_exam_completes_it(stack: Stack, known_by: str) -> None:
     body = new_workitem()
     assert stack.request("POST", "/workitems", json=body).status_code == 200
     assert eventually(lambda: seen_by_modality(stack, body["StudyInstanceUID"]))
-    image = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
-    image.PatientID, image.AccessionNumber = body["PatientID"], body["AccessionNumber"]
-    study = body["StudyInstanceUID"] if known_by == "study" else f"2.25.{uuid.uuid4().int}"
-    image.StudyInstanceUID = UID(study)
-    image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = UID(f"2.25.{uuid.uuid4().int}")
-    file = io.BytesIO()
-    image.save_as(file)
+    known = ("PatientID", "AccessionNumber", *(["StudyInstanceUID"] if known_by == "study" else []))
+    image = ct_image(**{name: body[name] for name in known})
     # WHEN it arrives THEN the workitem is complete
-    uploaded = stack.request("POST", "/exams", files={"file": file.getvalue()})
+    uploaded = stack.request("POST", "/exams", files={"file": saved(image)})
     assert uploaded.status_code == 200
     assert eventually(lambda: state_of(stack, body["StudyInstanceUID"]) == "COMPLETED")
     assert eventually(lambda: not seen_by_modality(stack, body["StudyInstanceUID"]))

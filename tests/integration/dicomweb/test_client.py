@@ -13,13 +13,13 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from pydicom.uid import UID
 
 from dicomweb.auth import make_auth
 from dicomweb.client import DicomwebClient, Quirks, StorePart, Timeouts
 from dicomweb.dataset import text, value
 from dicomweb.errors import NotFound, NotSupported, PacsRejectedCredentials, PacsUnreachable
 from local.orthanc import Orthanc
+from tests.support.dicom_files import ct_image, saved
 from tests.support.stack import temporary_settings
 
 NAMES = ["O'NEILL^MARY", "MÜLLER^JÖRG", "ROSSI^MARIO", "ROSSI^MARIA", "DE LA CRUZ^ANA", "山田^太郎", "Ковалёв^Пётр"]
@@ -42,16 +42,10 @@ def client(orthanc: Orthanc) -> Iterator[DicomwebClient]:
 
 def file(number: int, study: int = 1, **attributes: str) -> bytes:
     """CT_small.dcm under UIDs of its own."""
-    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.PatientID = f"P{study}"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"1.2.{study}", f"1.2.{study}.1"
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.{study}.1.{number}")
-    for keyword, content in attributes.items():
-        setattr(dataset, keyword, content)
-    buffer = BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+    uids = {"StudyInstanceUID": f"1.2.{study}", "SeriesInstanceUID": f"1.2.{study}.1"}
+    uids["SOPInstanceUID"] = f"{uids['SeriesInstanceUID']}.{number}"
+    values = {"SpecificCharacterSet": "ISO_IR 192", "PatientID": f"P{study}", **uids, **attributes}
+    return saved(ct_image(**values))
 
 
 def part(data: bytes) -> StorePart:

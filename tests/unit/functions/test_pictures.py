@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from pydicom.uid import ComprehensiveSRStorage, EncapsulatedPDFStorage
 
+from tests.support.dicom_files import saved
 from tests.support.exam_pacs import CT_BYTES, INSTANCE, METADATA_ROUTE, SERIES, STUDY, multipart, pacs, picture
-from tests.support.images import image, item, part10
+from tests.support.images import image, item
 from tests.support.lambdas import Answer, Invoke
 from tests.support.pacs import answer, dicom_json
 
@@ -88,7 +89,7 @@ def test_a_frame_or_window_that_makes_no_sense_never_reaches_the_pacs(query: dic
 
 
 def report_of(dataset: Any, invoke: Invoke) -> Answer:
-    with pacs((f"/instances/{INSTANCE}", multipart(part10(dataset)))) as server:
+    with pacs((f"/instances/{INSTANCE}", multipart(saved(dataset)))) as server:
         return invoke("get_report", server.url)
 
 

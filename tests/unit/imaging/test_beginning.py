@@ -10,7 +10,8 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from imaging import CannotDecode, TooLarge, read_header
 from imaging.classification import Reason, classify
-from tests.support.images import image, part10
+from tests.support.dicom_files import saved
+from tests.support.images import image
 
 PIECE = 1000
 
@@ -37,7 +38,7 @@ def test_no_more_is_taken_than_the_header_and_one_piece() -> None:
     dataset = picture(
         WindowCenter="40", WindowWidth="400", PatientName="Müller^Jörg", SpecificCharacterSet="ISO_IR 100"
     )
-    data = part10(dataset)
+    data = saved(dataset)
     arriving = Arriving(data)
 
     header = read_header(arriving)
@@ -54,7 +55,7 @@ def test_no_more_is_taken_than_the_header_and_one_piece() -> None:
 def test_the_header_is_the_same_in_each_encoding(syntax: str) -> None:
     plain, other = picture(), picture()
     other.file_meta.TransferSyntaxUID = UID(syntax)
-    first, second = read_header([part10(plain)]), read_header(Arriving(part10(other)))
+    first, second = read_header([saved(plain)]), read_header(Arriving(saved(other)))
 
     assert second.pop("00083002") == {"vr": "UI", "Value": [str(syntax)]}
     first.pop("00083002")
@@ -64,7 +65,7 @@ def test_the_header_is_the_same_in_each_encoding(syntax: str) -> None:
 def test_a_deflated_file_is_inflated_no_further_than_needed() -> None:
     dataset = image(np.random.default_rng(1).integers(0, 60000, (300, 300), np.uint16), PatientID="P1")
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    arriving = Arriving(part10(dataset))
+    arriving = Arriving(saved(dataset))
 
     assert read_header(arriving)["00100020"]["Value"] == ["P1"]
     assert arriving.taken < len(arriving.data) / 2
@@ -77,7 +78,7 @@ def test_bulk_and_private_values_are_left_out_and_a_bad_value_takes_no_other_wit
     item = Dataset()
     item.ReferencedSOPInstanceUID = "1.2"
     dataset.ReferencedImageSequence = [item]
-    data = part10(dataset).replace(b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x10\x00IS\x02\x00")
+    data = saved(dataset).replace(b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x10\x00IS\x02\x00")
 
     header = read_header([data])
 
@@ -93,7 +94,7 @@ def test_a_report_is_known_by_its_header() -> None:
     dataset.file_meta = picture().file_meta
     dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.104.1", "1.2.3"
     dataset.EncapsulatedDocument = b"%PDF" + bytes(500_000)
-    arriving = Arriving(part10(dataset))
+    arriving = Arriving(saved(dataset))
 
     assert classify(read_header(arriving)) is Reason.PDF
     assert arriving.taken < 3 * PIECE
@@ -101,7 +102,7 @@ def test_a_report_is_known_by_its_header() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"x" * 5000, bytes(128) + b"DICM", part10(picture())[:140], bytes(128) + b"DICM" + b"\xff" * 4000],
+    [b"", b"x" * 5000, bytes(128) + b"DICM", saved(picture())[:140], bytes(128) + b"DICM" + b"\xff" * 4000],
     ids=["empty", "not DICOM", "nothing behind DICM", "cut off in the meta information", "garbage"],
 )
 def test_what_is_no_dicom_file_is_refused(data: bytes) -> None:
@@ -110,7 +111,7 @@ def test_what_is_no_dicom_file_is_refused(data: bytes) -> None:
 
 
 def test_a_header_without_end_is_given_up() -> None:
-    head = part10(picture())
+    head = saved(picture())
     at = head.index(b"\xe0\x7f\x10\x00")
     endless = head[:at] + b"\x29\x00\x10\x10UN\0\0\xff\xff\xff\x7f"
 
@@ -126,7 +127,7 @@ def test_a_header_without_end_is_given_up() -> None:
 def test_a_deflated_bomb_is_given_up() -> None:
     dataset = picture()
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    data = part10(dataset)
+    data = saved(dataset)
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     bomb = deflater.compress(b"\x08\x00\x05\x00UN\0\0\xff\xff\xff\x7f" + bytes(50_000_000)) + deflater.flush()
     meta = data[: data.index(DeflatedExplicitVRLittleEndian.encode()) + len(DeflatedExplicitVRLittleEndian)]

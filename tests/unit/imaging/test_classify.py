@@ -10,7 +10,8 @@ from pydicom.uid import HEVCMP51, MPEG4HP41F, ExplicitVRLittleEndian
 
 from imaging import CannotDecode, Reason, classify, placeholder, render, window_of
 from imaging.picture import MediaType
-from tests.support.images import image, opened, part10
+from tests.support.dicom_files import saved
+from tests.support.images import image, opened
 from tests.support.pictures import read, sample
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -82,8 +83,8 @@ def test_what_is_not_dicom_json_is_refused(header: dict[str, Any]) -> None:
 
 def test_a_video_is_not_rendered() -> None:
     dataset = image(np.zeros((2, 2), dtype="u1"))
-    source = part10(dataset).replace(ExplicitVRLittleEndian.encode() + b"\0", b"1.2.840.10008.1.2.4")
-    assert source != part10(dataset)
+    source = saved(dataset).replace(ExplicitVRLittleEndian.encode() + b"\0", b"1.2.840.10008.1.2.4")
+    assert source != saved(dataset)
     with pytest.raises(CannotDecode):
         render(source)
 

@@ -15,7 +15,8 @@ from pydicom.pixels.encoders.base import JPEG2000LosslessEncoder, JPEGLSLossless
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from imaging import CannotDecode, FrameNotFound, Picture, render, render_frame, representative_frame
-from tests.support.images import image, opened, part10, shown
+from tests.support.dicom_files import saved
+from tests.support.images import image, opened, shown
 
 ENCODERS: dict[str, Any] = {
     RLELossless: RLELosslessEncoder,
@@ -61,7 +62,7 @@ def test_only_the_asked_frame_is_decoded(syntax: str, table: str) -> None:
     dataset = multi_frame(syntax, table, [rubbish, rubbish, rubbish, encoded(picture_of(4), syntax), rubbish])
     assert (shown(dataset, frame=4) == picture_of(4)).all()
     with pytest.raises(CannotDecode):
-        render(part10(dataset), frame=3)
+        render(saved(dataset), frame=3)
 
 
 def test_memory_is_that_of_one_frame_however_many_there_are(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_memory_is_that_of_one_frame_however_many_there_are(tmp_path: Path) -> N
     frames, rows, columns = 160, 512, 512
     path = tmp_path / "many.dcm"
     dataset = image(np.zeros((frames, rows, columns), dtype="u2"), NumberOfFrames=frames)
-    path.write_bytes(part10(dataset))
+    path.write_bytes(saved(dataset))
     del dataset
     render(path)
     # WHEN its last frame is rendered
@@ -96,7 +97,7 @@ def test_the_middle_frame_stands_for_the_image_unless_the_file_names_one() -> No
 def test_a_frame_that_is_not_there(frame: int) -> None:
     dataset = image(np.stack([picture_of(number) for number in range(5)]), NumberOfFrames=5)
     with pytest.raises(FrameNotFound):
-        render(part10(dataset), frame=frame)
+        render(saved(dataset), frame=frame)
     with pytest.raises(FrameNotFound):
         render_frame(b"", ExplicitVRLittleEndian, dataset.to_json_dict(), frame=frame)
 
@@ -165,7 +166,7 @@ def test_a_real_valued_frame_fetched_alone() -> None:
     ],
 )
 def test_pixels_that_are_not_square(spacing: dict[str, Any], expected: tuple[int, int]) -> None:
-    picture = render(part10(image(np.zeros((50, 100), dtype="u1"), **spacing)), size=None)
+    picture = render(saved(image(np.zeros((50, 100), dtype="u1"), **spacing)), size=None)
     assert (picture.width, picture.height) == expected
 
 
@@ -173,17 +174,17 @@ def test_pixels_that_are_not_square(spacing: dict[str, Any], expected: tuple[int
     ("size", "expected"), [(None, (300, 120)), (256, (256, 102)), (16, (16, 6)), (300, (300, 120)), (1024, (300, 120))]
 )
 def test_pictures_shrink_in_proportion_and_never_grow(size: int | None, expected: tuple[int, int]) -> None:
-    picture = render(part10(image(np.zeros((120, 300), dtype="u1"))), size=size)
+    picture = render(saved(image(np.zeros((120, 300), dtype="u1"))), size=size)
     assert (picture.width, picture.height) == expected == opened(picture).size
 
 
 def test_a_sliver_keeps_at_least_one_pixel() -> None:
-    picture = render(part10(image(np.zeros((1, 2000), dtype="u1"))), size=16)
+    picture = render(saved(image(np.zeros((1, 2000), dtype="u1"))), size=16)
     assert (picture.width, picture.height) == (16, 1)
 
 
 def test_media_types() -> None:
-    source = part10(image(picture_of(1)))
+    source = saved(image(picture_of(1)))
     jpeg, png = render(source), render(source, media_type="image/png")
     assert (jpeg.media_type, jpeg.data[:3]) == ("image/jpeg", b"\xff\xd8\xff")
     assert (png.media_type, png.data[:8]) == ("image/png", b"\x89PNG\r\n\x1a\n")
@@ -192,7 +193,7 @@ def test_media_types() -> None:
 
 
 def test_bytes_path_and_file_are_one(tmp_path: Path) -> None:
-    source = part10(image(picture_of(1)))
+    source = saved(image(picture_of(1)))
     path = tmp_path / "one.dcm"
     path.write_bytes(source)
     with path.open("rb") as stream:

@@ -20,7 +20,8 @@ from pydicom.uid import (
 )
 
 from imaging import CannotDecode, ImagingError, Picture, TooLarge, render, render_frame
-from tests.support.images import image, part10
+from tests.support.dicom_files import saved
+from tests.support.images import image
 from tests.support.pictures import read, sample
 
 # GDCM starts a process for each try
@@ -132,7 +133,7 @@ def deflated(dataset_bytes: bytes) -> bytes:
     """Return a deflated file of which every byte after the meta information is the given."""
     dataset = image(np.zeros((2, 2), dtype="u1"))
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    meta = part10(dataset)
+    meta = saved(dataset)
     meta = meta[: 132 + 12 + int.from_bytes(meta[140:144], "little")]
     compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     return meta + compressor.compress(dataset_bytes) + compressor.flush()
@@ -167,7 +168,7 @@ def test_giant_claims_are_refused_before_decoding(stated: dict[str, int]) -> Non
     tracemalloc.start()
     try:
         with pytest.raises(TooLarge):
-            render(part10(dataset))
+            render(saved(dataset))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -216,7 +217,7 @@ def test_metadata_that_is_not_enough() -> None:
 def test_values_of_the_dataset_stay_out_of_logs_and_messages(caplog: pytest.LogCaptureFixture) -> None:
     # GIVEN a file with patient data in fields pydicom complains about: character set, date, number, short pixels
     dataset = image(np.zeros((8, 8), dtype="u1"), PatientName="CANARY^NAME", SpecificCharacterSet="ISO_IR 192")
-    source = part10(dataset).replace(b"ISO_IR 192", b"CANARY_192")
+    source = saved(dataset).replace(b"ISO_IR 192", b"CANARY_192")
     pixels = source.find(b"\xe0\x7f\x10\x00")
     bad = b"\x10\x00\x30\x00DA\x08\x00CANARY19" + b"\x10\x00\x20\x10DS\x08\x00CANARY20"
     source = source[: source.find(b"\x28\x00\x02\x00")] + bad + source[source.find(b"\x28\x00\x02\x00") : pixels + 30]
@@ -235,4 +236,4 @@ def test_broken_offset_tables_are_errors() -> None:
     dataset.PixelData = encapsulate([b"\xff\xd8\xff\xd9"], has_bot=True)
     dataset["PixelData"].is_undefined_length = True
     with pytest.raises(CannotDecode):
-        render(part10(dataset), frame=3)
+        render(saved(dataset), frame=3)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from dicom_service.uploads.settings import LARGEST_FILE, PART_SIZE, SINGLE_POST_LIMIT
+from tests.support.dicom_files import CT
 from tests.support.pacs import FakePacs, Handler, Received, dicom_json
-from tests.support.upload_files import CT, dicom, uid, zipped
+from tests.support.upload_files import dicom, uid, zipped
 from tests.support.uploads import BUCKET, World
 
 EVENTS = Path(__file__).parents[3] / "events"
