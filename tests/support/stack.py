@@ -27,6 +27,7 @@ TEST_PARAMETERS: Mapping[str, str] = {
     "QuietPeriod": "2",
     "MostWrongCodes": "100000",
     "OpenRoutesPerSecond": "10000",
+    "CorsOrigins": "https://portal.example.org",
     "ViewerSecretArn": f"arn:aws:secretsmanager:*:*:secret:{VIEWER_SECRET}-*",
 }
 
