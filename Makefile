@@ -10,7 +10,7 @@ REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
 REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests --prune urllib3
 REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
-.PHONY: help browser demo up down reset events bootstrap test bench check conformance cost gate licences lint lock lock-check sbom soak
+.PHONY: help browser demo up down reset events bootstrap test bench check conformance cost gate oldest smoke licences lint lock lock-check sbom soak
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,17 @@ bench: bootstrap ## what the service costs, against what it stands in front of; 
 
 soak: bootstrap ## the attacks and faults at their full counts; takes long
 	SOAK=1 pytest -s tests/unit/uploads/test_crashes.py tests/integration/uploads tests/integration/pacs tests/integration/test_hostile.py tests/e2e
+
+# The lower bound in layers/service/pyproject.toml.
+OLDEST_BOTO3 = 1.40.0
+
+oldest: bootstrap ## the unit tests of what speaks to AWS, on the oldest boto3 that is supported
+	@UV_PROJECT_ENVIRONMENT="$(CURDIR)/local/.state/oldest-env" uv sync --quiet --frozen --all-groups --python "$(CURDIR)/.venv/bin/python"
+	@uv pip install --quiet --python local/.state/oldest-env/bin/python boto3==$(OLDEST_BOTO3) botocore==$(OLDEST_BOTO3)
+	local/.state/oldest-env/bin/python -m pytest -q tests/unit/aws tests/unit/exams tests/unit/uploads tests/unit/notifications tests/unit/otp tests/unit/worklist
+
+smoke: bootstrap ## fifteen checks of a deployed stack, with a report to paste; STACK=name API_URL=… SERVICE_KEY=…
+	@python -m scripts.smoke --stack $(or $(STACK),dicom-service) $(if $(CUSTOM_URL),--custom-url $(CUSTOM_URL))
 
 cost: bootstrap ## what a million exams cost on AWS: counted requests times the prices in benchmarks/cost
 	@python -m benchmarks.cost

@@ -1,0 +1,1 @@
+"""`make smoke`: fifteen checks of a deployed stack, which end in a report to paste."""
