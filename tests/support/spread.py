@@ -9,7 +9,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 E2E = "tests/e2e/"
 # What runs on the first stack; the rest, which takes about as long, runs on the second.
-FIRST = ("notifications/", "otp/", "worklist/", "test_access", "test_contract", "test_gateway", "test_restart")
+FIRST = (
+    *("notifications/", "otp/", "worklist/"),
+    *("test_access", "test_contract", "test_erasure", "test_gateway", "test_restart", "test_uids"),
+)
 NO_STACK = ("test_artifacts",)
 
 

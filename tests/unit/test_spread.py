@@ -27,3 +27,7 @@ def test_every_name_of_the_table_is_there() -> None:
 def test_the_scheduler_is_ours(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pytestconfig.option, "tx", ["popen"])
     assert isinstance(pytestconfig.hook.pytest_xdist_make_scheduler(config=pytestconfig, log=None), ByStack)
+
+
+def test_no_mark_pretends_to_group() -> None:
+    assert [path.name for path in TESTS.rglob("*.py") if "mark.xdist_" + "group" in path.read_text()] == []

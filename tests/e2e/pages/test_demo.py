@@ -7,8 +7,6 @@ from scripts.demo import SAMPLES, share
 from tests.support.browser import SIZES, tab
 from tests.support.stack import Stack
 
-pytestmark = pytest.mark.xdist_group("pages")
-
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_sample_exam_is_there_and_its_link_opens_once(stack: Stack, browser: Browser, size: str) -> None:

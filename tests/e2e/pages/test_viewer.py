@@ -2,14 +2,12 @@
 
 import re
 
-import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.support.browser import Tab, tab
 from tests.support.page_exams import Exam
 from tests.support.stack import Stack
 
-pytestmark = pytest.mark.xdist_group("pages")
 SECONDS = 90_000
 
 
