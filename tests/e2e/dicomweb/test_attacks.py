@@ -134,12 +134,12 @@ def test_many_viewers_at_once_each_see_all_of_it(stack: Stack, exam: Exam, token
         headers = {"Authorization": f"Bearer {key}"}
         start.wait(60)
         series = f"{stack.api_url}/dicomweb/studies/{exam.study}/series/{exam.series}"
-        rows = requests.get(f"{series}/metadata", headers=headers, timeout=60)
+        rows = requests.get(f"{series}/metadata", headers=headers, timeout=300)
         assert (rows.status_code, len(rows.json())) == (200, len(exam.slices)), rows.text
         frames = []
         for each in exam.slices:
             url = f"{series}/instances/{each.SOPInstanceUID}/frames/1"
-            given = requests.get(url, headers={**headers, "Accept": ANY_FRAME}, timeout=60)
+            given = requests.get(url, headers={**headers, "Accept": ANY_FRAME}, timeout=300)
             assert given.status_code == 200, given.text
             frames += Parts.of(given.headers["Content-Type"], given.content).bodies
         return frames
@@ -156,7 +156,7 @@ def bucket(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     aws.forget_clients()
     name = f"viewers-{uuid.uuid4().hex}"
-    stack.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    stack.client("s3").create_bucket(Bucket=name)
     return name
 
 
