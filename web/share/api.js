@@ -91,6 +91,9 @@ export async function picture(name, { size, window, signal, once }) {
   return asPicture(await (once ? ask : patiently)(`${path(name)}?${query}`, { signal }));
 }
 
+export const askForArchive = () => patiently(`${exam()}/archive`, { method: "POST" });
+export const archive = async () => (await patiently(`${exam()}/archive?redirect=false`)).json();
+
 // A PDF as a blob, or the tree of a Structured Report.
 export async function report(name) {
   const answer = await patiently(`${path(name)}/report`);

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { day, h, number, personName, t, value } from "./dom.js";
+import { downloadButton } from "./download.js";
 import { isReport, reportList } from "./report.js";
 import { Stack } from "./stack.js";
 
@@ -35,13 +36,13 @@ export function examView(access, over) {
   const reports = h("section", { class: "reports", "aria-label": t("reports"), hidden: true });
   const strip = h("ul", { class: "strip", "aria-label": t("series") });
   const place = h("section", { class: "stage-place", "aria-label": t("pictures") });
-  const head = h("div", { class: "head" }, h("div", {}, title, facts), actions(access));
-  const view = h("main", { class: "exam" }, head, problem, reports, strip, place, h("p", { class: "hint" }, t("notice")));
-
   const failed = (error) => {
     if (error instanceof api.Over) return over();
     problem.replaceChildren(h("p", {}, t("notNow")), h("button", { onclick: load }, t("again")));
   };
+
+  const head = h("div", { class: "head" }, h("div", {}, title, facts), actions(access, failed));
+  const view = h("main", { class: "exam" }, head, problem, reports, strip, place, h("p", { class: "hint" }, t("notice")));
 
   async function load() {
     problem.replaceChildren();
@@ -71,16 +72,13 @@ function describe(study, title, facts) {
   facts.replaceChildren(...parts.filter(Boolean).flatMap((part, at) => (at ? [" · ", part] : [part])));
 }
 
-function actions(access) {
-  const said = h("span", { class: "hint", role: "status" });
+function actions(access, failed) {
   const list = h("div", { class: "actions" });
   if (access.role === "diagnostic") {
     const query = new URLSearchParams({ StudyInstanceUIDs: access.studyUID });
     list.append(h("a", { class: "button wide-only", href: new URL(`viewer/viewer?${query}`, api.base).href }, t("viewer")));
   }
-  if (access.download) {
-    list.append(h("button", { class: "quiet", onclick: () => said.replaceChildren(t("noDownloadYet")) }, t("download")), said);
-  }
+  if (access.download) list.append(...downloadButton(failed));
   return list;
 }
 

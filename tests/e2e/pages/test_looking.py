@@ -1,5 +1,7 @@
 """The exam in a browser: scrolled, zoomed, played, signed out of, on a desk and on a phone."""
 
+import zipfile
+
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -131,6 +133,27 @@ def test_after_signing_out_neither_the_token_nor_the_way_back_opens_anything(
         at.page.get_by_role("heading").first.wait_for()
         assert at.page.locator("canvas").count() == 0
         assert at.page.locator("body").inner_text().count("Zoë") == 0
+
+
+def test_the_exam_is_taken_home_as_a_zip(browser: Browser, small_exam: Exam) -> None:
+    with tab(browser, small_exam.link()) as at:
+        press_open(at.page)
+        at.shown(7)
+        with at.page.expect_download() as taken:
+            at.page.get_by_role("button", name="Download").click()
+        with zipfile.ZipFile(taken.value.path()) as archive:
+            names = archive.namelist()
+        assert "DICOMDIR" in names
+        assert len([name for name in names if name.startswith("DICOM/")]) == 12
+        assert at.page.locator(".stage canvas").is_visible()
+
+
+def test_without_download_there_is_no_button_for_it(browser: Browser, small_exam: Exam) -> None:
+    with tab(browser, small_exam.link(download=False)) as at:
+        press_open(at.page)
+        at.shown(7)
+        assert at.page.get_by_role("button", name="Sign out").is_visible()
+        assert at.page.get_by_role("button", name="Download").count() == 0
 
 
 def test_a_pacs_that_is_down_while_scrolling_is_said_and_tried_again(
