@@ -95,7 +95,8 @@ class Stack:
         headers = dict(options.pop("headers", None) or {})
         if key is not None:
             headers["Authorization"] = f"Bearer {key or self.service_key}"
-        options = {"timeout": 60, "allow_redirects": False} | options
+        # Many callers at once start as many functions, all of them on a machine that has other tests to run.
+        options = {"timeout": 180, "allow_redirects": False} | options
         return self.http.request(method, f"{self.api_url}{path}", headers=headers, **options)
 
     def pacs_request(self, method: str, path: str, **options: Any) -> requests.Response:
