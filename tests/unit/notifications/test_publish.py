@@ -1,6 +1,7 @@
 """From the outbox to the feed and the bus: nothing missing, nothing twice, in order, whatever is repeated."""
 
 import datetime
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from dicom_service import aws
 from dicom_service.notifications.feed import Feed, FeedSettings
 from dicom_service.notifications.publish import Pending, Publisher, PublishSettings, publish_stream, sweep
 from dicom_service.outbox import Event, Outbox, OutboxSettings
+from tests.support.aws_faults import AwsFaults
 from tests.support.notifications import BUS, EVENTS
 
 pytestmark = pytest.mark.usefixtures("cloud")
@@ -181,3 +183,26 @@ def test_more_events_than_a_transaction_takes(bus: Bus) -> None:
     # THEN the positions are 1 to 120 without a gap
     assert [position for position, _ in feed()] == list(range(1, 121))
     assert len(bus.taken) == 120
+
+
+def test_an_aws_that_conflicts_throttles_and_fails_loses_no_event_and_gives_none_two_positions(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN sixty events in the outbox
+    events = write(*(f"e{number:02d}" for number in range(60)))
+    # WHEN the stream brings them in batches to an AWS of which half of all requests fail, until nothing waits
+    met = Counter[str]()
+    for seed in range(40):
+        with AwsFaults(monkeypatch, share=0.5, seed=seed) as faults:
+            for start in range(0, len(events), 2):
+                publish_stream(publisher(), stream(events[start : start + 2]))
+        met += faults.met
+        if not waiting():
+            break
+    # THEN each has one position, without a gap, and was on the bus
+    assert waiting() == []
+    assert all(met[kind] >= 3 for kind in ("conflict", "throttled", "server error"))
+    assert [position for position, _ in feed()] == list(range(1, 61))
+    assert sorted(event_id for _, event_id in feed()) == [event.event_id for event in events]
+    on_the_bus = " ".join(entry["Detail"] for entry in bus.taken)
+    assert [event.event_id for event in events if f'"{event.event_id}"' not in on_the_bus] == []
