@@ -9,6 +9,7 @@ from tests.support.browser import SIZES, Tab, axe_violations, tab
 from tests.support.page_exams import Exam, mammogram, pdf, raw_data, structured_report, ultrasound, x_ray
 from tests.support.stack import Stack
 
+pytestmark = pytest.mark.xdist_group("pages")
 SLICES, MIDDLE = 300, 151
 _BRIGHTEST = """() => {
   const canvas = document.querySelector('.stage canvas');
@@ -38,6 +39,7 @@ def touch(page: Page, *points: list[tuple[float, float]]) -> None:
         kind = "touchMove" if step else "touchStart"
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    session.detach()
 
 
 def scale(page: Page) -> float:
