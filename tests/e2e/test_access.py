@@ -19,7 +19,8 @@ from tests.support.stack import Stack
 
 CALLBACK = "/new-exam-callback"
 KEY = rsa.generate_private_key(65537, 2048)
-OPEN = {("get", "/health"), ("get", "/openapi.json"), ("get", "/docs"), ("post", "/otps/redeem")}
+PAGES = {("get", "/share"), ("get", "/share/{version}/{file}"), ("get", "/viewer/{path}")}
+OPEN = {("get", "/health"), ("get", "/openapi.json"), ("get", "/docs"), ("post", "/otps/redeem"), *PAGES}
 
 
 def routes(stack: Stack) -> list[tuple[str, str]]:
