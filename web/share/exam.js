@@ -46,6 +46,7 @@ export function examView(access, over) {
 
   async function load() {
     problem.replaceChildren();
+    place.replaceChildren(h("p", { class: "hint", role: "status" }, t("loading")));
     const first = api.thumbnail(null, 512).catch(() => null);
     api.study().then((study) => describe(study, title, facts), failed);
     try {
@@ -54,6 +55,7 @@ export function examView(access, over) {
       closed.push(reportList(reports, all.filter((one) => PDF_AND_SR.includes(modality(one))), failed));
       showSeries(all.filter(hasImages), strip, place, first, failed);
     } catch (error) {
+      place.replaceChildren();
       failed(error);
     }
   }

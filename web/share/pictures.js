@@ -35,11 +35,18 @@ export class Pictures {
       return Promise.resolve(kept);
     }
     if (!this.running.has(key)) this.start(index, key, once);
-    return this.running.get(key).promise;
+    const task = this.running.get(key);
+    return once || !task.once ? task.promise : task.promise.catch((error) => this.again(index, error));
+  }
+
+  // What is fetched ahead gives up at the first refusal; a slice that is looked at by now is worth more patience.
+  again(index, error) {
+    if (!(error instanceof api.Unavailable)) throw error;
+    return this.get(index);
   }
 
   start(index, key, once) {
-    const task = { index, abort: new AbortController() };
+    const task = { index, once, abort: new AbortController() };
     const options = { size: this.size, window: this.window, signal: task.abort.signal, once };
     task.promise = api
       .picture(this.slices[index], options)
