@@ -51,8 +51,9 @@ def being_unpacked(stack: Stack) -> int:
 def test_a_file_beside_hostile_zips_is_stored_before_they_are_unpacked(stack: Stack, make: Callable[[], bytes]) -> None:
     # GIVEN how long a file takes alone, and ZIPs in all places where ZIPs are unpacked
     alone = seconds_to_store(stack, "alone")
+    others = being_unpacked(stack)  # messages of other tests that are no events
     zips = send(stack, [make()] * ZIPS)
-    wait_for(lambda: being_unpacked(stack) == 2, 60)
+    wait_for(lambda: being_unpacked(stack) >= others + 2, 60)
 
     # WHEN a file comes
     beside = seconds_to_store(stack, "beside")
