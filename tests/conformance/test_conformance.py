@@ -54,7 +54,7 @@ def report(pacs: DicomwebClient) -> list[Result]:
 def documented(column: int) -> list[Result]:
     """The results of one PACS in the document; columns count from 0."""
     lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
-    begin = next(number for number, line in enumerate(lines) if line.startswith("| operation of ours"))
+    begin = next(number for number, line in enumerate(lines) if line.startswith("| operation of the service"))
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[begin + 1 :]]
     return [Result(row[0], row[1], row[column]) for row in rows]
 

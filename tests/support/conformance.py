@@ -269,7 +269,7 @@ def _header(subject: Subject) -> str:
     return "yes"
 
 
-@check("an instance that is not there", "404, or 204, of WADO-RS and QIDO-RS")
+@check("an instance that does not exist", "404, or 204, of WADO-RS and QIDO-RS")
 def _absent(subject: Subject) -> str:
     name = select_representative_instance_of_study(subject.client, subject.study_uid, EVERYTHING)
     try:

@@ -9,7 +9,6 @@ from tests.support.browser import SIZES, Tab, axe_violations, tab
 from tests.support.page_exams import Exam, mammogram, pdf, raw_data, structured_report, ultrasound, x_ray
 from tests.support.stack import Stack
 
-pytestmark = pytest.mark.xdist_group("pages")
 SLICES, MIDDLE = 300, 151
 _BRIGHTEST = """() => {
   const canvas = document.querySelector('.stage canvas');
@@ -84,7 +83,7 @@ def test_a_patient_sees_the_exam_at_a_desk(stack: Stack, browser: Browser, large
         at.page.get_by_role("button", name="Whole picture").click()
         assert scale(at.page) == 1
         at.page.get_by_role("button", name="Play", exact=True).click()
-        at.shown(255)
+        at.until("Number(document.querySelector('.stage').dataset.shown) !== 250")
         at.page.get_by_role("button", name="Pause").click()
         with at.page.expect_response("**/access-token"):
             at.page.get_by_role("button", name="Sign out").click()
@@ -190,8 +189,8 @@ def test_every_kind_of_exam_shows_what_it_has(stack: Stack, browser: Browser, si
         for series, shown in (("Left breast", 1), ("Chest", 1), ("Heart", 4)):
             at.page.get_by_role("button", name=series).click()
             at.shown(shown)
-            assert at.page.locator(".stage canvas").is_visible()
-            assert at.page.evaluate(_BRIGHTEST) > 100
+            at.page.locator(".stage canvas:not([hidden])").wait_for()
+            at.until(f"({_BRIGHTEST})() > 100")
         at.page.get_by_role("button", name="Next picture").click()
         at.shown(5)
         at.page.get_by_role("button", name="Raw").click()

@@ -263,3 +263,9 @@ def test_a_kill_at_any_write_leaves_a_record_or_no_access(
                 seen += 1
             assert effects == 0 or len(records()) == before + 1
     assert seen == (4 if event["httpMethod"] == "DELETE" else 2)
+
+
+def test_a_value_that_is_no_text_names_nobody_and_is_left_to_the_route(recorder: Recorder) -> None:
+    body = '{"patientID": "\\ud800", "studyUID": "' + STUDY + '"}'
+    serve_once(recorder, request("POST", "/otps", study=None, body=body, number="r3"))
+    assert [(row["study"], row.get("patient", "")) for row in records()] == [(STUDY, "")]

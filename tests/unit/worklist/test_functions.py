@@ -182,7 +182,7 @@ def test_the_worklist_of_the_settings_is_opened(kind: str, monkeypatch: pytest.M
     monkeypatch.setenv("WORKLIST", kind)
     monkeypatch.setenv("PACS_URL", "http://127.0.0.1:1/dicom-web")
     monkeypatch.setenv("PACS_CONNECT_TIMEOUT", "0.3")
-    monkeypatch.setenv("PACS_TOTAL_TIMEOUT", "0.5")
+    monkeypatch.setenv("PACS_TOTAL_TIMEOUT", "5")
     # GIVEN a PACS that is down THEN the API says so
     status, problem = call("create_workitem")
     assert (status, problem["code"]) == (502, "PACS_UNREACHABLE")

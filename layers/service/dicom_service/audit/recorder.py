@@ -192,12 +192,17 @@ def _asked(event: Mapping[str, Any], action: Action) -> Shown:
     given: dict[str, Any] = _body(event) if action.changes else {}
     given |= event.get("queryStringParameters") or {}
     given |= event.get("pathParameters") or {}
-    values = {name.lower(): value for name, value in given.items() if isinstance(value, str)}
+    values = {name.lower(): value for name, value in given.items() if _is_text(value)}
     study = next((values[name] for name in _STUDY_NAMES if is_uid(values.get(name, ""))), "")
     patient = Patient.of(values.get("patientid"))
     context = (event.get("requestContext") or {}).get("authorizer") or {}
     hashed = str(context.get("patient") or "") if context.get("role") == "exam" else ""
     return Shown(study, patient if patient.patient_id and not hashed else None, hashed)
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value of JSON is text; half a surrogate pair is none, and cannot be hashed."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _body(event: Mapping[str, Any]) -> dict[str, Any]:
