@@ -65,8 +65,6 @@ def opened(stack: Stack, study: str, patient: str, **more: Any) -> tuple[str, st
 
 
 @pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
-# The collection below also finds what other tests have not closed.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_exam_is_made_a_zip_once_and_comes_in_pieces(stack: Stack, tmp_path: Path) -> None:
     # GIVEN an exam that many ask for at once
     study, files = new_exam(stack)
