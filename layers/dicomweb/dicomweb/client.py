@@ -10,9 +10,9 @@ from types import MappingProxyType
 import requests
 from requests.auth import AuthBase
 
-from dicomweb.dataset import Dataset
+from dicomweb.dataset import Dataset, SearchResult
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
-from dicomweb.qido import Qido, Query, SearchResult
+from dicomweb.qido import Qido, Query
 from dicomweb.quirks import Quirks
 from dicomweb.stow import InstanceResult, StorePart, StoreResult, Stow
 from dicomweb.transport import Timeouts, Transport

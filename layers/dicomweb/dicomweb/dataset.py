@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 Dataset = dict[str, Any]
@@ -44,6 +45,22 @@ TAGS = {
 
 _RANGED = frozenset(("DA", "TM", "DT"))
 NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The result of a search.
+
+    Parameters
+    ----------
+    datasets
+        Rows in the DICOM JSON Model.
+    more
+        Whether the PACS has further rows behind these.
+    """
+
+    datasets: list[Dataset]
+    more: bool
 
 
 def tag_of(attribute: str) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from dicomweb.dataset import Dataset, matches, tag_of
+from dicomweb.dataset import Dataset, SearchResult, matches, tag_of
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 from dicomweb.quirks import Quirks
 from dicomweb.transport import DICOM_JSON, Transport
@@ -18,22 +18,6 @@ _ENCODED = re.compile(r"[^A-Za-z0-9._~*,-]")
 _MORE_ROWS = re.compile(r"299\b.*?\b(?:there are|more)\b.*?\b(?:results|matches)\b", re.IGNORECASE | re.DOTALL)
 _NO_MORE_ROWS = re.compile(r"\bthere are 0 additional", re.IGNORECASE)
 _SMALLEST_PAGE = 100
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The result of a search.
-
-    Parameters
-    ----------
-    datasets
-        Rows in the DICOM JSON Model.
-    more
-        Whether the PACS has further rows behind these.
-    """
-
-    datasets: list[Dataset]
-    more: bool
 
 
 @dataclass(frozen=True)

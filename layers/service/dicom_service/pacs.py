@@ -30,7 +30,7 @@ from dicomweb.errors import (
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
-    from dicomweb.qido import SearchResult
+    from dicomweb.dataset import SearchResult
     from dicomweb.transport import Transport
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})

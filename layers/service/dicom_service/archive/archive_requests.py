@@ -7,7 +7,7 @@ caller got no answer. A queued build that nobody took is queued again by whoever
 import json
 import secrets
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dicom_service import aws
 from dicom_service.archive.table import QUEUED, READY, Archive, ArchivesTable
@@ -15,8 +15,10 @@ from dicom_service.errors import NotFound, Unavailable
 from dicom_service.exams.instance_cache import URL_LIFETIME
 from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.pacs import pacs_errors
-from dicomweb.client import DicomwebClient
 from dicomweb.dataset import text
+
+if TYPE_CHECKING:
+    from dicomweb.client import DicomwebClient
 
 _NOT_QUEUED = "The archive cannot be queued at the moment; try again."
 # Seconds after which a queued build that nobody works on is queued again.
@@ -42,7 +44,7 @@ class ArchiveRequests:
         The queue of builds.
     """
 
-    def __init__(self, client: DicomwebClient, table: ArchivesTable, bucket: str, queue_url: str) -> None:
+    def __init__(self, client: "DicomwebClient", table: ArchivesTable, bucket: str, queue_url: str) -> None:
         self._client = client
         self._table = table
         self._bucket = bucket

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from dicom_service import log
 from dicom_service.pacs import all_rows
-from dicomweb.dataset import text
+from dicomweb.dataset import SearchResult, text
 from dicomweb.errors import DicomwebError
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
-    from dicomweb.qido import SearchResult
 
 logger = log.get_logger()
 

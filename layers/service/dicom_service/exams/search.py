@@ -17,11 +17,10 @@ from dicom_service.exams.simple import simplify
 from dicom_service.pacs import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
 from dicom_service.query import Query
-from dicomweb.dataset import text
+from dicomweb.dataset import SearchResult, text
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
-    from dicomweb.qido import SearchResult
 
 PAGE = ("limit", "offset", "format")
 FILTERS = ("patientID", "patientName", "from", "to", "modality", "accessionNumber", "studyUID")

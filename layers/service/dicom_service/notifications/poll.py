@@ -11,12 +11,11 @@ from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
 from dicom_service.exams.registry import STUDY
 from dicom_service.pacs import all_rows, pacs_errors
 from dicom_service.settings import setting
-from dicomweb.dataset import text
+from dicomweb.dataset import SearchResult, text
 from dicomweb.uid import is_uid
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
-    from dicomweb.qido import SearchResult
 
 _PAGE = 100
 _STUDY_UID, _STUDY_INSTANCES = "0020000D", "00201208"

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from dicom_service.pacs import all_rows, pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
-from dicomweb.dataset import text
+from dicomweb.dataset import SearchResult, text
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
-    from dicomweb.qido import SearchResult
 
 _PAGE = 1000
 _STUDY_UID, _ACCESSION_NUMBER = "0020000D", "00080050"

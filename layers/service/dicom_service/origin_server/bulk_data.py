@@ -18,10 +18,10 @@ from dicom_service.origin_server.links import bulk_elements
 from dicom_service.origin_server.transfer_syntaxes import label_for, syntax_of
 from dicom_service.pacs import pacs_errors
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
-from dicomweb.wado import Frame
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
+    from dicomweb.wado import Frame
 
 logger = log.get_logger()
 
@@ -87,7 +87,7 @@ class BulkData:
                 return parts, each.is_multipart or each.is_anything
         raise not_acceptable(sorted({frame.media_type for frame in found}))
 
-    def _of_pacs(self, name: InstanceName, path: str, scope: PatientScope) -> list[Frame] | None:
+    def _of_pacs(self, name: InstanceName, path: str, scope: PatientScope) -> "list[Frame] | None":
         if not self._capabilities.supports("metadata"):
             return None
         try:
@@ -102,7 +102,7 @@ class BulkData:
             logger.info("bulk data read from the file", extra=fields)
             return None
 
-    def _of_file(self, name: InstanceName, path: str, scope: PatientScope) -> list[Frame]:
+    def _of_file(self, name: InstanceName, path: str, scope: PatientScope) -> "list[Frame]":
         with (
             self._client.retrieve_instance(*name.uids) as stream,
             tempfile.SpooledTemporaryFile(max_size=_SPOOL) as file,
@@ -118,10 +118,12 @@ class BulkData:
                 values = imaging.read_value(file, path)  # type: ignore[arg-type]
             except imaging.ImagingError as error:
                 raise Missing(NOTHING_THERE) from error
+        from dicomweb.wado import Frame  # with it comes the PACS's client, which is there by now
+
         return [Frame(value, OCTETS, syntax) for value, syntax in values]
 
 
-def _label(each: MediaRange, frame: Frame) -> str | None:
+def _label(each: MediaRange, frame: "Frame") -> str | None:
     """Return the Content-Type by which a range takes a value."""
     if frame.media_type == OCTETS or frame.transfer_syntax_uid:
         return label_for(each, syntax_of(frame.media_type, frame.transfer_syntax_uid, frame.data))

@@ -14,9 +14,8 @@ from dicom_service.origin_server.search_request import SearchRequest, names_stud
 from dicom_service.origin_server.study_state import NO_STUDY
 from dicom_service.pacs import all_rows, pacs_errors
 from dicom_service.patient import PATIENT_FIELDS
-from dicomweb.dataset import text
+from dicomweb.dataset import SearchResult, text
 from dicomweb.errors import RequestRejected
-from dicomweb.qido import SearchResult
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
