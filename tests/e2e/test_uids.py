@@ -6,7 +6,6 @@ import pytest
 
 from tests.support.stack import Stack
 
-
 # The emulator's own answers, at times, where many functions start at once: the function has not been called.
 NOT_CALLED = ("dictionary changed size", "Worker process exited immediately")
 
