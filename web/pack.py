@@ -22,20 +22,36 @@ HERE = Path(__file__).resolve().parent
 _COMMENT_LINE = re.compile(r"^\s*//[^\n]*\n", re.M)
 
 
-def share_page(folder: Path = HERE / "share") -> Iterator[Source]:
-    """Yield the share page: its document, and its modules and styles below their version."""
-    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in (".js", ".css")}
+def share_page() -> Iterator[Source]:
+    """Yield the share page."""
+    return page("share", HERE / "common", HERE / "share")
+
+
+def page(name: str, *folders: Path) -> Iterator[Source]:
+    """Yield a page: its document, and its modules and styles below their version.
+
+    Parameters
+    ----------
+    name
+        Its path, and the name of its policy.
+    folders
+        Where its modules are, which all lie in one folder when they are served; the last one has its document.
+    """
+    found = sorted(path for folder in folders for path in folder.iterdir() if path.suffix in (".js", ".css"))
+    files = {path.name: path.read_bytes() for path in found}
+    if len(files) != len(found):
+        raise SystemExit(f"two modules of one name in {', '.join(map(str, folders))}")
     version = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]
     # Modules that the page imports first, so that they are not found one by one; of the languages it needs one.
-    early = [name for name in files if name.endswith(".js") and not name.startswith("lang-") and name != "app.js"]
-    hints = "\n".join(f'<link rel="modulepreload" href="share/{version}/{name}">' for name in early)
-    document = (folder / "index.html").read_text("utf-8")
+    early = [file for file in files if file.endswith(".js") and not file.startswith("lang-") and file != "app.js"]
+    hints = "\n".join(f'<link rel="modulepreload" href="{name}/{version}/{file}">' for file in early)
+    document = (folders[-1] / "index.html").read_text("utf-8")
     document = document.replace("{{modules}}", hints).replace("{{version}}", version)
-    yield Source("share", document.encode(), "share", is_filled=True)
-    for name, content in files.items():
-        if name.endswith(".js"):
+    yield Source(name, document.encode(), name, is_filled=True)
+    for file, content in files.items():
+        if file.endswith(".js"):
             content = _COMMENT_LINE.sub("", content.decode("utf-8")).encode()
-        yield Source(f"share/{version}/{name}", content, "share", is_immutable=True)
+        yield Source(f"{name}/{version}/{file}", content, name, is_immutable=True)
 
 
 def pack(target: Path, sources: Iterable[Source]) -> None:

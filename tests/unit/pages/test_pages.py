@@ -16,7 +16,7 @@ from dicom_service.pages.policies import policy_of
 from dicom_service.pages.settings import PageSettings
 from dicom_service.settings import load
 from tests.support.lambdas import Answer, clear_dependencies, sample_event
-from web.pack import pack, share_page
+from web.pack import pack, page, share_page
 from web.source import Source
 
 LARGEST_PAGE = 40_000
@@ -173,8 +173,16 @@ def test_the_folder_of_the_modules_changes_with_any_of_them(tmp_path: Path) -> N
     versions = set()
     for text in ("one", "two"):
         (tmp_path / "app.js").write_text(text)
-        versions.add(next(share_page(tmp_path)).content)
+        versions.add(next(page("share", tmp_path)).content)
     assert len(versions) == 2
+
+
+def test_two_modules_of_one_name_are_not_packed(tmp_path: Path) -> None:
+    for name in ("common", "share"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dom.js").write_text(name)
+    with pytest.raises(SystemExit, match="one name"):
+        next(page("share", tmp_path / "common", tmp_path / "share"))
 
 
 def test_what_does_not_shrink_is_not_compressed(tmp_path: Path) -> None:
