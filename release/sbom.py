@@ -46,10 +46,10 @@ def make_bom() -> Bom:
         component = _package(package, licences[package], inside)
         bom.components.add(component)
         bom.register_dependency(layers[package.layer], [component])
-    viewer = _viewer()
-    bom.components.add(viewer)
+    for_pages = [_for_pages(lock) for lock in sorted((ROOT / "web").glob("*/*.json"))]
+    bom.components.update(for_pages)
     layers["pages"] = _layer("pages", version)
-    bom.register_dependency(layers["pages"], [viewer])
+    bom.register_dependency(layers["pages"], for_pages)
     bom.components.update(layers.values())
     bom.register_dependency(service, layers.values())
     return bom
@@ -85,16 +85,16 @@ def _package(package: Package, licence: str, natives: list[tuple[str, str]]) -> 
     )
 
 
-def _viewer() -> Component:
-    """Return OHIF, which the layer of the pages has from npm (web/ohif.py)."""
-    lock = json.loads((ROOT / "web/viewer/ohif.json").read_text("utf-8"))
-    namespace, _, name = lock["package"].partition("/")
-    purl = PackageURL("npm", namespace=namespace, name=name, version=lock["version"])
+def _for_pages(lock_file: Path) -> Component:
+    """Return a package of npm that is in the layer of the pages (web/npm.py)."""
+    lock = json.loads(lock_file.read_text("utf-8"))
+    namespace, _, name = lock["package"].rpartition("/")
+    purl = PackageURL("npm", namespace=namespace or None, name=name, version=lock["version"])
     digest = base64.b64decode(lock["integrity"].removeprefix("sha512-")).hex()
     return Component(
         name=lock["package"],
         version=lock["version"],
-        type=ComponentType.APPLICATION,
+        type=ComponentType.LIBRARY,
         bom_ref=str(purl),
         purl=purl,
         hashes=[HashType(alg=HashAlgorithm.SHA_512, content=digest)],

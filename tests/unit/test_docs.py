@@ -235,7 +235,8 @@ def _capitals_in_use(trees: Iterable[ast.Module]) -> set[str]:
 
 
 def _known_capitals() -> set[str]:
-    plain = "".join(map(_text, OTHERS)) + _text(".ci/run")
+    modules = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "web").glob("*/*.js"))
+    plain = "".join(map(_text, [*OTHERS, *modules, ".ci/run"]))
     folders = [folder for folder in FOLDERS if folder != "tests"] + ["tests/conformance", "tests/support"]
     return _capitals_in_use(_trees(*folders)) | set(re.findall(r"[A-Z][A-Z0-9_]+", plain))
 

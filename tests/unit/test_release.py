@@ -29,12 +29,15 @@ def wheels(bill: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in bill["components"] if each.get("purl", "").startswith("pkg:pypi/")]
 
 
-def test_the_bill_has_the_viewer_with_its_hash_and_licence(bill: dict[str, Any]) -> None:
-    (viewer,) = [each for each in bill["components"] if each.get("purl", "").startswith("pkg:npm/")]
-    lock = json.loads((ROOT / "web/viewer/ohif.json").read_text("utf-8"))
-    assert (viewer["name"], viewer["version"]) == (lock["package"], lock["version"])
-    assert is_allowed(viewer["licenses"][0]["license"]["id"])
-    assert len(viewer["hashes"][0]["content"]) == 128
+def test_the_bill_has_what_the_pages_have_from_npm_with_hash_and_licence(bill: dict[str, Any]) -> None:
+    listed = {each["name"]: each for each in bill["components"] if each.get("purl", "").startswith("pkg:npm/")}
+    locks = [json.loads(path.read_text("utf-8")) for path in (ROOT / "web").glob("*/*.json")]
+    assert set(listed) == {lock["package"] for lock in locks} >= {"@ohif/app", "dicom-parser"}
+    for lock in locks:
+        found = listed[lock["package"]]
+        assert found["version"] == lock["version"]
+        assert is_allowed(found["licenses"][0]["license"]["id"])
+        assert len(found["hashes"][0]["content"]) == 128
 
 
 def test_third_party_licences_are_those_of_the_locked_packages() -> None:
