@@ -42,10 +42,56 @@ def test_a_state_of_another_shape_is_an_error_not_a_dead_stream(tmp_path: Path, 
         rewind_streams(tmp_path / "lambda.json")
 
 
+def run_with_server(program: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program in MiniStack's interpreter, with the changes to MiniStack as the module `server`."""
+    load = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("server", sys.argv[1])
+server = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(server)
+"""
+    python = str(MINISTACK_ENVIRONMENT / "bin" / "python")
+    command = [python, "-P", "-c", load + program, str(ROOT / "local/ministack_server.py")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_processes_of_functions_share_the_folder_of_an_unpacked_layer(tmp_path: Path) -> None:
+    # GIVEN a function that imports from a layer
+    program = f"""
+import io, zipfile
+from pathlib import Path
+from ministack.core.lambda_runtime import Worker, kill_workers
+from ministack.services import lambda_svc
+
+def packed(name: str, text: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, text)
+    return buffer.getvalue()
+
+layer = packed("python/shared.py", "def place(event, context): return [event, __file__]")
+lambda_svc._resolve_layer_zip = lambda attached: layer if attached == "a layer" else None
+config = {{"Runtime": "python3", "Handler": "app.place", "Layers": ["a layer", "gone"]}}
+config["FunctionArn"] = "arn:aws:lambda:us-east-1:000000000000:function:one"
+server.share_layers(server.UnpackedLayers(Path({str(tmp_path)!r}, "layers")))
+workers = [Worker("one", config, packed("app.py", "from shared import place")) for _ in range(2)]
+# WHEN two processes of it run
+answers = [worker.invoke(number, "an id") for number, worker in enumerate(workers)]
+for number, (worker, answer) in enumerate(zip(workers, answers)):
+    sent, place = answer["result"]
+    print(sent, Path(place).relative_to({str(tmp_path)!r}).parts[0], worker.config is config)
+print(len({{answer["result"][1] for answer in answers}}), len(list(Path({str(tmp_path)!r}, "layers").iterdir())))
+kill_workers(workers)
+"""
+    done = run_with_server(program)
+    # THEN both have it from the one folder, and what MiniStack knows of the function is as it was
+    assert (done.returncode, done.stdout) == (0, "0 layers True\n1 layers True\n1 1\n"), done.stderr
+
+
 def test_it_ends_when_its_state_is_saved_whatever_its_threads_do() -> None:
     # GIVEN a server that stops while a function runs
     program = """
-import asyncio, importlib.util, sys, time
+import asyncio, time
 import hypercorn.asyncio
 
 async def serve() -> None:
@@ -53,19 +99,9 @@ async def serve() -> None:
     print("saved", flush=True)
 
 hypercorn.asyncio.serve = serve
-spec = importlib.util.spec_from_file_location("server", sys.argv[1])
-server = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(server)
 server.end_when_saved()
 asyncio.run(hypercorn.asyncio.serve())
 """
-    command = [
-        str(MINISTACK_ENVIRONMENT / "bin" / "python"),
-        "-P",
-        "-c",
-        program,
-        str(ROOT / "local/ministack_server.py"),
-    ]
+    done = run_with_server(program)
     # THEN it does not wait for the function
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "saved\n"), done.stderr
