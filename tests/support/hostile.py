@@ -161,6 +161,8 @@ def _noise(chance: random.Random, case: str) -> Case:
 def _cut(chance: random.Random, case: str) -> Case:
     whole = _file(case, 1, "refused", element(0x7FE00010, b"OW", bytes(64)))
     cut = whole.content[: chance.randrange(132, len(whole.content) - 70)]
+    # Cut between two elements that are not needed it would be a whole file without pixels.
+    cut = cut[:-1] if len(cut) == len(whole.content) - 76 else cut
     return Case(
         "cut", [HostileFile(cut, whole.study, whole.instance, whole.patient, "refused"), _file(case, 2, "stored")]
     )
