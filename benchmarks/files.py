@@ -66,3 +66,22 @@ def template(side: int | None = None) -> Template:
     written = io.BytesIO()
     dataset.save_as(written)
     return Template(written.getvalue(), *uids)
+
+
+def radiograph(sample: str, study_uid: str, series_uid: str, instance_uid: str, *, pixels: int = 5_000_000) -> bytes:
+    """Make an image of about 10 MB of a radiograph of pydicom's samples, reflected at its lower edge."""
+    import numpy as np
+    import pydicom
+    from pydicom.data import get_testdata_file
+
+    dataset = pydicom.dcmread(str(get_testdata_file(sample)))
+    image = dataset.pixel_array
+    rows = pixels // image.shape[1]
+    image = np.pad(image, ((0, rows - image.shape[0]), (0, 0)), mode="reflect")
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = study_uid, series_uid, instance_uid
+    dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID(instance_uid)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.Rows, dataset.PixelData = rows, image.astype("<u2").tobytes()
+    written = io.BytesIO()
+    dataset.save_as(written, enforce_file_format=True)
+    return written.getvalue()

@@ -47,7 +47,11 @@ def units(flow: Flow, counted: Mapping[str, int], prices: Mapping[str, Any]) -> 
 
 def bill(flow: Flow, counted: Mapping[str, int], prices: Mapping[str, Any]) -> dict[str, float]:
     """Return the USD for one million exams, by service."""
-    used = units(flow, counted, prices)
+    return in_usd(units(flow, counted, prices), prices)
+
+
+def in_usd(used: Mapping[str, float], prices: Mapping[str, Any]) -> dict[str, float]:
+    """Return the USD for a million times these units, by service."""
     per_million, per_gb = prices["per million"], prices["per GB"]
 
     def usd(name: str) -> float:

@@ -3,22 +3,34 @@
 import importlib
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
+from dicom_service.dependencies import pacs
 from dicom_service.otp.dependencies import hasher
 from dicom_service.patient import Patient
-from tests.support.lambdas import Answer, sample_event
+from tests.support import cloud as clouds
+from tests.support.lambdas import Answer, clear_dependencies, sample_event
+from tests.support.otp import master_secret
 from tests.support.template import RESOURCES
-from tests.support.viewers import Archive
+
+_TABLES = {
+    "OtpsTable": "OTPS_TABLE",
+    "AccessTokensTable": "ACCESS_TOKENS_TABLE",
+    "ExamEventsTable": "EXAM_EVENTS_TABLE",
+    "OtpSubjectsTable": "OTP_SUBJECTS_TABLE",
+}
 
 
 @dataclass
 class Viewer:
     """Calls the function of a path, as the gateway does, with one credential or another."""
 
-    archive: Archive
     modules: dict[str, Any] = field(default_factory=dict)
 
     def get(self, path: str, *, context: dict[str, str] | None = None, **headers: str) -> Answer:
@@ -76,3 +88,27 @@ class Viewer:
             "download": "true",
             **changes,
         }
+
+
+@contextmanager
+def viewing(patch: pytest.MonkeyPatch, url: str, **settings: str) -> Iterator[Viewer]:
+    """Give the services for viewers as Lambda runs them: a PACS under a URL, the cloud in process (moto)."""
+    with clouds.cloud(patch, {resource: resource for resource in _TABLES}):
+        for resource, variable in _TABLES.items():
+            patch.setenv(variable, resource)
+        clouds.bucket("cache")
+        master_secret("patients")
+        own = {
+            "CACHE_BUCKET": "cache",
+            "PATIENT_KEYS_SECRET_ARN": "patients",
+            "FETCH_QUEUE_URL": clouds.queue("fetches"),
+            "PACS_URL": url,
+            "PACS_READ_TIMEOUT": "8",
+            "PACS_TOTAL_TIMEOUT": "12",
+        }
+        for name, value in {**own, **settings}.items():
+            patch.setenv(name, value)
+        clear_dependencies()
+        yield Viewer()
+        pacs().close()
+        clear_dependencies()

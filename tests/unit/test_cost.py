@@ -11,6 +11,7 @@ from benchmarks.cost.counting import counting, size
 from benchmarks.cost.flows import FLOWS, Flow, count
 from benchmarks.cost.load import load_limits, simulate
 from benchmarks.cost.prices import SERVICES, bill, load_prices, units
+from benchmarks.cost.viewing import look, usd
 from dicom_service import aws
 from tests.support.cloud import ENVIRONMENT
 
@@ -41,6 +42,20 @@ def test_a_large_image_is_read_by_three_requests_at_most() -> None:
     counted = count(LARGE)
     assert (counted["S3 PUT"], counted["S3 GET"]) == (1, 3)
     assert counted["DynamoDB WRU"] <= 30
+
+
+def test_a_slice_is_put_twice_at_the_first_look_and_read_once_at_the_next() -> None:
+    """The mark of who fetches it, and the frame; the series' metadata likewise. Who missed one looks for none."""
+    first, after = look(4)
+    assert (first.requests, first.counted["S3 PUT"], first.counted["S3 GET"]) == (9, 2 * 5, 0)
+    # One mark is tried in vain, then it is known that there are all.
+    assert (after.requests, after.counted["S3 PUT"], after.counted["S3 GET"]) == (9, 1, 5)
+    # Its record in the audit with two indexes, and the count of the access token.
+    assert first.counted["DynamoDB WRU"] == after.counted["DynamoDB WRU"] == 9 * 4
+    prices = load_prices()
+    assert set(usd(first, prices)) == set(SERVICES)
+    more = sum(usd(first, prices).values()) - sum(usd(after, prices).values())
+    assert more == pytest.approx((9 * 5.0 - 5 * 0.4) / 1e6)
 
 
 def test_money_is_units_times_prices() -> None:

@@ -2,7 +2,8 @@
 
 An object is either whole or the mark of the one caller that is making it, which holds for `MARK_HOLDS` seconds. The
 others wait for it. Where they have waited for too long, or the bucket fails, they ask the PACS themselves: a cache
-costs time, never an answer.
+costs time, never an answer. Who has just missed one object probably misses the next one too, as a viewer that opens a
+series does, and puts its mark without looking first.
 """
 
 import time
@@ -62,6 +63,7 @@ class SharedCache:
     def __init__(self, settings: CacheSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._bucket = settings.bucket
         self._clock = clock
+        self._has_missed = False
 
     def get(self, key: str, make: Callable[[], Entry]) -> Entry:
         """Return the entry of a key; make it where there is none and nobody else is making it.
@@ -110,7 +112,10 @@ class SharedCache:
 
     def _found_or_marked(self, key: str) -> Entry | None:
         """Return the entry, maybe after another caller has made it; None where this caller is to make it."""
+        if self._has_missed and self._mark(key, None):
+            return None
         found = self._read(key)
+        self._has_missed = found is None
         if isinstance(found, Entry):
             return found
         if (found is None or found.age > MARK_HOLDS) and self._mark(key, found):
