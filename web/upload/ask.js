@@ -12,7 +12,9 @@ export class Refused extends Error {
 
 export function asking(api) {
   return async (path, options, signal) => {
-    const answer = await patiently(() => api(path, { ...options, signal }), { signal });
+    // What changes something is not broken off: its answer is worth knowing, also in a pause.
+    const given = options.method === "POST" ? options : { ...options, signal };
+    const answer = await patiently(() => api(path, given), { signal });
     if (answer.status === 401) throw new Refused("signed-out");
     if (answer.status === 403) throw new Refused("not-allowed");
     return answer;

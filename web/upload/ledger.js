@@ -7,6 +7,7 @@ const ENDED = ["stored", "partly-stored", "rejected", "changed", "failed", "canc
 const UNSENT = ["waiting", "reading", "opened", "sending"];
 // Seconds over which the rate is measured.
 const RATE_OVER = 10;
+const SAMPLE_EVERY = 0.1;
 const REPORTED = ["path", "size", "kind", "state", "reason", "detail", "failureReason", "studyInstanceUID", "sopInstanceUID"];
 const REPORTED_OF_ZIPS = ["instances", "entries", "problems", "reportUrl"];
 
@@ -117,6 +118,7 @@ export class Ledger {
 
   // Wait until something is another way; a stop wakes as well.
   async change(signal) {
+    signal.throwIfAborted();
     await new Promise((done) => this.waiters.push(done));
     signal.throwIfAborted();
   }
@@ -137,7 +139,7 @@ export class Ledger {
   // Bytes a second of the last moments; null before there are any.
   rate() {
     const now = performance.now() / 1000;
-    this.samples.push([now, this.bytesSent]);
+    if (!(now - this.samples.at(-1)?.[0] < SAMPLE_EVERY)) this.samples.push([now, this.bytesSent]);
     while (this.samples.length > 2 && this.samples[1][0] < now - RATE_OVER) this.samples.shift();
     const [at, bytes] = this.samples[0];
     return now - at > 0.5 ? Math.max(0, (this.bytesSent - bytes) / (now - at)) : null;

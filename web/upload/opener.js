@@ -39,12 +39,11 @@ export class Opener {
     }
     files.forEach((entry, n) => Object.assign(entry, opened(json, json.files[n])));
     await this.memory.keep(files);
-    signal.throwIfAborted();
     for (const entry of files) {
       ledger.move(entry, "opened");
       this.queue.add(entry);
     }
-    ledger.wake();
+    signal.throwIfAborted();
   }
 
   // The digest of what will be sent; a file that is another one by now is not sent.

@@ -20,6 +20,7 @@ export class Pool {
     this.idle = Array.from({ length: size }, () => new Worker(SCRIPT, { type: "module" }));
     this.workers = [...this.idle];
     this.queue = [];
+    this.running = new Set();
   }
 
   // Do one task of worker.js, and return what it answers.
@@ -34,8 +35,10 @@ export class Pool {
     if (!this.queue.length || !this.idle.length) return;
     const worker = this.idle.pop();
     const { task, argument, done, failed } = this.queue.shift();
+    this.running.add(failed);
     const finish = (settle) => (event) => {
       worker.onmessage = worker.onerror = null;
+      this.running.delete(failed);
       this.idle.push(worker);
       settle(event);
       this.next();
@@ -47,6 +50,7 @@ export class Pool {
 
   close() {
     for (const worker of this.workers) worker.terminate();
-    for (const { failed } of this.queue.splice(0)) failed(new DOMException("closed", "AbortError"));
+    const left = [...this.running, ...this.queue.splice(0).map(({ failed }) => failed)];
+    for (const failed of left) failed(new DOMException("closed", "AbortError"));
   }
 }
