@@ -54,15 +54,7 @@ class MwlRs:
         return collect(fetch, query, limit=limit, cursor=cursor)
 
     def retrieve(self, key: WorkitemKey) -> Workitem:
-        """Return the item of a study.
-
-        Raises
-        ------
-        NotFound
-            It is not there.
-        DicomwebError
-            The PACS failed.
-        """
+        """Return the item of a study."""
         found = self._items_of(key.study_instance_uid)
         if not found:
             raise NotFound("the PACS has no workitem of this study")

@@ -40,13 +40,7 @@ class Orthanc:
         self._rest = rest
 
     def create(self, item: Workitem) -> Workitem:
-        """Add an entry and return the workitem with Orthanc's ID.
-
-        Raises
-        ------
-        DicomwebError
-            The PACS failed.
-        """
+        """Add an entry and return the workitem with Orthanc's ID."""
         answer = self._rest.call("POST", "/worklists/create", payload={"Tags": _tags(item)}, media_type=_JSON)
         reference = answer.body.get("ID") if isinstance(answer.body, Mapping) else None
         if not isinstance(reference, str):
@@ -61,15 +55,7 @@ class Orthanc:
         return Page(page, page[-1].schedule if len(rest) > limit else None)
 
     def retrieve(self, key: WorkitemKey) -> Workitem:
-        """Return an entry by Orthanc's ID, or by its study where only that is known.
-
-        Raises
-        ------
-        NotFound
-            It is not there.
-        DicomwebError
-            The PACS failed.
-        """
+        """Return an entry by Orthanc's ID, or by its study where only that is known."""
         if key.reference is None:
             for each in self._list():
                 if each.study_instance_uid == key.study_instance_uid:

@@ -39,13 +39,7 @@ class Staging:
         self.unread = 0
 
     def find(self) -> None:
-        """Read what is staged and in quarantine; add the studies and files in which the subject was recognized.
-
-        Raises
-        ------
-        Unavailable
-            The bucket cannot be read.
-        """
+        """Read what is staged and in quarantine; add the studies and files in which the subject was recognized."""
         wanted = [one for one in versions(self._bucket) if not one.marker and not one.key.startswith(REPORTS_PREFIX)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for version, content in zip(wanted, pool.map(self._look, wanted), strict=True):
@@ -58,13 +52,7 @@ class Staging:
                     self._subject.files.add(place)
 
     def erase(self, writer: Writer) -> None:
-        """Remove versions and delete markers; clean reports that tell of others as well.
-
-        Raises
-        ------
-        Unavailable
-            The bucket refuses.
-        """
+        """Remove versions and delete markers; clean reports that tell of others as well."""
         by_key: dict[str, list[Version]] = defaultdict(list)
         for version in versions(self._bucket):
             by_key[version.key].append(version)
@@ -147,13 +135,7 @@ class Cache:
         self._subject = subject
 
     def find(self) -> None:
-        """Add the studies of files and pictures that carry the patient's hash.
-
-        Raises
-        ------
-        Unavailable
-            The bucket cannot be read.
-        """
+        """Add the studies of files and pictures that carry the patient's hash."""
         if self._subject.request.patient is None:
             return
         unknown = [one for one in versions(self._bucket) if not one.marker]
@@ -163,13 +145,7 @@ class Cache:
                     self._subject.add(_kept(version.key).study)
 
     def erase(self, writer: Writer) -> None:
-        """Remove the files and pictures of the studies, and what was being fetched of them.
-
-        Raises
-        ------
-        Unavailable
-            The bucket refuses.
-        """
+        """Remove the files and pictures of the studies, and what was being fetched of them."""
         found: dict[str, list[Version]] = defaultdict(list)
         for version in versions(self._bucket):
             kept = _kept(version.key)
@@ -187,13 +163,7 @@ class Cache:
 
 
 def erase_worklist_files(places: Places, studies: Iterable[str], writer: Writer) -> None:
-    """Remove the worklist files of the studies from their bucket; those of a folder go with their workitems.
-
-    Raises
-    ------
-    Unavailable
-        The bucket refuses.
-    """
+    """Remove the worklist files of the studies from their bucket; those of a folder go with their workitems."""
     if not places.worklist_files.startswith("s3://"):
         return
     bucket, _, prefix = places.worklist_files.removeprefix("s3://").partition("/")

@@ -33,13 +33,7 @@ class Plan:
         self._keys: list[dict[str, str]] = []
 
     def load(self) -> bool:
-        """Add what an earlier run had found; tell whether there was one that was not finished.
-
-        Raises
-        ------
-        Unavailable
-            The table cannot be read.
-        """
+        """Add what an earlier run had found; tell whether there was one that was not finished."""
         pages = aws.dynamodb().get_paginator("query")
         for token in self._subject.tokens():
             values = aws.to_item({":shard": SHARD, ":token": f"{token}#"})
@@ -59,13 +53,7 @@ class Plan:
         return bool(self._keys)
 
     def save(self) -> None:
-        """Write down what was found.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses; nothing must be erased then.
-        """
+        """Write down what was found."""
         token = self._subject.tokens()[0]
         studies, files = sorted(self._subject.studies), sorted(self._subject.files)
         for number in range(max(len(studies), len(files)) // _NAMES_AN_ITEM + 1):
@@ -83,11 +71,5 @@ class Plan:
                 self._keys.append(key)
 
     def remove(self) -> None:
-        """Remove the notes: all is done.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses.
-        """
+        """Remove the notes: all is done."""
         Writer().delete("ExamEvents", self._table, self._keys)

@@ -20,13 +20,7 @@ _CLAIM_OF_STUDY = "#study "
 
 
 def find_studies(places: Places, subject: Subject) -> None:
-    """Add the studies that the tables know as the patient's.
-
-    Raises
-    ------
-    Unavailable
-        A table cannot be read.
-    """
+    """Add the studies that the tables know as the patient's."""
     if subject.request.patient is None:
         return
     for study in chain(_in_exams(places, subject), _in_events(places, subject), _in_codes(places, subject)):
@@ -65,13 +59,7 @@ def _in_codes(places: Places, subject: Subject) -> Iterator[str]:
 
 
 def revoke(places: Places, subject: Subject, writer: Writer) -> list[str]:
-    """Revoke the codes of the subject, which ends every token they gave; return their ids.
-
-    Raises
-    ------
-    Unavailable
-        A table refuses.
-    """
+    """Revoke the codes of the subject, which ends every token they gave; return their ids."""
     mine = [item for item in scan(places.otps) if _is_code_of(item, subject)]
     for item in mine:
         if item["state"] != "REVOKED" and not writer.rehearsal:
@@ -81,13 +69,7 @@ def revoke(places: Places, subject: Subject, writer: Writer) -> list[str]:
 
 
 def erase_codes(places: Places, subject: Subject, writer: Writer, otp_ids: list[str]) -> None:
-    """Remove access tokens, what codes are found by, and the codes, in this order.
-
-    Raises
-    ------
-    Unavailable
-        A table refuses.
-    """
+    """Remove access tokens, what codes are found by, and the codes, in this order."""
     codes = set(otp_ids)
     tokens = [row for row in scan(places.access_tokens) if row["otpId"] in codes or _is_code_of(row, subject)]
     writer.delete("AccessTokens", places.access_tokens, [{"tokenHash": row["tokenHash"]} for row in tokens])
@@ -105,13 +87,7 @@ def erase_codes(places: Places, subject: Subject, writer: Writer, otp_ids: list[
 
 
 def erase_events(places: Places, subject: Subject, writer: Writer) -> None:
-    """Blank the events of the feed, which keep their positions so that cursors go on, and remove those of the outbox.
-
-    Raises
-    ------
-    Unavailable
-        The table refuses.
-    """
+    """Blank the events of the feed, which keep their positions so that cursors go on; remove those of the outbox."""
     waiting = []
     for item in scan(places.events):
         if not _is_event_of(item, subject):
@@ -128,25 +104,13 @@ def erase_events(places: Places, subject: Subject, writer: Writer) -> None:
 
 
 def erase_archives(places: Places, subject: Subject, writer: Writer) -> None:
-    """Remove the rows of archives: a build that is under way stops, and leaves nothing.
-
-    Raises
-    ------
-    Unavailable
-        A table refuses.
-    """
+    """Remove the rows of archives: a build that is under way stops, and leaves nothing."""
     mine = [item["StudyInstanceUID"] for item in scan(places.archives) if subject.has(item["StudyInstanceUID"])]
     writer.delete("Archives", places.archives, [{"StudyInstanceUID": study} for study in mine])
 
 
 def erase_exams(places: Places, subject: Subject, writer: Writer) -> None:
-    """Remove claims, workitems and the registry's rows of the studies.
-
-    Raises
-    ------
-    Unavailable
-        A table refuses.
-    """
+    """Remove claims, workitems and the registry's rows of the studies."""
     claims = [item["SOPInstanceUID"] for item in scan(places.instances) if _is_claim_of(item, subject)]
     writer.delete("Instances", places.instances, [{"SOPInstanceUID": uid} for uid in claims])
     workitems = [item["StudyInstanceUID"] for item in scan(places.workitems) if _is_workitem_of(item, subject)]

@@ -49,11 +49,6 @@ class UploadRows:
         """Find the uploads that brought something of the subject, and the files in them that are the subject's.
 
         A file that could not be read belongs to whom all the others of its upload belong to.
-
-        Raises
-        ------
-        Unavailable
-            The table cannot be read.
         """
         self._touched = sorted({item["uploadId"] for item in scan(self._name) if self._is_mine(item)})
         for upload_id in self._touched:
@@ -72,13 +67,7 @@ class UploadRows:
                     self.unknown += 1
 
     def erase(self, writer: Writer) -> None:
-        """Blank the rows of uploads, remove those of dropped objects.
-
-        Raises
-        ------
-        Unavailable
-            The table refuses.
-        """
+        """Blank the rows of uploads, remove those of dropped objects."""
         for upload_id in self._touched:
             items = list(self._table.items(upload_id))
             mine = {item["file"] for item in items if "#" not in item["file"] and self._belongs(item, items)}

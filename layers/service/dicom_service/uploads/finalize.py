@@ -1,7 +1,9 @@
-"""The last steps of a stored or rejected file, each idempotent: register, report, quarantine, record, announce, remove.
+"""The last steps of a stored or rejected file, each idempotent.
 
-Their order makes a crash harmless: the instance is in the PACS before the register knows it, a bad object is in
-quarantine and the report is written before the file counts as finished, and the staged object goes last.
+In this order: the instance into the registry of exams, the report, the quarantine, the result into the Uploads table
+together with its event, the end of the upload, the removal of the staged object. It makes a crash harmless: an instance
+is in the PACS before the registry knows it, a bad object is in quarantine and the report is written before the file
+counts as finished, and the staged object goes last.
 """
 
 from collections.abc import Collection, Mapping, Sequence
