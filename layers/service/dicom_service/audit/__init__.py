@@ -8,6 +8,7 @@ module                                         holds
 `dicom_service.audit.record`                   one record, and the key under which repeated reads are gathered
 `dicom_service.audit.store`                    the table: append, count, find
 `dicom_service.audit.listing`                  what callers may read of it
+`dicom_service.audit.view`                     a record as callers and events show it
 `dicom_service.audit.fhir`                      records as FHIR AuditEvents
 `dicom_service.audit.announce`                  new records on the bus, where the operator wants them there
 `dicom_service.audit.export`                   the daily export

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicom_service import aws
-from dicom_service.audit.listing import view
+from dicom_service.audit.view import view
 from dicom_service.settings import setting
 
 ACCESS_RECORDED = "Access Recorded"

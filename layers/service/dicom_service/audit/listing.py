@@ -3,7 +3,7 @@
 import datetime
 import heapq
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, islice
 from typing import Any
@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
-from dicom_service.audit.actions import ACTIONS, Code
 from dicom_service.audit.fhir import bundle
 from dicom_service.audit.store import BY_DAY, BY_PATIENT, BY_STUDY, BY_VIEWER, AuditReader
+from dicom_service.audit.view import view
 from dicom_service.edge import answer, base_url
 from dicom_service.query import Query
 
@@ -94,31 +94,6 @@ def audit(app: APIGatewayRestResolver, reader: AuditReader, hashes: Callable[[st
     return _respond(app, page, found)
 
 
-def view(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record as callers see it."""
-    action = ACTIONS[row["action"]]
-    return {
-        "id": row["id"],
-        "at": row["at"],
-        "last": row["last"],
-        "count": row["count"],
-        "who": row["who"],
-        "role": row.get("role"),
-        "organisation": row.get("organisation"),
-        "address": row.get("address"),
-        "action": action.name,
-        "event": _coding(action.event),
-        "actionCode": action.kind,
-        "route": row["route"],
-        "status": row.get("status"),
-        "outcome": row.get("outcome"),
-        "studyUID": row.get("study"),
-        "studyUIDs": row["studies"].split() if "studies" in row else None,
-        "patientHash": row.get("patient"),
-        "requestId": row["requestId"],
-    }
-
-
 def _respond(app: APIGatewayRestResolver, page: Page, found: Found) -> Response[Any]:
     rows, cursor = page.cut(found)
     links = {"next": _next_url(app, cursor)} if cursor else {}
@@ -161,7 +136,3 @@ def _days(query: Query, page: Page) -> list[str]:
 
 def _iso(day: str | None) -> str:
     return f"{day[:4]}-{day[4:6]}-{day[6:]}" if day else ""
-
-
-def _coding(code: Code) -> dict[str, str]:
-    return {"code": code[0], "codeSystem": "DCM", "meaning": code[1]}
