@@ -1,6 +1,5 @@
 """What works with Orthanc and with tiny_pacs is what docs/pacs.md says."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from local.settings import Pacs
 from local.tinypacs import TinyPacs
 from tests.support.conformance import Result, Subject, run, some_exam, store_exam, table
 from tests.support.faults import FaultyProxy
-from tests.support.stack import temporary_settings
+from tests.support.stack import running_orthanc, running_tiny_pacs
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "pacs.md"
 ORTHANC_OF_THE_DOCUMENT = "1.10.1"
@@ -22,24 +21,14 @@ ORTHANC_OF_THE_DOCUMENT = "1.10.1"
 
 @pytest.fixture(scope="module")
 def orthanc() -> Iterator[Orthanc]:
-    with temporary_settings() as settings:
-        server = Orthanc(settings)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    with running_orthanc() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def tiny() -> Iterator[TinyPacs]:
-    with tempfile.TemporaryDirectory(prefix="tiny-pacs-") as folder:
-        server = TinyPacs(Path(folder))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    with running_tiny_pacs() as server:
+        yield server
 
 
 def client(pacs: Pacs, url: str = "") -> DicomwebClient:

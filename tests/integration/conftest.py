@@ -6,19 +6,14 @@ import pytest
 import requests
 
 from local.orthanc import Orthanc
-from tests.support.stack import temporary_settings
+from tests.support.stack import running_orthanc
 
 
 @pytest.fixture(scope="session")
 def orthanc_server() -> Iterator[Orthanc]:
     """One Orthanc for all tests of the session."""
-    with temporary_settings() as settings:
-        server = Orthanc(settings)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    with running_orthanc() as server:
+        yield server
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from local.orthanc import Orthanc
 from local.processes import free_ports
 from local.settings import Pacs, Ports, Settings
 from local.stack import LocalStack
+from local.tinypacs import TinyPacs
 
 # Template parameters that make tests quicker, and one for secrets that a test makes later.
 VIEWER_SECRET = "secret-of-a-viewer"
@@ -111,6 +112,30 @@ def temporary_settings() -> Iterator[Settings]:
     """Settings of a stack, or of one server of it, in a folder and on ports of its own."""
     with tempfile.TemporaryDirectory(prefix="dicom-service-test-") as folder:
         yield Settings(Path(folder), Ports(*free_ports(3)), parameters=TEST_PARAMETERS)
+
+
+@contextmanager
+def running_orthanc() -> Iterator[Orthanc]:
+    """An Orthanc alone, empty."""
+    with temporary_settings() as settings:
+        server = Orthanc(settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def running_tiny_pacs() -> Iterator[TinyPacs]:
+    """A tiny_pacs alone, empty."""
+    with tempfile.TemporaryDirectory(prefix="tiny-pacs-") as folder:
+        server = TinyPacs(Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """A PACS with the minimum of DICOMweb, and one that a proxy takes services from."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,17 +8,13 @@ from dicomweb.client import DicomwebClient
 from local.orthanc import Orthanc
 from local.tinypacs import TinyPacs
 from tests.support.faults import FaultyProxy
+from tests.support.stack import running_tiny_pacs
 
 
 @pytest.fixture(scope="session")
 def tiny_pacs() -> Iterator[TinyPacs]:
-    with tempfile.TemporaryDirectory(prefix="tiny-pacs-") as folder:
-        server = TinyPacs(Path(folder))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    with running_tiny_pacs() as server:
+        yield server
 
 
 @pytest.fixture
