@@ -28,10 +28,10 @@ _LOOKS, _LOOK_AGAIN = 16, 0.25
 
 
 class Registry(Protocol):
-    """Remembers what arrived."""
+    """Registers what arrived."""
 
     def record(self, arrived: Sequence[Arrived], *, source: Source, session: str | None) -> int:
-        """Remember instances; give how many are new."""
+        """Register instances; return how many are new."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def store_files(
     settings: StoreSettings | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Stored:
-    """Store DICOM files in the PACS and remember what arrived.
+    """Store DICOM files in the PACS and register what arrived.
 
     Parameters
     ----------
