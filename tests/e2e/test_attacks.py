@@ -115,6 +115,34 @@ def test_a_reader_cannot_lock_codes_and_finds_no_otp_id(stack: Stack, reader_key
     assert stack.request("GET", path).json()["state"] == "ACTIVE"
 
 
+def test_guesses_at_many_codes_end_at_one_limit(stack: Stack) -> None:
+    # GIVEN codes of one exam, and a limit that is lower than five tries at each
+    study, files = exam(1, 1, patient="CANARY-GUESS")
+    assert stage_all(stack, files)[0]["state"] == "stored"
+    wanted = {"studyUID": study, "patientID": "CANARY-GUESS"}
+    codes = [stack.request("POST", "/otps", json=wanted).json() for _ in range(5)]
+
+    def guess(issued: dict[str, str]) -> requests.Response:
+        wrong = {"otpId": issued["otpId"], "otp": "".join(str(9 - int(digit)) for digit in issued["otp"])}
+        return stack.request("POST", "/otps/redeem", key=None, json=wrong)
+
+    # WHEN somebody tries four wrong ones at each
+    with variables(stack, "RedeemOtpFunction", MOST_WRONG_CODES="6"):
+        answers = [guess(issued) for _ in range(4) for issued in codes]
+
+    # THEN no more than the limit are compared, or twice as many where the five minutes ended meanwhile
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert {answer.status_code for answer in answers} <= {401, 429}
+    assert len(answers) - len(refused) <= 12
+    assert {answer.json()["code"] for answer in refused} == {"TOO_MANY_WRONG_CODES"}
+    assert min(int(answer.headers["Retry-After"]) for answer in refused) > 0
+    # AND without that limit the next is compared, and every code still opens: the refused tries were charged to none
+    assert guess(codes[0]).status_code == 401
+    for issued in codes:
+        opened = stack.request("POST", "/otps/redeem", key=None, json={"token": issued["token"]})
+        assert opened.status_code == 200, opened.text
+
+
 def large(study: str, patient: str) -> bytes:
     """A file that is given by a link."""
     body = dataset(

@@ -113,6 +113,20 @@ def use(stack: Stack, person: Person, uid: str, large_uid: str) -> None:
     wait_for(lambda: person.word in json.dumps(feed(stack)))
 
 
+def begin(stack: Stack, person: Person) -> str:
+    """Send one part of a file that nobody finishes, as a function does that is killed while it fetches it."""
+    where = {"Bucket": stack.outputs["CacheBucket"], "Key": f"instances/{person.study}/{person.series}/1"}
+    upload_id = stack.client("s3").create_multipart_upload(**where)["UploadId"]
+    stack.client("s3").upload_part(**where, UploadId=upload_id, PartNumber=1, Body=person.word.encode())
+    return str(upload_id)
+
+
+def begun(stack: Stack) -> set[str]:
+    """The multipart uploads of the cache that nobody has finished."""
+    listed = stack.client("s3").list_multipart_uploads(Bucket=stack.outputs["CacheBucket"])
+    return {entry["UploadId"] for entry in listed.get("Uploads", [])}
+
+
 def upload(stack: Stack, contents: Mapping[str, bytes]) -> dict[str, int]:
     files = [{"name": name, "size": len(content)} for name, content in contents.items()]
     opened = stack.request("POST", "/uploads", json={"files": files}).json()
@@ -167,6 +181,7 @@ def test_an_erased_patient_is_in_no_store(stack: Stack, tmp_path: Path) -> None:
     sent = stack.request("POST", "/exams", files={"file": other.file()[1]})
     assert sent.status_code == 200, sent.text
     wait_for(lambda: other.word in json.dumps(feed(stack)))
+    half, others_half = begin(stack, person), begin(stack, other)
     before, of_other = found(stack, person), found(stack, other)
     # Control: without an erasure the search finds the patient everywhere, and a rehearsal erases nothing.
     assert set(before) >= EVERYWHERE, EVERYWHERE - set(before)
@@ -174,6 +189,7 @@ def test_an_erased_patient_is_in_no_store(stack: Stack, tmp_path: Path) -> None:
     rehearsed = erase(stack, "--patient", person.word, "--dry-run")
     assert rehearsed.returncode == 0, rehearsed.stderr
     assert set(found(stack, person)) == set(before)
+    assert begun(stack) >= {half, others_half}
     positions = [event["data"]["sequence"] for event in feed(stack)]
 
     # WHEN the exam is deleted in the PACS and the patient is erased
@@ -184,6 +200,8 @@ def test_an_erased_patient_is_in_no_store(stack: Stack, tmp_path: Path) -> None:
     # THEN no item and no version of an object has a word of them, the other is as before, and the feed has no gap
     assert done.returncode == 0, done.stdout + done.stderr
     assert found(stack, person) == {}
+    assert half not in begun(stack)
+    assert others_half in begun(stack)
     # Who saw it stays, and names nobody.
     assert found(stack, person, kept=True) == {"AuditTable": {person.study}}
     assert {kind: words for kind, words in found(stack, other).items() if kind in of_other} == of_other

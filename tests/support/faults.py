@@ -31,6 +31,7 @@ FAULTS = (
     "server-error",  # 500 with an HTML page
     "nonsense",  # 200 with an HTML page, nothing stored
 )
+# Besides these: "duplicate", 409, nothing stored, every instance failed as one that is there already (0111).
 _SOP_UID = re.compile(rb"\x08\x00\x18\x00UI..([0-9.]+)", re.DOTALL)
 _SOP_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -192,6 +193,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _disk_full(self, body: bytes) -> None:
         result = {"00081198": _failed(_uids(body), 0xA700)}
+        self._answer(409, json.dumps(result).encode(), {"Content-Type": "application/dicom+json"})
+
+    def _duplicate(self, body: bytes) -> None:
+        result = {"00081198": _failed(_uids(body), 0x0111)}
         self._answer(409, json.dumps(result).encode(), {"Content-Type": "application/dicom+json"})
 
     def _half(self, body: bytes) -> bytes:

@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from tests.support.deployed import variables
 from tests.support.dicom_files import dataset, element, part10
 from tests.support.exams import upload_to_pacs
+from tests.support.faults import FaultyProxy
 from tests.support.stack import Stack
 from tests.support.staged import stage_all
 from tests.support.upload_files import zipped
@@ -147,6 +149,24 @@ def test_control_past_the_service_the_attack_succeeds(stack: Stack) -> None:
         given = fetched(stack, study, instance)
         assert given.status_code == 200, given.text
         assert study.encode() in given.content
+
+
+def test_what_the_pacs_calls_a_duplicate_is_stored_only_with_the_same_content(stack: Stack) -> None:
+    # GIVEN a PACS that finds nothing in a search, and says 0111 ("duplicate") of an instance that it has
+    study, instance = new_uid(), new_uid()
+    past_the_service(stack, file(study, instance))
+    with FaultyProxy(stack.pacs.url) as proxy, variables(stack, "UploadExamFunction", PACS_URL=proxy.url):
+        proxy.lacks = {"instances": 204, "studies": 204}
+        proxy.script(["duplicate"] * 2)
+        # WHEN a file with that SOPInstanceUID and another content comes, and one with the same
+        other = post(stack, file(study, instance, comment=b"other"))
+        same = post(stack, file(study, instance))
+        met = proxy.met["duplicate"]
+    # THEN the one is told as not stored, the other as stored
+    assert met == 2
+    assert (other.status_code, other.json()["code"]) == (409, "PACS_STORED_NONE")
+    assert same.status_code == 200, same.text
+    assert b"first" in fetched(stack, study, instance).content
 
 
 @pytest.mark.parametrize("race", range(RACES))

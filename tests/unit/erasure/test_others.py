@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dicom_service import aws
+from dicom_service.erasure.stores import unfinished
 from dicom_service.erasure.subject import Request
 from dicom_service.outbox import Event
 from dicom_service.patient import Patient
@@ -89,6 +90,32 @@ def test_a_word_finds_what_names_no_patient(world: World) -> None:
     listed = world.ingest.s3.list_object_versions(Bucket=BUCKET)
     assert [entry["Key"] for entry in listed["Versions"]] == ["quarantine/drop/other"]
     assert "DeleteMarkers" not in listed
+
+
+def test_multipart_uploads_that_nobody_finished_go_and_others_stay(world: World) -> None:
+    # GIVEN a large file of each patient that is sent by half, and a file that is being fetched into the cache
+    begun = {}
+    for person in (ALICE, BOB):
+        for bucket, key in ((BUCKET, f"drop/{person.patient_id}.dcm"), ("cache", f"instances/{person.study}/1/2")):
+            opened = world.ingest.s3.create_multipart_upload(Bucket=bucket, Key=key)
+            part = {"Bucket": bucket, "Key": key, "UploadId": opened["UploadId"], "PartNumber": 1}
+            world.ingest.s3.upload_part(**part, Body=b"half")
+            begun[bucket, person] = (key, opened["UploadId"])
+    # WHEN a rehearsal is made THEN they are counted and stay
+    request = Request(study=ALICE.study, texts=(ALICE.patient_id,))
+    rehearsed = world.erase(request, rehearsal=True)
+    assert [len(list(unfinished(bucket))) for bucket in (BUCKET, "cache")] == [2, 2]
+
+    # WHEN the one is erased THEN only the other's are left
+    receipt = world.erase(request)
+
+    assert {bucket: list(unfinished(bucket)) for bucket in (BUCKET, "cache")} == {
+        BUCKET: [begun[BUCKET, BOB]],
+        "cache": [begun["cache", BOB]],
+    }
+    changed = {store: counts["removed"] for store, counts in receipt.stores.items() if counts["removed"]}
+    assert changed == {"uploads/": 1, "instances/": 1}
+    assert receipt.stores == rehearsed.stores
 
 
 @pytest.mark.parametrize(("issuer", "gone"), [("HERE", True), ("", True), ("ELSEWHERE", False)])
