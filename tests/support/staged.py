@@ -11,13 +11,24 @@ from tests.support.waiting import wait_for
 
 def stage(stack: Stack, contents: Mapping[str, bytes]) -> dict[str, Any]:
     """Send files with their presigned forms and wait for what becomes of the upload; return its progress."""
+    return ended(stack, send(stack, contents))
+
+
+def send(stack: Stack, contents: Mapping[str, bytes]) -> str:
+    """Open an upload and send its files with their presigned forms; return its id."""
     files = [{"name": name, "size": len(content)} for name, content in contents.items()]
     opened = stack.request("POST", "/uploads", json={"files": files})
     assert opened.status_code == 201, opened.text
     for file, content in zip(opened.json()["files"], contents.values(), strict=True):
         sent = requests.post(file["url"], data=file["fields"], files={"file": content}, timeout=60)
         assert sent.status_code == 204, sent.text
-    return ended(stack, opened.json()["uploadId"])
+    return str(opened.json()["uploadId"])
+
+
+def progress(stack: Stack, upload_id: str) -> dict[str, Any]:
+    """Return how far an upload is."""
+    answer: dict[str, Any] = stack.request("GET", f"/uploads/{upload_id}").json()
+    return answer
 
 
 def stage_all(stack: Stack, contents: list[bytes]) -> list[dict[str, Any]]:
@@ -28,11 +39,11 @@ def stage_all(stack: Stack, contents: list[bytes]) -> list[dict[str, Any]]:
 
 def ended(stack: Stack, upload_id: str) -> dict[str, Any]:
     """Wait for the end of an upload; return its progress."""
-    progress: dict[str, Any] = {}
+    found: dict[str, Any] = {}
 
     def is_over() -> bool:
-        progress.update(stack.request("GET", f"/uploads/{upload_id}").json())
-        return bool(progress["state"] != "open")
+        found.update(progress(stack, upload_id))
+        return bool(found["state"] != "open")
 
     wait_for(is_over, 120)
-    return progress
+    return found

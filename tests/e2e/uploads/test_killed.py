@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from dicom_service.uploads.jobs import MOST_DEATHS
-from tests.e2e.uploads.test_neighbours import progress, send
 from tests.support.deployed import variables
 from tests.support.faults import FaultyProxy
 from tests.support.stack import Stack
-from tests.support.staged import ended
+from tests.support.staged import ended, progress, send
 from tests.support.upload_files import dicom
 from tests.support.waiting import wait_for
 
@@ -57,6 +56,11 @@ class Hidden:
         return bool(told["state"] == "completed")
 
 
+def one_file(number: int) -> dict[str, bytes]:
+    """A file of a study of its own."""
+    return {"file": dicom(number, study=f"2.25.{uuid.uuid4().int}")}
+
+
 def stalled(proxy: FaultyProxy, count: int) -> Callable[[], bool]:
     return lambda: proxy.met["stall"] >= count
 
@@ -68,7 +72,7 @@ def test_a_file_whose_worker_is_killed_is_stored_after_two_minutes(stack: Stack)
         variables(stack, "IngestExamFunction", PACS_URL=proxy.url),
     ):
         proxy.script(["stall"])
-        upload_id = send(stack, [dicom(1, study=f"2.25.{uuid.uuid4().int}")])
+        upload_id = send(stack, one_file(1))
         wait_for(stalled(proxy, 1), 60)
         seen = Hidden(stack, upload_id)
         assert not seen.ended()
@@ -88,7 +92,7 @@ def test_a_file_that_kills_its_worker_each_time_ends_alone(stack: Stack) -> None
         variables(stack, "IngestExamFunction", PACS_URL=proxy.url),
     ):
         proxy.script(["stall"])
-        bad = send(stack, [dicom(1, study=f"2.25.{uuid.uuid4().int}")])
+        bad = send(stack, one_file(1))
         deaths, good = 0, ""
         began = time.monotonic()
         while progress(stack, bad)["state"] == "open":
@@ -97,7 +101,7 @@ def test_a_file_that_kills_its_worker_each_time_ends_alone(stack: Stack) -> None
                 kill_workers(stack)
                 deaths += 1
                 if not good:
-                    good = send(stack, [dicom(2, study=f"2.25.{uuid.uuid4().int}")])
+                    good = send(stack, one_file(2))
                     ended(stack, good)
                 proxy.script(["stall"])
             time.sleep(0.5)

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-import requests
 
 from tests.support.hostile_zips import hostile_large, hostile_nested, hostile_shared
 from tests.support.stack import Stack
+from tests.support.staged import progress, send
 from tests.support.upload_files import ROOT, dicom
 from tests.support.waiting import wait_for
 
@@ -16,24 +15,9 @@ from tests.support.waiting import wait_for
 ZIPS = 4
 
 
-def send(stack: Stack, contents: list[bytes]) -> str:
-    """Open an upload and send its files by their forms; gives its id."""
-    files = [{"name": f"{number}", "size": len(content)} for number, content in enumerate(contents)]
-    opened = stack.request("POST", "/uploads", json={"files": files}).json()
-    for file, content in zip(opened["files"], contents, strict=True):
-        sent = requests.post(file["url"], data=file["fields"], files={"file": content}, timeout=60)
-        assert sent.status_code == 204
-    return str(opened["uploadId"])
-
-
-def progress(stack: Stack, upload_id: str) -> dict[str, Any]:
-    answer: dict[str, Any] = stack.request("GET", f"/uploads/{upload_id}").json()
-    return answer
-
-
 def seconds_to_store(stack: Stack, name: str) -> float:
     """How long a small file of its own study takes from the end of its sending until it is stored."""
-    upload_id = send(stack, [dicom(1, study=f"{ROOT}.{time.time_ns()}")])
+    upload_id = send(stack, {"alone.dcm": dicom(1, study=f"{ROOT}.{time.time_ns()}")})
     start = time.monotonic()
     wait_for(lambda: progress(stack, upload_id)["state"] == "completed", 120)
     seconds = time.monotonic() - start
@@ -52,7 +36,7 @@ def test_a_file_beside_hostile_zips_is_stored_before_they_are_unpacked(stack: St
     # GIVEN how long a file takes alone, and ZIPs in all places where ZIPs are unpacked
     alone = seconds_to_store(stack, "alone")
     others = being_unpacked(stack)  # messages of other tests that are no events
-    zips = send(stack, [make()] * ZIPS)
+    zips = send(stack, {f"{n}.zip": content for n, content in enumerate([make()] * ZIPS)})
     wait_for(lambda: being_unpacked(stack) >= others + 2, 60)
 
     # WHEN a file comes
