@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import socket
 import time
@@ -121,6 +122,7 @@ def test_each_status_has_its_error(status: int, error: type[DicomwebError], tran
 def test_html_instead_of_json_is_a_fault(transport: Transport) -> None:
     with FakePacs(html()) as pacs, pytest.raises(PacsFault):
         transport.get_json(pacs.url)
+    assert gc.isenabled(), "parsing pauses it"
 
 
 def test_refused_connection_is_unreachable(transport: Transport) -> None:
