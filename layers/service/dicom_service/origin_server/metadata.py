@@ -18,9 +18,10 @@ from dicom_service.origin_server.answers import LEVEL
 from dicom_service.origin_server.links import link_bulk_data
 from dicom_service.origin_server.shared_cache import Entry, SharedCache
 from dicom_service.origin_server.study_state import StudyState
+from dicom_service.origin_server.transfer_syntaxes import NATIVE
 from dicom_service.pacs import all_rows, pacs_errors
 from dicom_service.patient import Patient, PatientHasher
-from dicomweb.dataset import Dataset, text
+from dicomweb.dataset import Dataset, text, value
 from dicomweb.errors import NotSupported, PacsFault, RequestRejected
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ logger = log.get_logger()
 
 NOTHING_THERE = "There is no such study, series or instance."
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
+_ROWS, _BITS_ALLOCATED, _PIXEL_DATA, _TRANSFER_SYNTAX = "00280010", "00280100", "7FE00010", "00083002"
 _AT_ONCE = 8
 _PIECE = 64 * 1024
 _BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
@@ -168,7 +170,16 @@ class Metadata:
             # Bulk values are left out of such a header; they are there, to be had by their link.
             if element.get("vr") in _BULK_VRS and not element.keys() & {"Value", "InlineBinary"}:
                 element["BulkDataURI"] = ""
+        if _ROWS in header:
+            # Reading stops before the pixels.
+            header.setdefault(_PIXEL_DATA, {"vr": _pixel_vr(header), "BulkDataURI": ""})
         return header
+
+
+def _pixel_vr(header: Dataset) -> str:
+    """Return the VR of pixel data: OW for uncompressed pixels of more than 8 bits, else OB (PS3.5 A.2, A.4)."""
+    is_native = value(header, _TRANSFER_SYNTAX) in NATIVE
+    return "OW" if is_native and int(value(header, _BITS_ALLOCATED) or 0) > 8 else "OB"
 
 
 def parse(compressed: bytes) -> list[Dataset]:
