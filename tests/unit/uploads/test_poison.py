@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from dicom_service.aws import sqs_worker
+from dicom_service.aws import lease, sqs_worker
 from dicom_service.errors import Unavailable
 from dicom_service.uploads import ingest as ingesting
 from dicom_service.uploads import zip_ingest
 from dicom_service.uploads.file_result import Key
-from dicom_service.uploads.ingest_queue import IngestQueue
 from dicom_service.uploads.instance import OutboundInstance, open_instance
 from dicom_service.uploads.jobs import MOST_DEATHS
 from dicom_service.uploads.recorder import Recorder
@@ -269,7 +268,7 @@ def test_a_suspect_is_not_begun_when_time_is_short(world: World, monkeypatch: py
 def test_what_a_killed_worker_held_comes_back_in_minutes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a queue, and what is asked of it for a message while its worker lives and when it dies
     asked: list[int] = []
-    monkeypatch.setattr(IngestQueue, "_hide", lambda self, seconds: asked.extend(seconds.values()))
+    monkeypatch.setattr(lease, "delay", lambda retries, url: asked.extend(one.seconds for one in retries.values()))
     kills_at(monkeypatch, uid(1))
     world.open([dicom(1)])
 
@@ -281,8 +280,8 @@ def test_what_a_killed_worker_held_comes_back_in_minutes(world: World, monkeypat
 
 def test_messages_are_held_for_as_long_as_they_are_worked_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(IngestQueue, "_hide", lambda self, seconds: asked.extend(seconds.values()))
-    monkeypatch.setattr("dicom_service.uploads.ingest_queue._RENEWAL", 0.01)
+    monkeypatch.setattr(lease, "delay", lambda retries, url: asked.extend(one.seconds for one in retries.values()))
+    monkeypatch.setattr(lease, "RENEWAL", 0.01)
     world.pacs.before = lambda parts: _wait_for(asked, 3)
     world.open([dicom(1)])
 

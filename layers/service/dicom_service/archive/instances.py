@@ -1,5 +1,6 @@
 """The instances of an exam: listed as a reader has them, and fetched a few at a time, in order and bounded memory."""
 
+import io
 import tempfile
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -107,27 +108,30 @@ def fetch_all(client: DicomwebClient, names: Sequence[InstanceName]) -> Generato
 
 def _fetch(client: DicomwebClient, name: InstanceName) -> Fetched | None:
     with ExitStack() as on_failure:
-        # Who gets it closes it.
-        file = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115
-        on_failure.callback(file.close)
-        size: int | None = 0
         try:
             with pacs_errors(), client.retrieve_instance(*name.uids) as opened:
-                size = _spool(opened.iter_bytes(_PIECE), file)
+                file, size = _spool(opened.iter_bytes(_PIECE), on_failure)
         except NotFound:
             return None
+        # Who gets it closes it.
         on_failure.pop_all()
     return Fetched(name, file, size)
 
 
-def _spool(pieces: Iterator[bytes], file: BinaryIO) -> int | None:
-    """Write pieces to a file and return their length; None, and not all of them, where they are too many."""
+def _spool(pieces: Iterator[bytes], on_failure: ExitStack) -> tuple[BinaryIO, int | None]:
+    """Return a file with these pieces and its length; None for that, and not all of them, where they are too many."""
+    # Not a SpooledTemporaryFile: reading a header takes hundreds of calls, each of which it passes on.
+    file: BinaryIO = io.BytesIO()
     size = 0
     for piece in pieces:
+        if size <= _IN_MEMORY < size + len(piece):
+            larger = cast(BinaryIO, on_failure.enter_context(tempfile.TemporaryFile()))  # noqa: SIM115
+            larger.write(cast(io.BytesIO, file).getbuffer())
+            file = larger
         size += file.write(piece)
         if size > SPOOLED:
-            return None
-    return size
+            return file, None
+    return file, size
 
 
 def _close(future: Future[Fetched | None]) -> None:

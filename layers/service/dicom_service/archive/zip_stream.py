@@ -16,7 +16,7 @@ from dicom_service import aws
 # S3 takes 10,000 parts of 5 MiB and more: 160 GB in all.
 PART = 16 * 1024 * 1024
 # What is tried of a file before it is compressed, and down to which part of it that must come.
-_SAMPLE, _WORTH_IT = 32 * 1024, 0.9
+_SAMPLE, _WORTH_IT = 8 * 1024, 0.9
 _FIELDS = ("filename", "date_time", "compress_type", "flag_bits", "CRC", "compress_size", "file_size", "header_offset")
 _NOT_WRITTEN = "The archive cannot be written at the moment; it is tried again."
 

@@ -11,6 +11,7 @@ module                           holds
 `dicom_service.aws.messages`     SQS and EventBridge in batches
 `dicom_service.aws.secret`       a JSON secret, cached for a short time
 `dicom_service.aws.sqs_worker`   a batch of queue messages: each done, retried later, or moved to the dead letters
+`dicom_service.aws.lease`        keeps messages hidden while they are worked on, hardly longer if the worker is killed
 ===============================  ====================================================================================
 
 Nothing outside this package names botocore's exceptions, waits before another attempt, or changes the visibility of a

@@ -1,17 +1,15 @@
 """The ingest queue: messages are leased while they are worked on, come back later, or are queued anew."""
 
 import random
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from dicom_service import metrics
 from dicom_service.aws import sqs_worker
+from dicom_service.aws.lease import leased
 from dicom_service.aws.sqs_worker import Message, Retry
 
 _SHORTEST, _LONGEST = 5, 900
-# Seconds of a lease, and after how many it is renewed: the messages of a killed worker are back soon.
-_LEASE, _RENEWAL = 120, 40
 # Attempts after which a message has waited for about 20 minutes (1,275 s without the attempts themselves).
 _STALLED = 9
 
@@ -28,26 +26,9 @@ class IngestQueue:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    @contextmanager
-    def lease(self, messages: Sequence[Message]) -> Iterator[None]:
-        """Keep messages from other invocations while they are worked on, and hardly longer if this one is killed.
-
-        The queue's own visibility timeout must exceed the longest transfer, which is far too long for that.
-        """
-        over = threading.Event()
-
-        def renew() -> None:
-            while not over.wait(_RENEWAL):
-                self._hide(dict.fromkeys(messages, _LEASE))
-
-        self._hide(dict.fromkeys(messages, _LEASE))
-        renewing = threading.Thread(target=renew, daemon=True)
-        renewing.start()
-        try:
-            yield
-        finally:
-            over.set()
-            renewing.join()
+    def lease(self, messages: Sequence[Message]) -> AbstractContextManager[None]:
+        """Keep messages from other invocations while they are worked on, and hardly longer if this one is killed."""
+        return leased(messages, self._url)
 
     def delay(self, messages: Mapping[Message, int | None]) -> None:
         """Let failed messages come back soon at first, then ever more rarely, at the latest after 15 minutes.
