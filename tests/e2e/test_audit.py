@@ -16,6 +16,8 @@ from local.settings import ADMINISTRATOR, REGION, ROOT, STACK_NAME
 from tests.support.canary import search
 from tests.support.exams import exam, upload
 from tests.support.stack import Stack
+from tests.support.staged import stage
+from tests.support.upload_files import zipped
 
 
 def shared(stack: Stack) -> tuple[str, str, str, str]:
@@ -90,6 +92,20 @@ def test_who_stored_shared_opened_and_saw_an_exam_is_found_by_exam_patient_and_p
     tables = {"AuditTable": stack.outputs["AuditTable"]}
     found = search(stack.client("dynamodb"), stack.client("s3"), tables, {}, (patient, study, "CANARY^NAME", token))
     assert found == {"AuditTable": {study}}
+
+
+def test_what_a_staged_upload_brings_is_recorded_by_exam_with_who_opened_it(stack: Stack) -> None:
+    patient = f"CANARY{uuid.uuid4().hex[:8]}"
+    study, files = exam(1, 2, patient=patient)
+    progress = stage(stack, {"IM1": files[0], "IMS.ZIP": zipped({"IM2": files[1]})})
+    assert progress["instances"] == 2
+    arrived = [row for row in accesses(stack, study) if row["action"] == "arrival"]
+    assert {(row["who"], row["route"], row["status"]) for row in arrived} == {("local", "S3 upload/", 200)}
+    # A message that came twice is counted twice.
+    assert sum(row["count"] for row in arrived) >= 2
+    opened = [row["requestId"] for row in audited(stack, who="local") if row["route"] == "POST /uploads"]
+    assert arrived[0]["requestId"] in opened
+    assert {row["studyUID"] for row in audited(stack, patientID=patient) if row["action"] == "arrival"} == {study}
 
 
 def test_foreign_credentials_see_nothing_of_the_audit_and_are_recorded(stack: Stack) -> None:

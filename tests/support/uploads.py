@@ -4,7 +4,7 @@ import hashlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,11 +13,13 @@ import boto3
 import pytest
 
 from dicom_service import aws
+from dicom_service.audit.dependencies import recorder
 from dicom_service.aws.sqs_worker import read_messages
 from dicom_service.exams.admission import Admission, AdmissionSettings
 from dicom_service.exams.claims import Claims, ClaimSettings
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.outbox import Outbox, OutboxSettings
+from dicom_service.uploads.arrivals import Arrivals
 from dicom_service.uploads.dependencies import CLAIM_LEASE
 from dicom_service.uploads.expiry import Expiry
 from dicom_service.uploads.finalize import Finalizer
@@ -90,8 +92,11 @@ class World:
     def registry(self) -> ExamRegistry:
         return ExamRegistry(self.exam_settings)
 
+    def arrivals(self) -> Arrivals:
+        return Arrivals(self.table(), self.registry(), recorder)
+
     def finalizer(self) -> Finalizer:
-        return Finalizer(self.table(), self.registry(), Outbox(OutboxSettings("ExamEvents")), StagingBucket(self.s3))
+        return Finalizer(self.table(), self.arrivals(), Outbox(OutboxSettings("ExamEvents")), StagingBucket(self.s3))
 
     def uploads(self) -> UploadService:
         return UploadService(self.upload_settings, self.table(), PresignedUploads(self.s3, BUCKET))
@@ -118,17 +123,17 @@ class World:
             replace(self.ingest_settings, **settings),
             client=self.reads_from or self.s3,
             table=self.table(),
-            registry=self.registry(),
+            arrivals=self.arrivals(),
             finalizer=self.finalizer(),
             queue=queue,
             zip_queue=zip_queue,
             make_sender=self.sender,
         )
 
-    def open(self, contents: Sequence[bytes], **members: str) -> str:
+    def open(self, contents: Sequence[bytes], *, opened_by: Mapping[str, str] | None = None) -> str:
         """Open an upload for these files and stage them; gives its id."""
         files = [Announced(f"file {number}", len(content), None) for number, content in enumerate(contents)]
-        upload_id = str(self.uploads().open(files, URL)["uploadId"])
+        upload_id = str(self.uploads().open(files, URL, opened_by)["uploadId"])
         for number, content in enumerate(contents, start=1):
             self.put(f"uploads/{upload_id}/{number:04d}", content)
         return upload_id

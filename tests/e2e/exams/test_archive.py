@@ -1,10 +1,14 @@
 """An exam as one ZIP, on the deployed stack: asked for, built once, downloaded in pieces, refused, built anew."""
 
+import contextlib
 import gc
 import io
+import os
+import signal
 import subprocess
 import time
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from tests.support.stack import Stack
 from tests.support.waiting import wait_for
 
 SLICES = 12
+SOAK = os.environ.get("SOAK") == "1"
 
 
 def new_exam(stack: Stack, patient: str = "P-ARCHIVE", count: int = SLICES) -> tuple[str, dict[str, bytes]]:
@@ -138,3 +143,94 @@ def test_a_changed_exam_is_built_anew(stack: Stack) -> None:
 
     after = ready(stack, study)
     assert (before["instances"], after["instances"]) == (len(files), len(files) + 2)
+
+
+def row_of(stack: Stack, study: str) -> dict[str, Any]:
+    key = {"StudyInstanceUID": {"S": study}}
+    found = stack.client("dynamodb").get_item(TableName=stack.outputs["ArchivesTable"], Key=key, ConsistentRead=True)
+    row: dict[str, Any] = found["Item"]
+    return row
+
+
+@contextlib.contextmanager
+def hurried(stack: Stack) -> Iterator[None]:
+    """Leave the builder no time: each invocation adds one instance, and hands on."""
+    functions = stack.client("lambda")
+    pages = functions.get_paginator("list_functions").paginate()
+    [found] = [one for page in pages for one in page["Functions"] if "BuildArchive" in one["FunctionName"]]
+    functions.update_function_configuration(FunctionName=found["FunctionName"], Timeout=180)
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=found["FunctionName"], Timeout=found["Timeout"])
+
+
+def test_a_build_goes_on_over_invocations_and_ends_when_its_code_is_revoked(stack: Stack) -> None:
+    whole, files = new_exam(stack, "P-WHOLE", 3)
+    revoked, _ = new_exam(stack, "P-REVOKED", 40)
+    otp_id, token = opened(stack, revoked, "P-REVOKED")
+    with hurried(stack):
+        # WHEN one exam takes several invocations THEN its ZIP is whole
+        assert stack.request("POST", path_of(whole)).status_code == 202
+        owners: set[str] = set()
+
+        def is_ready() -> bool:
+            owners.add(row_of(stack, whole).get("owner", {}).get("S", ""))
+            return bool(told(stack, whole)["state"] == "ready")
+
+        wait_for(is_ready, 180)
+        assert len(owners - {""}) >= 2
+        with zipfile.ZipFile(io.BytesIO(requests.get(told(stack, whole)["url"], timeout=60).content)) as archive:
+            assert archive.testzip() is None
+            assert len([name for name in archive.namelist() if name.startswith("DICOM/")]) == len(files)
+
+        # WHEN the only code that asked for another is revoked meanwhile THEN nothing of it is left
+        assert stack.request("POST", path_of(revoked), key=token).status_code == 202
+        wait_for(lambda: int(row_of(stack, revoked).get("done", {}).get("N", "0")) > 0, 180)
+        assert stack.request("DELETE", f"/otps/{otp_id}").status_code == 204
+        assert int(row_of(stack, revoked)["done"]["N"]) < 40
+        wait_for(lambda: told(stack, revoked)["state"] == "cancelled", 180)
+    assert told(stack, revoked)["reason"] == "REVOKED"
+    s3, bucket = stack.client("s3"), stack.outputs["CacheBucket"]
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket, Prefix=f"archives/{revoked}/")
+    assert not [one for one in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []) if revoked in one["Key"]]
+    assert stack.request("GET", path_of(revoked), key=token).status_code in (401, 403)
+
+
+def builders() -> list[int]:
+    """The processes of the function on the local stack."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"-BuildArchiveFunction" in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.skipif(not SOAK, reason="takes two minutes: the lease of a killed build has to end")
+def test_a_build_that_is_killed_is_taken_up_within_minutes(stack: Stack) -> None:
+    study, files = new_exam(stack, "P-KILLED")
+    # GIVEN a build that waits for its PACS, and is killed
+    os.kill(stack.orthanc.pid or 0, signal.SIGSTOP)
+    try:
+        message = f'{{"StudyInstanceUID": "{study}", "build": "{"ab" * 15}"}}'
+        now = {"N": str(int(time.time()))}
+        row: dict[str, Any] = {"StudyInstanceUID": {"S": study}, "build": {"S": "ab" * 15}, "state": {"S": "queued"}}
+        row |= {"requestedAt": now, "updatedAt": now, "requesters": {"SS": ["service"]}}
+        stack.client("dynamodb").put_item(TableName=stack.outputs["ArchivesTable"], Item=row)
+        stack.client("sqs").send_message(QueueUrl=stack.outputs["ArchiveQueue"], MessageBody=message)
+        wait_for(lambda: row_of(stack, study)["state"]["S"] == "building", 60)
+        killed = builders()
+        assert killed
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        os.kill(stack.orthanc.pid or 0, signal.SIGCONT)
+    began = time.time()
+    first = row_of(stack, study)["owner"]["S"]
+
+    # THEN another takes it up when its lease has ended, long before the queue's own timeout of 16 minutes
+    wait_for(lambda: told(stack, study)["state"] == "ready", 300)
+    assert row_of(stack, study)["owner"]["S"] != first
+    assert told(stack, study)["instances"] == len(files)
+    print(f"killed, and ready {time.time() - began:.0f} s later")

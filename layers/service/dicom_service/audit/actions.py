@@ -59,6 +59,8 @@ ARCHIVE_STATE = Action("archive-state", _TRANSFERRED, "R")
 REPORT = Action("report", _ACCESSED, "R")
 STORE = Action("store", _TRANSFERRED, "C", changes=True)
 UPLOAD = Action("upload", _IMPORT, "C", changes=True)
+# No route: what the files of an upload, or dropped ones, brought to the PACS.
+ARRIVAL = Action("arrival", _IMPORT, "C", changes=True)
 UPLOAD_STATE = Action("upload-state", _IMPORT, "R")
 SHARE = Action("share", _ALERT, "C", _ATTRIBUTES, changes=True)
 SHARE_STATE = Action("share-state", _ALERT, "R", _ATTRIBUTES)

@@ -49,6 +49,8 @@ class Record:
         HTTP status of the answer, 0 while there is none.
     studies
         The exams of a list that shows too many for a record each.
+    count
+        How often it happened.
     """
 
     viewer: Viewer
@@ -60,6 +62,7 @@ class Record:
     study_uid: str = ""
     patient: str = ""
     studies: tuple[str, ...] = ()
+    count: int = 1
 
     @property
     def outcome(self) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dicom_service import log
-from dicom_service.audit.actions import DOWNLOAD, PICTURE, Action, action_of
+from dicom_service.audit.actions import ARRIVAL, DOWNLOAD, PICTURE, Action, action_of
 from dicom_service.audit.notes import Notes, Shown, begin_notes, end_notes
 from dicom_service.audit.record import Record, Viewer
 from dicom_service.audit.store import AuditWriter
@@ -130,17 +130,39 @@ class Recorder:
         with _logged():
             self._writer.gather(self._about(Pending(record, asked, Notes()), []))
 
+    def arrived(self, viewer: Viewer, request_id: str, route: str, instances: Mapping[Shown, int]) -> None:
+        """Record that files which no request holds are in the PACS, before they count as stored.
+
+        Parameters
+        ----------
+        viewer
+            Who sent them.
+        request_id
+            The request that announced them, where there was one.
+        route
+            How they came.
+        instances
+            How many of each exam and patient.
+
+        Raises
+        ------
+        Unavailable
+            It cannot be written: they must come again.
+        """
+        record = Record(viewer, ARRIVAL, self._clock(), request_id, route, status=200)
+        records = [
+            replace(record, study_uid=shown.study_uid, patient=self._hash(shown), count=count)
+            for shown, count in instances.items()
+        ]
+        for start in range(0, len(records), MOST_EXAMS):
+            with self._in_earnest():
+                self._writer.gather(records[start : start + MOST_EXAMS])
+
     def _record(self, event: Mapping[str, Any], action: Action, known: Mapping[str, Any] | None = None) -> Record:
         request = event.get("requestContext") or {}
-        context: Mapping[str, Any] = known if known is not None else request.get("authorizer") or {}
-        viewer = Viewer(
-            who=str(context.get("principal") or UNKNOWN),
-            role=str(context.get("role") or ""),
-            organisation=str(context.get("organisation") or ""),
-            address=str((request.get("identity") or {}).get("sourceIp") or ""),
-        )
         route = f"{event['httpMethod']} {event['resource']}"
-        return Record(viewer, _as_asked(event, action), self._clock(), str(request.get("requestId") or ""), route)
+        request_id = str(request.get("requestId") or "")
+        return Record(viewer_of(event, known), _as_asked(event, action), self._clock(), request_id, route)
 
     def _about(self, pending: Pending, shown: Sequence[Shown]) -> list[Record]:
         """Return one record for each exam and patient, at least one; one in all where they are too many."""
@@ -162,6 +184,26 @@ class Recorder:
 
     def _in_earnest(self) -> "_logged":
         return _logged(swallow=not self._writer.strict)
+
+
+def viewer_of(event: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> Viewer:
+    """Return who sends a request.
+
+    Parameters
+    ----------
+    event
+        The event of API Gateway.
+    known
+        What the authorizer knows of the caller, where it is not in the event.
+    """
+    request = event.get("requestContext") or {}
+    context: Mapping[str, Any] = known if known is not None else request.get("authorizer") or {}
+    return Viewer(
+        who=str(context.get("principal") or UNKNOWN),
+        role=str(context.get("role") or ""),
+        organisation=str(context.get("organisation") or ""),
+        address=str((request.get("identity") or {}).get("sourceIp") or ""),
+    )
 
 
 class _logged:

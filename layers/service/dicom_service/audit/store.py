@@ -63,7 +63,7 @@ class AuditWriter:
 
     def gather(self, records: Sequence[Record]) -> None:
         """Add records, or count up those of the same viewer, exam and quarter of an hour; one write for all."""
-        self._write([self._update(record.gathered_id, record) for record in records])
+        self._write([self._update(record.gathered_id, record, count=record.count) for record in records])
 
     def begin(self, record: Record) -> None:
         """Add the record of a change that is about to be made."""

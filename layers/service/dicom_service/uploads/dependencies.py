@@ -15,6 +15,7 @@ from dicom_service.uploads.settings import UploadSettings
 from dicom_service.uploads.table import UploadsTable
 
 if TYPE_CHECKING:
+    from dicom_service.uploads.arrivals import Arrivals
     from dicom_service.uploads.expiry import Expiry
     from dicom_service.uploads.finalize import Finalizer
     from dicom_service.uploads.ingest import Ingest
@@ -53,13 +54,23 @@ def upload_service() -> "UploadService":
 
 
 @cache
+def arrivals() -> "Arrivals":
+    """Return what records that instances have arrived."""
+    # Called where something has arrived: an upload that expires needs no audit.
+    from dicom_service.audit.dependencies import recorder
+    from dicom_service.uploads.arrivals import Arrivals
+
+    return Arrivals(table(), registry(), recorder)
+
+
+@cache
 def finalizer() -> "Finalizer":
     """Return what records the results of files."""
     from dicom_service.outbox import Outbox, OutboxSettings
     from dicom_service.uploads.finalize import Finalizer
     from dicom_service.uploads.staging_bucket import StagingBucket
 
-    return Finalizer(table(), registry(), Outbox(load(OutboxSettings)), StagingBucket(aws.s3()))
+    return Finalizer(table(), arrivals(), Outbox(load(OutboxSettings)), StagingBucket(aws.s3()))
 
 
 @cache
@@ -106,7 +117,7 @@ def _ingest(queue: "IngestQueue", zip_queue: "IngestQueue | None") -> "Ingest":
         load(IngestSettings),
         client=aws.s3(),
         table=table(),
-        registry=registry(),
+        arrivals=arrivals(),
         finalizer=finalizer(),
         queue=queue,
         zip_queue=zip_queue,

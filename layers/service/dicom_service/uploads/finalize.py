@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from dicom_service import metrics
-from dicom_service.exams.registry import ExamRegistry
 from dicom_service.outbox import Event, Outbox
+from dicom_service.uploads.arrivals import Arrivals
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.reasons import EXPIRED
 from dicom_service.uploads.s3_events import StagedObject
@@ -26,13 +26,14 @@ class Finalizer:
 
     Parameters
     ----------
-    table, registry, outbox, bucket
+    table, arrivals, outbox, bucket
         Where progress, exams and events are recorded, and the staging bucket.
     """
 
-    def __init__(self, table: UploadsTable, registry: ExamRegistry, outbox: Outbox, bucket: StagingBucket) -> None:
+    def __init__(self, table: UploadsTable, arrivals: Arrivals, outbox: Outbox, bucket: StagingBucket) -> None:
         self._table = table
-        self._registry = registry
+        self._arrivals = arrivals
+        self._registry = arrivals.registry
         self._outbox = outbox
         self._bucket = bucket
 
@@ -41,7 +42,7 @@ class Finalizer:
         staged = [result.staged for result in results if result.staged]
         arrived = [result.arrived for result in results if result.arrived]
         if arrived:
-            self._registry.record(arrived, source=staged[0].source, session=staged[0].session)
+            self._arrivals.record(arrived, staged[0])
         for result in results:
             self._report(result)
         finished: set[tuple[str, str]] = set()

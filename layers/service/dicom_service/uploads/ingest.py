@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from dicom_service.aws.sqs_worker import Message
 from dicom_service.element_walk import NotDicom
-from dicom_service.exams.registry import ExamRegistry
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import BytesSource
+from dicom_service.uploads.arrivals import Arrivals
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.finalize import Finalizer
 from dicom_service.uploads.ingest_queue import IngestQueue
@@ -48,7 +48,7 @@ class Ingest:
         Sizes and limits.
     client
         The S3 client.
-    table, registry, finalizer, queue
+    table, arrivals, finalizer, queue
         Where progress and exams are recorded, the last steps, and the queue of the messages.
     zip_queue
         Where ZIPs are handed over, each by one message; None where they are unpacked.
@@ -61,7 +61,7 @@ class Ingest:
     settings: IngestSettings
     client: "S3Client"
     table: UploadsTable
-    registry: ExamRegistry
+    arrivals: Arrivals
     finalizer: Finalizer
     queue: IngestQueue
     zip_queue: IngestQueue | None
@@ -294,7 +294,7 @@ class _Batch:
 
     def _store_zip(self, job: Job) -> None:
         ingest = self.ingest
-        zips = ZipIngest(ingest.settings, ingest.table, ingest.registry, self.sender, self.pools.senders)
+        zips = ZipIngest(ingest.settings, ingest.table, ingest.arrivals, self.sender, self.pools.senders)
         try:
             result = zips.store(job, self._in_time)
         except ZipRejected as error:

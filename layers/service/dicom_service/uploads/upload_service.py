@@ -135,7 +135,9 @@ class UploadService:
         self._table = table
         self._presigned = presigned
 
-    def open(self, files: Sequence[Announced], base_url: str) -> dict[str, Any]:
+    def open(
+        self, files: Sequence[Announced], base_url: str, opened_by: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Open an upload and return its URLs.
 
         Parameters
@@ -144,6 +146,8 @@ class UploadService:
             What will be sent.
         base_url
             URL of the API, for the URLs that finish multipart files.
+        opened_by
+            Who sends the request, as the audit names it.
         """
         upload_id = uuid.uuid4().hex
         now = self._table.now()
@@ -164,7 +168,7 @@ class UploadService:
             for file_id, file in named.items()
         }
         upload = {"state": OPEN, "open": OPEN, "createdAt": now, "expiresAt": expires_at, "files": len(named)}
-        self._table.create(upload_id, upload, items)
+        self._table.create(upload_id, upload | ({"openedBy": dict(opened_by)} if opened_by else {}), items)
         lifetime = self._settings.lifetime
         answers = []
         for file_id, file in named.items():

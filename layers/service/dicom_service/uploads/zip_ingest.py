@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from dicom_service.element_walk import NotDicom
-from dicom_service.exams.registry import Arrived, ExamRegistry
+from dicom_service.exams.registry import Arrived
 from dicom_service.part10 import Header
+from dicom_service.uploads.arrivals import Arrivals
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.instance import OutboundInstance, open_instance
 from dicom_service.uploads.jobs import Job
@@ -96,7 +97,7 @@ class ZipIngest:
     ----------
     settings
         Limits and sizes.
-    table, registry
+    table, arrivals
         Where finished stretches and instances are recorded.
     sender
         Sends instances.
@@ -105,12 +106,12 @@ class ZipIngest:
     """
 
     def __init__(
-        self, settings: IngestSettings, table: UploadsTable, registry: ExamRegistry, sender: Sender, pool: Executor
+        self, settings: IngestSettings, table: UploadsTable, arrivals: Arrivals, sender: Sender, pool: Executor
     ) -> None:
         self._settings = settings
         self._limits = Limits(settings.zip_entries, settings.zip_bytes, settings.zip_ratio, settings.spool_bytes)
         self._table = table
-        self._registry = registry
+        self._arrivals = arrivals
         self._sender = sender
         self._pool = pool
 
@@ -156,7 +157,7 @@ class ZipIngest:
         if staged.session:
             self._table.received(staged.tracked)
         if arrived:
-            self._registry.record(arrived, source=staged.source, session=staged.session)
+            self._arrivals.record(arrived, staged)
 
     def _send_all(self, stretch: Iterator[Entry], refusals: int, registrar: _Registrar) -> list[dict[str, Any]]:
         results: dict[int, dict[str, Any]] = {}

@@ -1,0 +1,88 @@
+"""The audit with Object Lock on its days and an event for each access, on a stack deployed so: SOAK=1."""
+
+import datetime
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.stack import LocalStack
+from tests.e2e.test_audit import accesses, invoke_export, move_to_a_day_that_has_ended, shared, verify
+from tests.support.stack import Stack, temporary_settings
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.skipif(os.environ.get("SOAK") != "1", reason="deploys a stack of its own")
+PARAMETERS = {"AuditExport": "locked", "AccessEvents": "ENABLED"}
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[Stack]:
+    with temporary_settings() as settings:
+        local = LocalStack(replace(settings, parameters={**settings.parameters, **PARAMETERS}))
+        try:
+            yield Stack(local, local.up())
+        finally:
+            local.down()
+
+
+def test_an_exported_day_cannot_be_removed_and_what_lies_over_it_is_found(locked: Stack) -> None:
+    study, *_ = shared(locked)
+    day = move_to_a_day_that_has_ended(locked, accesses(locked, study))
+    assert day in invoke_export(locked)
+    assert verify(locked)[0] == 0
+    s3, bucket, key = locked.client("s3"), locked.outputs["AuditBucket"], f"accesses/{day[:4]}/{day}.jsonl.gz"
+    rule = s3.get_object_lock_configuration(Bucket=bucket)["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+    assert rule == {"Mode": "COMPLIANCE", "Days": 3653}
+
+    # WHEN somebody with every permission removes the version or shortens its time THEN neither is possible
+    [version] = s3.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
+    named = {"Bucket": bucket, "Key": key, "VersionId": version["VersionId"]}
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=1)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.delete_object(**named)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.delete_object(**named, BypassGovernanceRetention=True)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object_retention(**named, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": soon})
+
+    # AND what is put over it, or a marker that hides it, is found, and the day itself is still there
+    data = s3.get_object(**named)["Body"].read()
+    s3.put_object(Bucket=bucket, Key=key, Body=b"nothing")
+    assert verify(locked)[0] != 0
+    s3.delete_object(Bucket=bucket, Key=key)
+    assert s3.get_object(**named)["Body"].read() == data
+
+
+def test_each_access_is_announced_on_the_bus(locked: Stack) -> None:
+    # GIVEN a queue behind a rule of the bus
+    name = f"accesses-{uuid.uuid4().hex[:8]}"
+    sqs, events = locked.client("sqs"), locked.client("events")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = json.dumps({"source": ["dicom-service"], "detail-type": ["Access Recorded"]})
+    events.put_rule(Name=name, EventBusName=locked.event_bus, EventPattern=pattern)
+    events.put_targets(Rule=name, EventBusName=locked.event_bus, Targets=[{"Id": "queue", "Arn": arn}])
+
+    study, patient, recipient, token = shared(locked)
+    for _ in range(3):
+        assert locked.request("GET", f"/exams/studies/{study}/thumbnail", key=token).status_code == 200
+    assert locked.request("GET", f"/exams/studies/{study}/series", key=token).status_code == 200
+
+    found: list[dict[str, Any]] = []
+
+    def has_come() -> bool:
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            found.append(json.loads(message["Body"])["detail"])
+        return ("list", recipient) in {(one["action"], one["who"]) for one in found}
+
+    wait_for(has_come, 120)
+    mine = {(one["action"], one["who"], one["status"]) for one in found if one.get("studyUID") == study}
+    assert mine >= {("store", "local", 200), ("share", "local", 201), ("redeem", recipient, 200)}
+    assert ("picture", recipient, 200) in mine
+    assert patient not in json.dumps(found)
