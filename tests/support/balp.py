@@ -1,6 +1,7 @@
 """The constraints of IHE's Basic Audit Log Patterns, read off the sources of their profiles (IHE/ITI.BasicAudit).
 
-Written out here, since the profiles are no package of PyPI or npm.
+Written out here, since the profiles are no package of PyPI or npm; compared with the differentials of their published
+JSON: PatientRead of release 1.1.2, Query of 1.0.1.
 """
 
 import base64
@@ -38,6 +39,11 @@ MEMBERS = {
         *("what", "type", "role", "lifecycle", "securityLabel", "name", "description", "query", "detail"),
     },
 }
+
+# What the profiles set to 0..0 in client and server, in the user, and in the entity of the request.
+_NOT_OF_SYSTEMS = {"role", "altId", "name", "location", "policy", "media", "purposeOfUse"}
+_NOT_OF_USERS = {"altId", "location", "policy", "media", "network"}
+_NOT_OF_REQUESTS = {"lifecycle", "securityLabel", "name", "query", "detail"}
 
 
 def problems(event: Mapping[str, Any]) -> Iterator[str]:
@@ -86,10 +92,11 @@ def _pattern(event: Mapping[str, Any], *, query: bool, patient: bool) -> Iterato
     client, server = ("110153", "110152") if query else ("110152", "110153")
     for code in (client, server):
         found = _agents(event, DCM, code)
-        if len(found) != 1 or not found[0].get("who") or not found[0].get("network") or "media" in found[0]:
+        if len(found) != 1 or not found[0].get("who") or not found[0].get("network"):
             yield f"agent {code}: 1..1 with who and network"
+        yield from (f"agent {code}: {name} 0..0" for name in _NOT_OF_SYSTEMS & {name for one in found for name in one})
     for user in _agents(event, f"{TERMINOLOGY}v3-ParticipationType", "IRCP"):
-        if not user.get("who") or user["requestor"] is not True or "network" in user or "media" in user:
+        if not user.get("who") or user["requestor"] is not True or _NOT_OF_USERS & user.keys():
             yield "agent user: who, requestor, no network"
     yield from _entities(event, query=query, patient=patient)
 
@@ -107,8 +114,9 @@ def _entities(event: Mapping[str, Any], *, query: bool, patient: bool) -> Iterat
         if not query and (role[1] not in ("3", "4", "20") or not entity.get("what")):
             yield "entity data: role and what"
     for entity in event["entity"]:
-        if entity["type"]["code"] == "XrequestId" and not entity["what"]["identifier"]["value"]:
-            yield "entity transaction: what.identifier.value"
+        is_request = entity["type"]["code"] == "XrequestId"
+        if is_request and (not entity["what"]["identifier"]["value"] or _NOT_OF_REQUESTS & entity.keys()):
+            yield "entity transaction: what.identifier.value, and nothing else of it"
     yield from _people(people, patient=patient)
 
 

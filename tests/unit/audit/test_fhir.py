@@ -58,6 +58,8 @@ def without(event: Event, *path: Any) -> Event:
 BREAKS: dict[str, Callable[[Event], Any]] = {
     "no server": lambda event: without(event, "agent", 1),
     "no network": lambda event: without(event, "agent", 0, "network"),
+    "a name of the client": lambda event: event["agent"][0].update(name="clinic"),
+    "a name of the request": lambda event: event["entity"][1].update(name="clinic"),
     "no who": lambda event: without(event, "agent", 1, "who"),
     "no observer": lambda event: without(event, "source", "observer"),
     "no requestor": lambda event: without(event, "agent", 0, "requestor"),
