@@ -26,7 +26,7 @@ figure{background:#000;color:#fff;margin:0;max-width:36rem;text-align:center}
 figure img{display:block;margin:auto;max-width:100%;min-height:12rem;object-fit:contain}
 figcaption{padding:.3rem}input[type=range]{max-width:36rem;width:100%}
 iframe{border:1px solid #8888;height:70vh;width:100%}
-</style></head><body>
+</style></head><body><main>
 """
 # The pictures of a series are all there; the slider shows one of them.
 _SCRIPT = """<script>
@@ -64,7 +64,7 @@ def page(exam: dict[str, str], series: Sequence[dict[str, Any]], pictures: Seque
             yield text.encode()
         yield from _stack(one, pictures)
         yield b"</section>"
-    yield (_SCRIPT + "</body></html>\n").encode()
+    yield ("</main>" + _SCRIPT + "</body></html>\n").encode()
 
 
 def _stack(series: dict[str, Any], pictures: Sequence[bytes]) -> Iterator[bytes]:
