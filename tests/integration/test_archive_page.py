@@ -1,8 +1,10 @@
 """The page of an archive in a real browser, from a folder: pictures and reports, no server, nothing asked elsewhere."""
 
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from tests.support import archives
@@ -16,7 +18,10 @@ SHOWN = "[...document.images].filter((one) => !one.hidden).map((one) => [one.alt
 def test_unpacked_it_shows_pictures_and_reports_without_a_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # GIVEN an archive of twelve slices and two reports, unpacked
+    # GIVEN an archive of twelve slices and two reports, unpacked; a browser's own viewer fails at a PDF without pages
+    report = io.BytesIO()
+    Image.new("L", (200, 300), 255).save(report, "PDF")
+    monkeypatch.setattr(archives, "PDF_BYTES", report.getvalue())
     with archives.world(monkeypatch) as world:
         world.pacs.add(*slices(12), structured_report(STUDY), pdf_report(STUDY))
         world.begin()
