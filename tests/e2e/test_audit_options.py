@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.stack import LocalStack
-from tests.e2e.test_audit import accesses, invoke_export, move_to_a_day_that_has_ended, shared, verify
+from tests.support.audit_stack import accesses, invoke_export, move_to_a_day_that_has_ended, shared, verify
 from tests.support.stack import Stack, temporary_settings
 from tests.support.waiting import wait_for
 

@@ -12,7 +12,8 @@ from tests.support.archives import STUDY, pdf_report, slices, structured_report
 from tests.support.browser import ARTIFACTS, Tab, axe_violations, launch
 
 # How a browser knows that a picture was read, and which of them it shows.
-SHOWN = "[...document.images].filter((one) => !one.hidden).map((one) => [one.alt, one.complete && one.naturalWidth])"
+SHOWN = """[...document.images].filter((one) => one.checkVisibility())
+    .map((one) => [one.alt, one.complete && one.naturalWidth])"""
 
 
 def test_unpacked_it_shows_pictures_and_reports_without_a_server(

@@ -13,13 +13,13 @@ import boto3
 import pytest
 
 from dicom_service import aws
+from dicom_service.audit.arrivals import Arrivals
 from dicom_service.audit.dependencies import recorder
 from dicom_service.aws.sqs_worker import read_messages
 from dicom_service.exams.admission import Admission, AdmissionSettings
 from dicom_service.exams.claims import Claims, ClaimSettings
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.outbox import Outbox, OutboxSettings
-from dicom_service.uploads.arrivals import Arrivals
 from dicom_service.uploads.dependencies import CLAIM_LEASE
 from dicom_service.uploads.expiry import Expiry
 from dicom_service.uploads.finalize import Finalizer
@@ -96,7 +96,8 @@ class World:
         return Arrivals(self.table(), self.registry(), recorder)
 
     def finalizer(self) -> Finalizer:
-        return Finalizer(self.table(), self.arrivals(), Outbox(OutboxSettings("ExamEvents")), StagingBucket(self.s3))
+        outbox = Outbox(OutboxSettings("ExamEvents"))
+        return Finalizer(self.table(), self.registry(), outbox, StagingBucket(self.s3), self.arrivals())
 
     def uploads(self) -> UploadService:
         return UploadService(self.upload_settings, self.table(), PresignedUploads(self.s3, BUCKET))

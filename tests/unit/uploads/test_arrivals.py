@@ -22,7 +22,8 @@ def arrivals() -> list[tuple[str, str, str, int]]:
 
 
 def test_files_and_zips_of_an_upload_are_recorded_by_exam_with_who_opened_it(world: World) -> None:
-    world.open([dicom(1), dicom(2), zipped({f"IM{number}": dicom(number) for number in (3, 4, 5)})], opened_by=OPENED_BY)
+    packed = zipped({f"IM{number}": dicom(number) for number in (3, 4, 5)})
+    world.open([dicom(1), dicom(2), packed], opened_by=OPENED_BY)
     assert world.deliver(world.events("")) == []
     [row] = [row for row in records() if row["action"] == "arrival"]
     assert (row["who"], row["organisation"], row["address"], row["count"]) == ("clinic", "Ospedale", "192.0.2.1", 5)

@@ -24,6 +24,7 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{opacity:
 section{border-top:1px solid #8888;margin-top:1.5rem}
 figure{background:#000;color:#fff;margin:0;max-width:36rem;text-align:center}
 figure img{display:block;margin:auto;max-width:100%;min-height:12rem;object-fit:contain}
+[hidden]{display:none!important}
 figcaption{padding:.3rem}input[type=range]{max-width:36rem;width:100%}
 iframe{border:1px solid #8888;height:70vh;width:100%}
 </style></head><body><main>

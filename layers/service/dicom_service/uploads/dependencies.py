@@ -15,7 +15,7 @@ from dicom_service.uploads.settings import UploadSettings
 from dicom_service.uploads.table import UploadsTable
 
 if TYPE_CHECKING:
-    from dicom_service.uploads.arrivals import Arrivals
+    from dicom_service.audit.arrivals import Arrivals
     from dicom_service.uploads.expiry import Expiry
     from dicom_service.uploads.finalize import Finalizer
     from dicom_service.uploads.ingest import Ingest
@@ -56,21 +56,18 @@ def upload_service() -> "UploadService":
 @cache
 def arrivals() -> "Arrivals":
     """Return what records that instances have arrived."""
-    # Called where something has arrived: an upload that expires needs no audit.
+    from dicom_service.audit.arrivals import Arrivals
     from dicom_service.audit.dependencies import recorder
-    from dicom_service.uploads.arrivals import Arrivals
 
     return Arrivals(table(), registry(), recorder)
 
 
-@cache
-def finalizer() -> "Finalizer":
-    """Return what records the results of files."""
+def _finalizer(records: "Arrivals | None" = None) -> "Finalizer":
     from dicom_service.outbox import Outbox, OutboxSettings
     from dicom_service.uploads.finalize import Finalizer
     from dicom_service.uploads.staging_bucket import StagingBucket
 
-    return Finalizer(table(), arrivals(), Outbox(load(OutboxSettings)), StagingBucket(aws.s3()))
+    return Finalizer(table(), registry(), Outbox(load(OutboxSettings)), StagingBucket(aws.s3()), records)
 
 
 @cache
@@ -78,7 +75,7 @@ def expiry() -> "Expiry":
     """Return what ends overdue uploads."""
     from dicom_service.uploads.expiry import Expiry
 
-    return Expiry(settings(), table(), presigned_uploads(), finalizer())
+    return Expiry(settings(), table(), presigned_uploads(), _finalizer())
 
 
 @cache
@@ -118,7 +115,7 @@ def _ingest(queue: "IngestQueue", zip_queue: "IngestQueue | None") -> "Ingest":
         client=aws.s3(),
         table=table(),
         arrivals=arrivals(),
-        finalizer=finalizer(),
+        finalizer=_finalizer(arrivals()),
         queue=queue,
         zip_queue=zip_queue,
         make_sender=lambda: Sender(pacs(), admission(CLAIM_LEASE)),

@@ -10,8 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from dicom_service import metrics
+from dicom_service.audit.arrivals import Arrivals
+from dicom_service.exams.registry import ExamRegistry
 from dicom_service.outbox import Event, Outbox
-from dicom_service.uploads.arrivals import Arrivals
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.reasons import EXPIRED
 from dicom_service.uploads.s3_events import StagedObject
@@ -26,14 +27,23 @@ class Finalizer:
 
     Parameters
     ----------
-    table, arrivals, outbox, bucket
+    table, registry, outbox, bucket
         Where progress, exams and events are recorded, and the staging bucket.
+    arrivals
+        Records what the PACS has; None where files only expire.
     """
 
-    def __init__(self, table: UploadsTable, arrivals: Arrivals, outbox: Outbox, bucket: StagingBucket) -> None:
+    def __init__(
+        self,
+        table: UploadsTable,
+        registry: ExamRegistry,
+        outbox: Outbox,
+        bucket: StagingBucket,
+        arrivals: Arrivals | None = None,
+    ) -> None:
         self._table = table
+        self._registry = registry
         self._arrivals = arrivals
-        self._registry = arrivals.registry
         self._outbox = outbox
         self._bucket = bucket
 
@@ -41,7 +51,9 @@ class Finalizer:
         """Do the last steps for files that were just stored or rejected, all of one upload or all dropped."""
         staged = [result.staged for result in results if result.staged]
         arrived = [result.arrived for result in results if result.arrived]
-        if arrived:
+        if arrived and not self._arrivals:
+            raise ValueError("nothing arrives where files only expire")
+        if arrived and self._arrivals:
             self._arrivals.record(arrived, staged[0])
         for result in results:
             self._report(result)

@@ -6,11 +6,11 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_complete
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dicom_service.audit.arrivals import Arrivals
 from dicom_service.aws.sqs_worker import Message
 from dicom_service.element_walk import NotDicom
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import BytesSource
-from dicom_service.uploads.arrivals import Arrivals
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.finalize import Finalizer
 from dicom_service.uploads.ingest_queue import IngestQueue

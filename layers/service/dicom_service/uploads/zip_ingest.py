@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from dicom_service.audit.arrivals import Arrivals
 from dicom_service.element_walk import NotDicom
 from dicom_service.exams.registry import Arrived
 from dicom_service.part10 import Header
-from dicom_service.uploads.arrivals import Arrivals
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.instance import OutboundInstance, open_instance
 from dicom_service.uploads.jobs import Job

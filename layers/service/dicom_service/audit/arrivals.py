@@ -7,14 +7,17 @@ are made.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dicom_service.audit.notes import Shown
 from dicom_service.audit.record import Viewer
 from dicom_service.audit.recorder import UNKNOWN, Recorder
-from dicom_service.exams.registry import Arrived, ExamRegistry
 from dicom_service.patient import Patient
-from dicom_service.uploads.s3_events import StagedObject
-from dicom_service.uploads.table import UploadsTable
+
+if TYPE_CHECKING:
+    from dicom_service.exams.registry import Arrived, ExamRegistry
+    from dicom_service.uploads.s3_events import StagedObject
+    from dicom_service.uploads.table import UploadsTable
 
 DROPPED = "drop"
 
@@ -33,11 +36,11 @@ class Arrivals:
         Returns the recorder of the audit.
     """
 
-    table: UploadsTable
-    registry: ExamRegistry
+    table: "UploadsTable"
+    registry: "ExamRegistry"
     recorder: Callable[[], Recorder]
 
-    def record(self, arrived: Sequence[Arrived], staged: StagedObject) -> None:
+    def record(self, arrived: "Sequence[Arrived]", staged: "StagedObject") -> None:
         """Record instances that the PACS has stored; again is harmless, but counted again in the audit.
 
         Parameters
@@ -58,7 +61,7 @@ class Arrivals:
         self.recorder().arrived(viewer, request_id, route, shown)
         self.registry.record(arrived, source=staged.source, session=staged.session)
 
-    def _sender(self, staged: StagedObject) -> tuple[Viewer, str]:
+    def _sender(self, staged: "StagedObject") -> tuple[Viewer, str]:
         if not staged.session:
             return Viewer(DROPPED), ""
         opened_by = (self.table.get(staged.session) or {}).get("openedBy", {})
