@@ -54,6 +54,8 @@ def measure() -> Iterator[Row]:
 @contextmanager
 def _phone(browser: Browser, exam: Exam) -> Iterator[tuple[Page, list[float]]]:
     context = browser.new_context(**SIZES["phone"])
+    # The first call of each function unpacks its layers, and the line is slow.
+    context.set_default_timeout(180_000)
     page = context.new_page()
     received: list[float] = []
     session = context.new_cdp_session(page)
@@ -77,10 +79,10 @@ def _first_pictures(browser: Browser, exam: Exam) -> Iterator[Row]:
             page_size = sum(received)
             pressed = page.evaluate("performance.now()")
             page.locator("button.primary").click()
-            page.wait_for_selector(".stage[data-shown]", timeout=60_000)
+            page.wait_for_selector(".stage[data-shown]")
             first = page.evaluate("performance.now()") - pressed
             size = sum(received)
-            page.wait_for_selector(_SHOWN.format(MIDDLE), timeout=60_000)
+            page.wait_for_selector(_SHOWN.format(MIDDLE))
             if opening >= WARM_UP:
                 times.append(first)
                 sizes.append((page_size, size))
@@ -96,16 +98,16 @@ def _first_pictures(browser: Browser, exam: Exam) -> Iterator[Row]:
 def _scrolled(browser: Browser, exam: Exam) -> Iterator[Row]:
     with _phone(browser, exam) as (page, _):
         page.locator("button.primary").click()
-        page.wait_for_selector(_SHOWN.format(MIDDLE), timeout=60_000)
+        page.wait_for_selector(_SHOWN.format(MIDDLE))
         stage = page.locator(".stage")
         stage.press("Home")
-        page.wait_for_selector(_SHOWN.format(1), timeout=60_000)
+        page.wait_for_selector(_SHOWN.format(1))
         page.evaluate("window.shown.length = 0")
         started = time.monotonic()
         for step in range(1, SLICES):
             stage.press("ArrowDown")
             time.sleep(max(0, started + step * STEP_EVERY - time.monotonic()))
-        page.wait_for_selector(_SHOWN.format(SLICES), timeout=120_000)
+        page.wait_for_selector(_SHOWN.format(SLICES))
         shown = page.evaluate("window.shown")
     if shown[-1][0] != str(SLICES) or len(shown) < 2:
         raise WorkNotDone("the last slice did not come")
