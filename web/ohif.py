@@ -10,15 +10,18 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from web.notices import notices
 from web.npm import fetch
 from web.source import Source
 
 HERE = Path(__file__).resolve().parent / "viewer"
 LOCK = HERE / "ohif.json"
 _DIST = "package/dist/"
-# Speech, microscopy, source maps, splash screens, and what belongs to hosts and sign-ins that are not used here.
+# Speech, microscopy, source maps, splash screens, and what belongs to hosts and sign-ins that are not used here. The
+# numbers are mode and extension for microscopy, and mathematics that they alone use, parts of which are under the LGPL.
 _LEFT_OUT = re.compile(
-    r"(ort|dicom-microscopy-viewer|customizations)/|.*\.map$|_headers$|_redirects$|serve\.json$|sw\.js$"
+    r"(5189|5731|8832|9290)\.|(ort|dicom-microscopy-viewer|customizations)/|.*\.map$"
+    r"|_headers$|_redirects$|serve\.json$|sw\.js$"
     r"|init-service-worker\.js$|oidc-client\.min\.js$|silent-refresh\.html$|manifest\.json$|app-config\.js$"
     r"|assets/(apple|android|mstile|coast|firefox|browserconfig|manifest|yandex).*|google\.js$|es6-shim\.min\.js$"
 )
@@ -32,7 +35,9 @@ _TOUR = re.compile(
     rb"//# sourceMappingURL=shepherd\.mjs\.map\n",
     re.S,
 )
+_TOUR_NAMED = re.compile(rb";// CONCATENATED MODULE: [./]*node_modules/shepherd\.js/dist/css/[^\n]*\n[^\n]*\n")
 _NO_TOUR = b"const shepherd_fe = {};\n"
+_MICROSCOPY = b'pluginImports_modes.push("@ohif/mode-microscopy");\n'
 _TOUR_STYLE = re.compile(rb"[^{}]*shepherd[^{}]*{[^{}]*}")
 _INLINE = (
     '<script>console.time("scriptToView"),window.PUBLIC_URL="/"</script>',
@@ -60,19 +65,28 @@ def viewer(downloads: Path) -> Iterator[Source]:
     own = {name: (HERE / name).read_bytes() for name in ("base.js", "app-config.js")}
     version = hashlib.sha256(LOCK.read_bytes() + repr(sorted(own.items())).encode()).hexdigest()[:12]
     yield Source("viewer/viewer", rewrite_document(document, version).encode(), "viewer")
-    bundles = tours = 0
+    bundles = tours = modes = 0
+    texts = []
     for name, content in (files | own | {"LICENSE.txt": licence}).items():
         if name.endswith(".js"):
             content, found = rewrite_bundle(name, content)
             bundles += found
             content, found = _TOUR.subn(_NO_TOUR, content)
             tours += found
+            content = _TOUR_NAMED.sub(b"", content)
+            modes += content.count(_MICROSCOPY)
+            content = content.replace(_MICROSCOPY, b"")
+            _expect(b"LGPL" not in content, f"something under the LGPL is left in {name}")
             _expect(b"shepherd.js " not in content, f"the tour's library is left in {name}")
         elif name.endswith(".css"):
             content = _TOUR_STYLE.sub(b"", content).replace(b"url(/", b"url(")
             _expect(b"shepherd" not in content, f"styles of the tour are left in {name}")
+        if name.endswith((".js", ".css")):
+            texts.append(content.decode("utf-8", "replace"))
         yield Source(f"viewer/{version}/{name}", content, "viewer", is_immutable=True)
+    yield Source(f"viewer/{version}/NOTICES.txt", notices(texts).encode(), "viewer", is_immutable=True)
     _expect(bundles == _BUNDLES_WITH_PATH, f"{bundles} bundles with a public path")
+    _expect(modes == 1, f"the mode for microscopy {modes} times")
     _expect(tours == 1, f"the library of the tour {tours} times")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from web.notices import notices
 from web.npm import fetch
 from web.ohif import LOCK, Unexpected, rewrite_bundle, rewrite_document
 
@@ -63,6 +64,21 @@ def test_a_bundle_finds_its_parts_wherever_it_lies() -> None:
 def test_a_bundle_with_another_path_is_not_packed(path: str) -> None:
     with pytest.raises(Unexpected, match="another public path"):
         rewrite_bundle("app.js", f"__webpack_require__.p = {path};".encode())
+
+
+def test_the_notices_of_what_the_bundles_contain_are_one_file() -> None:
+    bundles = [
+        "; // MODULE: ../../node_modules/@scope/one/index.js\n/*! one v1 | (c) A | MIT License */\ncode();\n",
+        "// Copyright (c) B\n// SPDX-License-Identifier: BSD-3-Clause\nvar x = 'node_modules/two/a.js'; // a word\n",
+        "/*! one v1 | (c) A | MIT License */\n/* nothing of it */\n",
+    ]
+    text = notices(bundles)
+
+    assert "Packages\n\n  @scope/one\n  two\n" in text
+    assert text.count("one v1 | (c) A | MIT License") == 1
+    assert "Copyright (c) B\n  SPDX-License-Identifier: BSD-3-Clause\n" in text
+    assert "a word" not in text
+    assert "nothing of it" not in text
 
 
 def package(folder: Path, content: bytes, *, integrity: str | None = None) -> Path:
