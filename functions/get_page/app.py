@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from dicom_service.edge import create_app, serve_open
+from dicom_service.edge import create_app, empty, serve_open
 from dicom_service.pages.response import page_response
 
 app = create_app()
@@ -18,6 +18,13 @@ def get_share_page() -> Response[Any]:
 @app.get("/share/<version>/<file>")
 def get_share_file(version: str, file: str) -> Response[Any]:
     return page_response(app, f"share/{version}/{file}")
+
+
+@app.get("/viewer")
+def get_viewer() -> Response[Any]:
+    """Lead to the viewer's page, which leads on to the share page where no exam is open."""
+    is_folder = app.current_event.path.endswith("/")
+    return empty(303, headers={"Location": "viewer" if is_folder else "viewer/viewer"})
 
 
 @app.get("/viewer/.+")

@@ -56,7 +56,7 @@ def test_routes_and_who_may_call_them_are_the_same_in_template_and_document() ->
 def test_only_the_routes_of_the_design_are_open() -> None:
     opened = {route for route, is_open in template_routes().items() if is_open}
     designed = {("get", "/health"), ("get", "/openapi.json"), ("get", "/docs"), ("post", "/otps/redeem")}
-    pages = {("get", "/share"), ("get", "/share/{version}/{file}"), ("get", "/viewer/{path}")}
+    pages = {("get", "/share"), ("get", "/share/{version}/{file}"), ("get", "/viewer"), ("get", "/viewer/{path}")}
     designed |= pages
     assert opened == designed
 

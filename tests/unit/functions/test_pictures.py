@@ -2,6 +2,7 @@
 
 from io import BytesIO
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import numpy as np
@@ -107,6 +108,25 @@ def test_a_pdf_comes_as_it_was_put_in(invoke: Invoke) -> None:
         given = report_of(encapsulated(content, EncapsulatedDocumentLength=len(content)), invoke)
         assert (given.status, given.headers["Content-Type"]) == (200, "application/pdf")
         assert given.body == content
+
+
+def test_a_pdf_that_fits_no_answer_is_a_redirect_to_it_and_for_pages_its_url(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_service.exams.report.LARGEST_ANSWER", 1000)
+    document = b"%PDF-1.7 " + b"x" * 1001
+    dataset = encapsulated(document, EncapsulatedDocumentLength=len(document))
+    given = report_of(dataset, invoke)
+    assert (given.status, given.body) == (303, b"")
+    key = f"instances/{STUDY}/{SERIES}/{INSTANCE}/{INSTANCE}.pdf"
+    assert urlsplit(given.headers["Location"]).path.endswith(key)
+    kept = boto3.client("s3").get_object(Bucket="cache", Key=key)
+    assert (kept["Body"].read(), kept["ContentType"]) == (document, "application/pdf")
+    # The label is what erasing a patient finds it by.
+    assert kept["Metadata"]["patient"]
+    with pacs((f"/instances/{INSTANCE}", multipart(saved(dataset)))) as server:
+        told = invoke("get_report", server.url, **picture(redirect="false"))
+    assert urlsplit(told.json["url"]).path == urlsplit(given.headers["Location"]).path
 
 
 def test_a_pdf_without_its_document_is_the_fault_of_the_pacs(invoke: Invoke) -> None:

@@ -105,6 +105,13 @@ def test_what_was_not_packed_is_404(get: Get, path: str) -> None:
     assert (given.status, given.json["code"]) == (404, "NO_SUCH_ROUTE")
 
 
+@pytest.mark.parametrize(("path", "location"), [("/viewer", "viewer/viewer"), ("/viewer/", "viewer")])
+def test_the_viewers_folder_leads_to_its_page(get: Get, path: str, location: str) -> None:
+    given = get(path)
+
+    assert (given.status, given.headers["Location"]) == (303, location)
+
+
 def test_every_path_in_the_page_is_relative_and_there(get: Get) -> None:
     """So the page works below a stage, at a domain of its own and behind PublicUrl."""
     document = get("/share").body.decode()

@@ -86,6 +86,7 @@ ROUTES: dict[tuple[str, str], Action | None] = {
     ("GET", "/docs"): None,
     ("GET", "/share"): None,
     ("GET", "/share/{version}/{file}"): None,
+    ("GET", "/viewer"): None,
     ("GET", "/viewer/{path+}"): None,
     ("GET", "/uid"): None,
     # What the PACS says by itself; whoever then looks at the exam is recorded.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dicom_service.aws.sqs_worker import Queues
     from dicom_service.exams.admission import Admission
     from dicom_service.exams.fetching import Fetcher, Retriever
-    from dicom_service.exams.instance_cache import CacheSettings, InstanceCache
+    from dicom_service.exams.instance_cache import CacheSettings, InstanceCache, InstanceName
     from dicom_service.exams.patient_scope import PatientScope
     from dicom_service.exams.registry import ExamRegistry
     from dicom_service.exams.request_files import UploadedFile
@@ -72,6 +72,11 @@ def _label_of_file(beginning: bytes) -> str:
     from dicom_service.otp.dependencies import hasher
 
     return patient_label(patient_of_file(beginning), hasher())
+
+
+def keep_document(name: "InstanceName", document: bytes, beginning: bytes) -> str:
+    """Keep the document of a report, given the beginning of its file; return a URL that opens it."""
+    return instance_cache().store_document(name, document, _label_of_file(beginning))
 
 
 @cache

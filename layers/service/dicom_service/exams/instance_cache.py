@@ -184,6 +184,15 @@ class InstanceCache:
         return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=URL_LIFETIME)
 
     @aws.errors(_NOT_AVAILABLE)
+    def store_document(self, name: InstanceName, document: bytes, patient_label: str) -> str:
+        """Store the PDF that an instance holds; return a URL that shows it, as `url` does."""
+        target: Any = {"Bucket": self._bucket, "Key": f"{name.folder}{name.instance_uid}.pdf"}
+        metadata = {"patient": patient_label}
+        aws.s3().put_object(**target, Body=document, ContentType="application/pdf", Metadata=metadata)
+        shown = {**target, "ResponseContentDisposition": 'inline; filename="report.pdf"'}
+        return aws.s3().generate_presigned_url("get_object", Params=shown, ExpiresIn=URL_LIFETIME)
+
+    @aws.errors(_NOT_AVAILABLE)
     def patient_label(self, name: InstanceName) -> str:
         """Return the label of the patient that was stored with the file; empty when there was none."""
         return aws.s3().head_object(Bucket=self._bucket, Key=name.key)["Metadata"].get("patient", "")

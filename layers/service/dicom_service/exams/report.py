@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ _SR_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
 # Memory holds the file, its dataset and the answer.
 _LARGEST_FILE = 64 * 1024 * 1024
 _PIECE = 1024 * 1024
+# Keeps a document that does not fit into an answer, given the beginning of its file; returns a URL that opens it.
+Keep = Callable[[InstanceName, bytes, bytes], str]
 _DEEPEST, _MOST_ITEMS = 32, 20_000
 _TEXTS = {"TEXT": "TextValue", "PNAME": "PersonName", "DATE": "Date", "TIME": "Time", "DATETIME": "DateTime"}
 _UNREADABLE = (
@@ -32,24 +35,25 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Report:
-    """A report: a PDF, or the tree of a Structured Report.
+    """A report: a PDF, a URL that opens one, or the tree of a Structured Report.
 
     Each node of the tree has ``name`` (what is said something about), ``value``, ``unit`` and ``children``.
     """
 
     pdf: bytes | None = None
+    url: str | None = None
     tree: dict[str, Any] | None = None
 
 
-def fetch_report(client: "DicomwebClient", name: InstanceName, scope: PatientScope) -> Report:
-    """Return the report that an instance is.
+def fetch_report(client: "DicomwebClient", name: InstanceName, scope: PatientScope, keep: Keep) -> Report:
+    """Return the report that an instance is, a PDF that does not fit into an answer as a URL.
 
     Raises
     ------
     NotFound
         The PACS does not have the instance, or it is no report (``NOT_A_REPORT``).
     PayloadTooLarge
-        The document does not fit into an answer.
+        The file is larger than 64 MiB.
     PacsError
         The PACS cannot be asked, or returned a file that cannot be read.
     """
@@ -63,7 +67,7 @@ def fetch_report(client: "DicomwebClient", name: InstanceName, scope: PatientSco
     except (InvalidDicomError, BytesLengthException, *_UNREADABLE) as error:
         raise PacsError("The PACS returned a file that cannot be read.", status=502, code="PACS_ERROR") from error
     if report.pdf is not None and len(report.pdf) > LARGEST_ANSWER:
-        raise _too_large(len(report.pdf))
+        return Report(url=keep(name, report.pdf, content[:_PIECE]))
     return report
 
 
@@ -103,7 +107,7 @@ def report_of(dataset: "Dataset") -> Report:
 
 
 def _too_large(size: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The report has {size} bytes or more; fetch the file.", limit=LARGEST_ANSWER)
+    return PayloadTooLarge(f"The report has {size} bytes or more; fetch the file.", limit=_LARGEST_FILE)
 
 
 class _Tree:
