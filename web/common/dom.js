@@ -44,6 +44,11 @@ export function day(text) {
   return new Intl.DateTimeFormat(locale, { dateStyle: "long", timeZone: "UTC" }).format(date);
 }
 
+// A moment in the words, and at the clock, of the reader.
+export function moment(text) {
+  return new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(new Date(text));
+}
+
 // PN (PS3.5 §6.2.1): the writing of the person's own language first, then in Latin letters.
 export function personName(value) {
   const plain = (group) => (group ?? "").split("^").map((part) => part.trim());

@@ -91,12 +91,25 @@ export async function picture(name, { size, window, signal, once }) {
   return asPicture(await (once ? ask : patiently)(`${path(name)}?${query}`, { signal }));
 }
 
+export const accesses = async () => (await patiently(`${exam()}/accesses?limit=1000`)).json();
 export const askForArchive = () => patiently(`${exam()}/archive`, { method: "POST" });
 export const archive = async () => (await patiently(`${exam()}/archive?redirect=false`)).json();
 
 // A PDF as a blob, or the tree of a Structured Report.
 export async function report(name) {
-  const answer = await patiently(`${path(name)}/report`);
-  const isPdf = answer.headers.get("Content-Type").startsWith("application/pdf");
-  return isPdf ? { pdf: await answer.blob() } : { tree: await answer.json() };
+  const answer = await patiently(`${path(name)}/report?redirect=false`);
+  if (answer.headers.get("Content-Type").startsWith("application/pdf")) return { pdf: await answer.blob() };
+  const found = await answer.json();
+  return found.url ? { pdf: await stored(found.url) } : { tree: found };
+}
+
+// What is too large for an answer of the service lies in S3: the URL alone opens it, no token goes along.
+async function stored(url) {
+  try {
+    const answer = await fetch(url, { cache: "no-store", credentials: "omit" });
+    if (answer.ok) return await answer.blob();
+  } catch {
+    // As if it were not there for the moment.
+  }
+  throw new Unavailable("stored");
 }

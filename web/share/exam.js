@@ -1,5 +1,6 @@
 // One exam: who and what, reports first, then the series and the stack of the one that was chosen.
 
+import { accessList } from "./accesses.js";
 import * as api from "./api.js";
 import { day, h, number, personName, t, value } from "./dom.js";
 import { downloadButton } from "./download.js";
@@ -42,7 +43,7 @@ export function examView(access, over) {
   };
 
   const head = h("div", { class: "head" }, h("div", {}, title, facts), actions(access, failed));
-  const view = h("main", { class: "exam" }, head, problem, reports, strip, place, h("p", { class: "hint" }, t("notice")));
+  const view = h("main", { class: "exam" }, head, problem, reports, strip, place, h("p", { class: "hint" }, t("notice")), access.showAccesses ? accessList(failed) : null);
 
   async function load() {
     problem.replaceChildren();

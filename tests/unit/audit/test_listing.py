@@ -53,6 +53,22 @@ def test_the_accesses_of_an_exam_are_its_own_newest_first(recorder: Recorder, cl
     assert found.json[0]["event"] == {"code": "110103", "codeSystem": "DCM", "meaning": "DICOM Instances Accessed"}
 
 
+def test_its_recipient_sees_who_but_neither_from_where_nor_hashes(recorder: Recorder) -> None:
+    serve_once(recorder, request(who="portal"))
+    handler = importlib.import_module("functions.list_accesses.app").lambda_handler
+    event = request("GET", ACCESSES, study=STUDY, who="otp:1", role="exam", query=None)
+    event["path"] = ACCESSES.replace("{studyUID}", STUDY)
+    allowed = {"studyUID": STUDY, "showAccesses": "true", "comparedAt": "1"}
+    event["requestContext"]["authorizer"] |= allowed
+    [row] = Answer(handler(event, None)).json
+    assert (row["who"], row["action"], row["address"], row["patientHash"]) == ("portal", "picture", None, None)
+    event["queryStringParameters"] = {"format": "fhir"}
+    event["multiValueQueryStringParameters"] = {"format": ["fhir"]}
+    answer = Answer(handler(event, None))
+    assert answer.status == 200
+    assert "203.0.113" not in answer.body.decode()
+
+
 def test_an_exam_that_nobody_saw_has_none_and_asking_is_recorded() -> None:
     assert call(ACCESSES, study=STUDY).json == []
     [row] = call(ACCESSES, study=STUDY).json

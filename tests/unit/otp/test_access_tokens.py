@@ -229,3 +229,23 @@ def test_every_function_checks_the_scope(
     assert code(OTHER) == "FORBIDDEN"
     # Its own study gets as far as the work, which has no PACS here; what is for staff does not.
     assert (code(STUDY) == "FORBIDDEN") == path.endswith(("/callbacks", "/accesses"))
+
+
+@pytest.mark.parametrize(
+    ("shown", "compared", "passes"),
+    [("true", "1", True), ("true", "0", False), ("false", "1", False), ("", "1", False)],
+)
+def test_who_saw_the_exam_is_behind_its_issuers_word_and_the_comparison(
+    shown: str, compared: str, passes: bool
+) -> None:
+    event = scoped(f"/exams/studies/{STUDY}/accesses")
+    event["requestContext"]["authorizer"] |= {"showAccesses": shown, "comparedAt": compared}
+    if passes:
+        enforce_route_scope(event)
+    else:
+        with pytest.raises(Forbidden):
+            enforce_route_scope(event)
+    foreign = scoped(f"/exams/studies/{OTHER}/accesses", named=OTHER)
+    foreign["requestContext"]["authorizer"] |= {"showAccesses": shown, "comparedAt": compared}
+    with pytest.raises(Forbidden):
+        enforce_route_scope(foreign)

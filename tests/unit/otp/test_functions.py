@@ -130,6 +130,7 @@ def test_the_sample_code_was_never_issued() -> None:
         ({"studyUID": "1.2", "maxUses": 1.5}, "maxUses"),
         ({"studyUID": "1.2", "requireBirthDate": "yes"}, "requireBirthDate"),
         ({"studyUID": "1.2", "download": "no"}, "download"),
+        ({"studyUID": "1.2", "showAccesses": "yes"}, "showAccesses"),
         ({"studyUID": "1.2", "role": "diagnostic", "download": False}, "download"),
     ],
 )
@@ -203,3 +204,10 @@ def test_download_is_kept_from_issue_to_redemption() -> None:
         issued = call("issue_otp", with_body("issue_otp", studyUID=STUDY, **wish))[1]
         assert call("get_otp", with_path("get_otp", issued["otpId"]))[1]["download"] is kept
         assert call("redeem_otp", with_body("redeem_otp", token=issued["token"]))[1]["download"] is kept
+
+
+def test_whether_the_accesses_are_shown_is_kept_from_issue_to_redemption() -> None:
+    for wish, kept in ({}, False), ({"showAccesses": None}, False), ({"showAccesses": True}, True):
+        issued = call("issue_otp", with_body("issue_otp", studyUID=STUDY, **wish))[1]
+        assert call("get_otp", with_path("get_otp", issued["otpId"]))[1]["showAccesses"] is kept
+        assert call("redeem_otp", with_body("redeem_otp", token=issued["token"]))[1]["showAccesses"] is kept

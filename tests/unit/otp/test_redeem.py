@@ -33,6 +33,7 @@ def test_the_right_code_gives_a_token_for_that_study(harness: Harness) -> None:
         "studyUID": STUDY,
         "role": "diagnostic",
         "download": True,
+        "showAccesses": False,
     }
     assert events_of(harness.tables) == ["OTP Issued", "OTP Redeemed"]
 

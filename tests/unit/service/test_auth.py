@@ -88,6 +88,15 @@ def test_each_role_reaches_its_routes_and_no_others() -> None:
         assert reached == expected, (method, resource, study)
 
 
+def test_a_recipient_sees_who_saw_the_exam_only_where_its_issuer_allowed_it() -> None:
+    for context, reached in (({"showAccesses": "true"}, True), ({"showAccesses": "false"}, False), ({}, False)):
+        exam = Principal("otp", "exam", study_uid="1.2.3", context=context)
+        assert exam.reaches("GET", f"{STUDY}/accesses", {"studyUID": "1.2.3"}) is reached
+        assert not exam.reaches("GET", f"{STUDY}/accesses", {"studyUID": "1.2.4"})
+        assert not exam.reaches("POST", f"{STUDY}/accesses", {"studyUID": "1.2.3"})
+        assert not exam.reaches("GET", "/audit", {"studyUID": "1.2.3"})
+
+
 def test_an_exam_credential_without_a_study_reaches_nothing() -> None:
     assert not Principal("otp", "exam").reaches("GET", f"{STUDY}/series", {})
     diagnostic = Principal("otp", "exam", context={"examRole": "diagnostic"})

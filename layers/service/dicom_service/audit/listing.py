@@ -22,6 +22,8 @@ DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MOST_DAYS = 31
 _PAGE = ("from", "to", "limit", "cursor", "format")
 FHIR = "application/fhir+json"
+# Of the others who saw an exam, its recipient learns neither from where nor by whose keyed hash.
+_NOT_FOR_RECIPIENTS = ("address", "patient")
 _CURSOR = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)~([0-9A-Za-z.-]{1,80})")
 
 Found = Iterator[dict[str, Any]]
@@ -61,11 +63,17 @@ class Page:
 
 
 def accesses_of_study(app: APIGatewayRestResolver, reader: AuditReader, study_uid: str) -> Response[Any]:
-    """Return who saw, fetched or shared an exam; an empty list for one that nobody has."""
+    """Return who saw, fetched or shared an exam; an empty list for one that nobody has.
+
+    The recipient of a shared exam is not shown network addresses and hashes.
+    """
     query = Query(app, *_PAGE)
     page = Page(query)
     query.check()
-    return _respond(app, page, reader.find(BY_STUDY, study_uid, first=page.first, last=page.last))
+    found = reader.find(BY_STUDY, study_uid, first=page.first, last=page.last)
+    if (app.current_event.raw_event.get("requestContext", {}).get("authorizer") or {}).get("role") == "exam":
+        found = ({name: row[name] for name in row if name not in _NOT_FOR_RECIPIENTS} for row in found)
+    return _respond(app, page, found)
 
 
 def audit(app: APIGatewayRestResolver, reader: AuditReader, hashes: Callable[[str], list[str]]) -> Response[Any]:

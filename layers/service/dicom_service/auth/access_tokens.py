@@ -83,6 +83,7 @@ class AccessTokens:
                 "examRole": row["role"],
                 # Tokens of earlier versions lack the attribute and allowed downloads.
                 "download": "true" if row.get("download", True) else "false",
+                "showAccesses": "true" if row.get("showAccesses", False) else "false",
                 "tokenHash": token_hash,
                 "patient": row.get("patient", ""),
                 "comparedAt": str(row.get("comparedAt", 0)),

@@ -7,10 +7,11 @@ role          reaches
 ``reader``    GET routes that change nothing and issue no access; nothing below ``/otps``, nor the audit of everything
 ``auditor``   GET ``/audit`` and who saw an exam, nothing else
 ``callback``  ``POST /new-exam-callback`` and nothing else
-``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names, but neither what the PACS reported of
-              it nor who else saw it; with the exam role ``diagnostic`` also GET under ``/dicomweb``, where its study
-              is all that there is; ``DELETE /access-token``, which ends it; POST of its archive
-============  =================================================================
+``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names, but not what the PACS reported of it,
+              and who else saw it only where its issuer allowed that; with the exam role ``diagnostic`` also GET under
+              ``/dicomweb``, where its study is all that there is; ``DELETE /access-token``, which ends it; POST of its
+              archive
+============
 """
 
 from collections.abc import Mapping
@@ -23,9 +24,8 @@ STUDY_ROUTE = "/exams/studies/{studyUID}"
 CALLBACKS_ROUTE = STUDY_ROUTE + "/callbacks"
 # Ends the token that asks for it: other credentials are ended where they were made.
 ACCESS_TOKEN_ROUTE = "/access-token"  # noqa: S105
-# Who saw the exam names people, too.
+# Who saw the exam names people, too: for recipients only where the issuer allowed it.
 ACCESSES_ROUTE = STUDY_ROUTE + "/accesses"
-STAFF_ROUTES = (CALLBACKS_ROUTE, ACCESSES_ROUTE)
 # Who uses the service must not be the one who watches it.
 AUDIT_ROUTE = "/audit"
 # Asking for it changes nothing that others see.
@@ -94,8 +94,11 @@ class Principal:
         return bool(self.role == "exam" and self.study_uid) and self._exam_reaches(resource, path_parameters)
 
     def _exam_reaches(self, resource: str, path_parameters: Mapping[str, str]) -> bool:
-        if any(resource == route or resource.startswith(route + "/") for route in STAFF_ROUTES):
+        if resource == CALLBACKS_ROUTE or resource.startswith(CALLBACKS_ROUTE + "/"):
             return False
+        if resource == ACCESSES_ROUTE or resource.startswith(ACCESSES_ROUTE + "/"):
+            allowed = resource == ACCESSES_ROUTE and self.context.get("showAccesses") == "true"
+            return allowed and path_parameters.get("studyUID") == self.study_uid
         if resource.startswith(DICOMWEB_ROUTES):
             return self.context.get("examRole") == DIAGNOSTIC
         in_study = resource == STUDY_ROUTE or resource.startswith(STUDY_ROUTE + "/")

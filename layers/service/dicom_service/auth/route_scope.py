@@ -17,8 +17,8 @@ def enforce_route_scope(event: Mapping[str, Any]) -> None:
     """Reject any request of an exam access token except GET below its own study, or of DICOMweb with the role for it.
 
     A token may also ask for the archive of its study, and end itself. The PACS's reports about the study
-    (``/callbacks``) and who saw it (``/accesses``) are not for it. In DICOMweb, another study is one that does not
-    exist: viewers search for prior studies.
+    (``/callbacks``) are not for it, and who saw it (``/accesses``) only where the issuer allowed that. In DICOMweb,
+    another study is one that does not exist: viewers search for prior studies.
 
     The gateway and the functions parse paths separately; a path that they parse differently is rejected here. Requests
     with other credentials pass.
@@ -51,7 +51,9 @@ def enforce_route_scope(event: Mapping[str, Any]) -> None:
         _enforce_dicomweb_scope(authorizer, path, parameters)
         return
     inside = path == own or path.startswith(own + "/")
-    for_staff = any(f"{path}/".startswith(f"{own}/{name}/") for name in ("callbacks", "accesses"))
+    for_staff = f"{path}/".startswith(f"{own}/callbacks/") or (
+        f"{path}/".startswith(f"{own}/accesses/") and not may_see_accesses(event)
+    )
     if not inside or for_staff or "%" in path or parameters.get("studyUID") != study_uid:
         raise Forbidden(_NOT_REACHED)
 
@@ -76,3 +78,19 @@ def may_download(event: Mapping[str, Any]) -> bool:
     """
     authorizer = event.get("requestContext", {}).get("authorizer") or {}
     return authorizer.get("role") != "exam" or authorizer.get("download") == "true"
+
+
+def may_see_accesses(event: Mapping[str, Any]) -> bool:
+    """Return whether the caller may see who saw the exam (``showAccesses`` of ``POST /otps``); staff may.
+
+    A token whose patient was not compared with the exam's yet sees nothing of the exam, and so not this either.
+
+    Parameters
+    ----------
+    event
+        The REST API's proxy event; its authorizer context says ``showAccesses`` for exam access tokens alone.
+    """
+    authorizer = event.get("requestContext", {}).get("authorizer") or {}
+    if authorizer.get("role") != "exam":
+        return True
+    return authorizer.get("showAccesses") == "true" and str(authorizer.get("comparedAt") or "0") != "0"

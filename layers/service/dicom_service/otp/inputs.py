@@ -24,7 +24,17 @@ _FEWEST_CHARACTERS = 6
 
 def issue_request(app: APIGatewayRestResolver) -> IssueRequest:
     """Read the body of ``POST /otps``."""
-    known = ("studyUID", "patientID", "user", "role", "expiresIn", "maxUses", "requireBirthDate", "download")
+    known = (
+        "studyUID",
+        "patientID",
+        "user",
+        "role",
+        "expiresIn",
+        "maxUses",
+        "requireBirthDate",
+        "download",
+        "showAccesses",
+    )
     body = Body(json_body(app, LONGEST_BODY), *known)
     request = IssueRequest(
         study_uid=body.uid("studyUID", required=True),
@@ -35,6 +45,7 @@ def issue_request(app: APIGatewayRestResolver) -> IssueRequest:
         max_uses=body.integer("maxUses", default=1, minimum=1, maximum=MOST_USES),
         require_birth_date=body.flag("requireBirthDate"),
         download=body.flag("download", default=True),
+        show_accesses=body.flag("showAccesses"),
     )
     if request.role == "diagnostic" and request.download is False:
         # A viewer fetches the files it shows, so the restriction could not be enforced.

@@ -92,6 +92,7 @@ class Issuer:
             tidy_at=now + request.expires_in + _DAY,
             max_uses=request.max_uses,
             download=request.download,
+            show_accesses=request.show_accesses,
             patient=self._hasher.hash(exam.patient),
         )
         if request.require_birth_date and exam.birth_date is not None:

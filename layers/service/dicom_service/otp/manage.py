@@ -73,6 +73,7 @@ class Manager:
             "user": otp.user,
             "issuer": otp.issuer,
             "download": otp.download,
+            "showAccesses": otp.show_accesses,
             "requireBirthDate": otp.birth_date_tag is not None,
             "createdAt": iso(otp.created_at),
             "expiresAt": iso(otp.expires_at),

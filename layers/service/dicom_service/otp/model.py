@@ -40,6 +40,8 @@ class Otp:
         ``ACTIVE``, ``LOCKED``, ``SUSPENDED`` or ``REVOKED``; ``USED`` and ``EXPIRED`` follow from the other fields.
     download
         Whether files may be downloaded; False allows pictures and reports only.
+    show_accesses
+        Whether its bearer may see who saw the exam.
     patient
         Keyed hash of the patient it was issued for (`dicom_service.patient`); None for a code of an earlier version.
     birth_date_tag
@@ -65,6 +67,7 @@ class Otp:
     attempts: int = 0
     state: str = "ACTIVE"
     download: bool = True
+    show_accesses: bool = False
     birth_date_tag: str | None = None
     patient: str | None = None
     last_attempt_at: int | None = None
@@ -106,6 +109,7 @@ class Otp:
             "attempts": self.attempts,
             "state": self.state,
             "download": self.download,
+            "showAccesses": self.show_accesses,
             "birthDateTag": self.birth_date_tag,
             "patient": self.patient,
             "redemptions": {tag: vars(redemption) for tag, redemption in self.redemptions.items()},
@@ -131,6 +135,7 @@ class Otp:
             state=row["state"],
             # Codes of earlier versions lack the attribute and allowed downloads.
             download=row.get("download", True),
+            show_accesses=row.get("showAccesses", False),
             birth_date_tag=row.get("birthDateTag"),
             patient=row.get("patient"),
             last_attempt_at=row.get("lastAttemptAt"),

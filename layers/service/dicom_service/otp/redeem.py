@@ -119,6 +119,7 @@ class Redeemer:
             "studyUID": charged.study_uid,
             "role": charged.role,
             "download": charged.download,
+            "showAccesses": charged.show_accesses,
         }
 
     def _is_correct(self, otp: Otp | None, request: RedeemRequest, *, charged: bool) -> bool:

@@ -15,6 +15,7 @@ class IssueRequest:
     max_uses: int = 1
     require_birth_date: bool = False
     download: bool = True
+    show_accesses: bool = False
 
 
 @dataclass(frozen=True)

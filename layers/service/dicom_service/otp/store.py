@@ -122,6 +122,7 @@ class OtpStore:
             "studyUID": otp.study_uid,
             "role": otp.role,
             "download": otp.download,
+            "showAccesses": otp.show_accesses,
             "patient": otp.patient,
             "comparedAt": compared_at,
             "expiresAt": redemption.token_expires_at,
