@@ -19,6 +19,8 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARTIFACTS = Path(__file__).parents[1] / ".artifacts"
 # Milliseconds; the first call of a function unpacks its layers, and test runs share the cores.
 PATIENCE = 120_000
+# What a browser keeps of an origin that has left nothing behind.
+NOTHING: dict[str, Any] = {"session": {}, "local": {}, "cookies": "", "caches": [], "databases": []}
 AXE = Path(__file__).with_name("axe.json")
 # The rules of WCAG 2.2 up to AA, and what axe calls best practice.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -118,11 +118,15 @@ def ultrasound(frames: int = 8) -> Dataset:
     return image(pixels.tobytes(), SOPClassUID=UltrasoundMultiFrameImageStorage, **size, **sample, **color)
 
 
-def pdf() -> Dataset:
-    """A report as a PDF."""
+def pdf(size: int = 0) -> Dataset:
+    """A report as a PDF of at least this size: what follows its end belongs to no page."""
     dataset = _without_pixels(EncapsulatedPDFStorage, DocumentTitle="Radiology report")
     dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
-    dataset.EncapsulatedDocument, dataset.EncapsulatedDocumentLength = PDF + b"\0" * (len(PDF) % 2), len(PDF)
+    content = PDF + b"%" * max(0, size - len(PDF))
+    dataset.EncapsulatedDocument, dataset.EncapsulatedDocumentLength = (
+        content + b"\0" * (len(content) % 2),
+        len(content),
+    )
     return dataset
 
 

@@ -1,10 +1,14 @@
 """The link: what opens it, what does not, and what is left of it; each refusal looks the same."""
 
+import re
+from urllib.parse import urlsplit
+
 import requests
 from playwright.sync_api import Browser, Page, Route
 
 from dicom_service import aws
-from tests.support.browser import Tab, axe_violations, tab
+from tests.support.another_path import another_path
+from tests.support.browser import NOTHING, Tab, axe_violations, tab
 from tests.support.page_exams import BIRTH_DATE, Exam
 from tests.support.stack import Stack
 
@@ -154,5 +158,18 @@ def test_what_is_revoked_while_it_is_open_closes(stack: Stack, browser: Browser,
         at.page.get_by_label("Brightness for").select_option("bone")
         at.page.get_by_role("heading", name="The exam is no longer open").wait_for()
         assert at.page.locator("canvas").count() == 0
-        assert at.remembered()["session"] == {}
+        assert at.remembered() == NOTHING
         assert axe_violations(at.page) == []
+
+
+def test_it_works_at_another_origin_below_another_path(stack: Stack, browser: Browser, small_exam: Exam) -> None:
+    """As at a custom domain with a base path, or behind the proxy that `PublicUrl` names: no request goes past it."""
+    link = small_exam.link(role="diagnostic")
+    with another_path(stack.api_url) as url, tab(browser, link.replace(stack.api_url, url)) as at:
+        opened(at)
+        assert at.page.url == f"{url}/share"
+        at.page.get_by_role("link", name="Open in the diagnostic viewer").click()
+        at.page.get_by_text(re.compile(r"\(1/12\)")).first.wait_for()
+        at.page.goto(f"{url}/viewer")
+        at.page.get_by_text(re.compile(r"\(1/12\)")).first.wait_for()
+        assert len({urlsplit(asked).path for asked in at.asked if f"{url}/dicomweb/" in asked}) > 12
