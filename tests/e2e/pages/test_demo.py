@@ -1,11 +1,19 @@
-"""`make demo`: the sample exam, opened by the link that it prints; the picture of README.md is taken here."""
+"""`make demo`: the sample exam, opened by the link that it prints.
+
+``README_PICTURE=1 pytest tests/e2e/pages/test_demo.py`` puts the picture of README.md into docs/images.
+"""
+
+import os
+import shutil
 
 import pytest
 from playwright.sync_api import Browser
 
 from scripts.demo import SAMPLES, share
-from tests.support.browser import SIZES, tab
+from tests.support.browser import ARTIFACTS, SIZES, tab
 from tests.support.stack import Stack
+
+IN_README = ARTIFACTS.parents[1] / "docs" / "images" / "share.png"
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -22,6 +30,8 @@ def test_the_sample_exam_is_there_and_its_link_opens_once(stack: Stack, browser:
         at.page.get_by_role("button", name="X-ray").click()
         at.shown(1)
         at.picture(f"demo-{size}")
+        if os.environ.get("README_PICTURE") and size == "desktop":
+            shutil.copy(ARTIFACTS / f"demo-{size}.png", IN_README)
     with tab(browser, link, size) as at:
         at.page.get_by_role("button", name="Open", exact=True).click()
         at.page.get_by_role("heading", name="This could not be opened").wait_for()

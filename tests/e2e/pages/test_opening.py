@@ -9,10 +9,13 @@ from playwright.sync_api import Browser, Page, Route
 from dicom_service import aws
 from tests.support.another_path import another_path
 from tests.support.browser import NOTHING, Tab, axe_violations, tab
+from tests.support.deployed import variables
 from tests.support.page_exams import BIRTH_DATE, Exam
 from tests.support.stack import Stack
 
 MIDDLE = 7
+# One transparent pixel.
+LOGO = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
 
 def press_open(page: Page) -> None:
@@ -137,7 +140,9 @@ def test_a_code_that_was_told_by_telephone_opens_it(stack: Stack, browser: Brows
         opened(at)
 
 
-def test_an_expired_link_is_refused_like_any_other(stack: Stack, browser: Browser, small_exam: Exam) -> None:
+def test_an_expired_link_is_refused_like_any_other_and_says_whom_to_ask(
+    stack: Stack, browser: Browser, small_exam: Exam
+) -> None:
     issued = small_exam.issue()
     stack.client("dynamodb").update_item(
         TableName=stack.outputs["OtpsTable"],
@@ -145,9 +150,14 @@ def test_an_expired_link_is_refused_like_any_other(stack: Stack, browser: Browse
         UpdateExpression="SET expiresAt = :past",
         ExpressionAttributeValues=aws.to_item({":past": 1_700_000_000}),
     )
-    with tab(browser, issued["link"]) as at:
+    operator = {"SERVICE_NAME": "Clinic “A & B”", "SUPPORT_CONTACT": "+39 0471 000000", "SERVICE_LOGO_URL": LOGO}
+    with variables(stack, "GetPageFunction", **operator), tab(browser, issued["link"]) as at:
+        assert at.page.title() == "Clinic “A & B”"
+        at.until("document.querySelector('img.logo').naturalWidth === 1")
+        assert "Clinic “A & B” shares a medical exam with you." in at.page.locator("main").inner_text()
         press_open(at.page)
         assert "is not accepted" in refused(at.page)
+        assert "Questions: +39 0471 000000" in refused(at.page)
 
 
 def test_what_is_revoked_while_it_is_open_closes(stack: Stack, browser: Browser, small_exam: Exam) -> None:
