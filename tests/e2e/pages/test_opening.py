@@ -1,18 +1,25 @@
 """The link: what opens it, what does not, and what is left of it; each refusal looks the same."""
 
+import inspect
+import os
 import re
+from typing import cast
 from urllib.parse import urlsplit
 
+import pytest
 import requests
 from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import TimeoutError as TooLate
 
 from dicom_service import aws
 from tests.support.another_path import another_path
 from tests.support.browser import NOTHING, Tab, axe_violations, tab
 from tests.support.deployed import variables
+from tests.support.holes import Hole, Holed
 from tests.support.page_exams import BIRTH_DATE, Exam
 from tests.support.stack import Stack
 
+SOAK = bool(os.environ.get("SOAK"))
 MIDDLE = 7
 # One transparent pixel.
 LOGO = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -183,3 +190,56 @@ def test_it_works_at_another_origin_below_another_path(stack: Stack, browser: Br
         at.page.goto(f"{url}/viewer")
         at.page.get_by_text(re.compile(r"\(1/12\)")).first.wait_for()
         assert len({urlsplit(asked).path for asked in at.asked if f"{url}/dicomweb/" in asked}) > 12
+
+
+HOLES = {
+    "the code is used up before the press": Hole(
+        "app.js",
+        "else showLanding();",
+        "else { if (sessions.pending()) await api.redeem(sessions.pending()); showLanding(); }",
+        test_nothing_is_redeemed_before_the_press,
+    ),
+    "all recipients send one key": Hole(
+        "session.js",
+        "crypto.randomUUID()",
+        '"0e6a1c5e-97b4-4f2d-8a3b-5d1c7e9f2b48"',
+        test_the_same_link_again_is_refused_and_says_what_to_do,
+    ),
+    "each try sends another key": Hole(
+        "api.js",
+        '"Idempotency-Key": pending.key',
+        '"Idempotency-Key": crypto.randomUUID()',
+        test_an_answer_that_is_lost_burns_nothing,
+    ),
+    "the session is kept when it ends": Hole(
+        "session.js", "sessionStorage.clear();", "", test_what_is_revoked_while_it_is_open_closes
+    ),
+    "something is kept for good": Hole(
+        "session.js",
+        "sessionStorage.clear();",
+        'sessionStorage.clear(); localStorage.setItem("left", "behind");',
+        test_what_is_revoked_while_it_is_open_closes,
+    ),
+    "the policy is broken": Hole(
+        "app.js",
+        "sessions.takeFragment();\nawait",
+        'try { eval("1") } catch {}\nsessions.takeFragment();\nawait',
+        test_the_right_birth_date_opens_it,
+    ),
+}
+
+
+@pytest.mark.skipif(not SOAK, reason="part of make soak")
+@pytest.mark.parametrize("name", HOLES)
+def test_the_hole_is_found(
+    stack: Stack, browser: Browser, small_exam: Exam, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hole = HOLES[name]
+    holed = Holed(browser, hole)
+    given = {"stack": stack, "browser": cast("Browser", holed), "small_exam": small_exam}
+    wanted = {each: given[each] for each in inspect.signature(hole.test).parameters}
+    hole.test(**wanted | {"browser": browser})  # without the hole it passes, on warm functions
+    monkeypatch.setattr("tests.support.browser.PATIENCE", 20_000)
+    with pytest.raises((AssertionError, TooLate)):
+        hole.test(**wanted)
+    assert holed.served
