@@ -105,9 +105,14 @@ def _scrolled(browser: Browser, exam: Exam) -> Iterator[Row]:
         page.evaluate("window.shown.length = 0")
         started = time.monotonic()
         for step in range(1, SLICES):
-            stage.press("ArrowDown")
+            page.keyboard.press("ArrowDown")  # where the focus is; cheaper for the driver than to look for it each time
             time.sleep(max(0, started + step * STEP_EVERY - time.monotonic()))
-        page.wait_for_selector(_SHOWN.format(SLICES))
+        # A machine that is busy with other work may lose a picture; the page then offers to try again.
+        last, again = page.locator(_SHOWN.format(SLICES)), page.locator(".stack .message button")
+        last.or_(again).first.wait_for()
+        while not last.is_visible():
+            again.click()
+            last.or_(again).first.wait_for()
         shown = page.evaluate("window.shown")
     if shown[-1][0] != str(SLICES) or len(shown) < 2:
         raise WorkNotDone("the last slice did not come")

@@ -40,6 +40,11 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--enable-unsafe-swiftshader"])
 
 
+# Not each violation is a line of the console by itself: one whose exception is caught is none.
+_SAY_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`Content Security Policy: ${event.effectiveDirective} stopped ${event.blockedURI}`));"""
+
+
 @dataclass
 class Tab:
     """One page of a browser, with everything that it asked for and complained about."""
@@ -98,6 +103,7 @@ def tab(browser: Browser, url: str, size: str = "desktop", **options: Any) -> It
     """Open a tab in a profile of its own; what it must never do is checked when it is closed."""
     context: BrowserContext = browser.new_context(**{"locale": "en-GB"} | SIZES[size] | options)
     context.set_default_timeout(PATIENCE)
+    context.add_init_script(_SAY_VIOLATIONS)
     parts = urlsplit(url)
     try:
         opened = Tab(context.new_page(), f"{parts.scheme}://{parts.netloc}")

@@ -10,14 +10,18 @@ export class Over extends Error {}
 export class Unavailable extends Error {}
 export class Missing extends Error {}
 
-async function ask(path, options = {}) {
+// The API answers within half a minute or not at all.
+const LONGEST = 35_000;
+
+async function ask(path, { signal, ...options } = {}) {
   const access = session();
   const headers = { ...(access && { Authorization: `Bearer ${access.accessToken}` }), ...options.headers };
+  const signals = [AbortSignal.timeout(LONGEST), ...(signal ? [signal] : [])];
   let answer;
   try {
-    answer = await fetch(new URL(path, base), { cache: "no-store", credentials: "omit", ...options, headers });
+    answer = await fetch(new URL(path, base), { cache: "no-store", credentials: "omit", ...options, headers, signal: AbortSignal.any(signals) });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (signal?.aborted) throw error;
     throw new Unavailable("network");
   }
   if (answer.ok) return answer;

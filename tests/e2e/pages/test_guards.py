@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 
 from tests.support.browser import NOTHING, tab
 
-POLICY = "default-src 'none'; script-src 'self'; img-src *"
+POLICY = "default-src 'none'; script-src 'self'; img-src * data:"
 SCRIPTS = {
     "good": "document.title = 'good'",
     "elsewhere": "new Image().src = 'http://127.0.0.1:9/a.png'",
