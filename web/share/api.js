@@ -101,10 +101,14 @@ export const archive = async () => (await patiently(`${exam()}/archive?redirect=
 
 // A PDF as a blob, or the tree of a Structured Report.
 export async function report(name) {
-  const answer = await patiently(`${path(name)}/report?redirect=false`);
+  const ask = () => patiently(`${path(name)}/report?redirect=false`);
+  const answer = await ask();
   if (answer.headers.get("Content-Type").startsWith("application/pdf")) return { pdf: await answer.blob() };
   const found = await answer.json();
-  return found.url ? { pdf: await stored(found.url) } : { tree: found };
+  if (!found.url) return { tree: found };
+  // The page may fetch from its own origin alone. What lies elsewhere the browser opens itself, by a URL that is new then.
+  if (new URL(found.url).origin === location.origin) return { pdf: await stored(found.url) };
+  return { open: async () => location.assign((await (await ask()).json()).url) };
 }
 
 // What is too large for an answer of the service lies in S3: the URL alone opens it, no token goes along.

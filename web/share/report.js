@@ -31,10 +31,18 @@ function reportItem(name, series, row, urls) {
   const body = h("div", { class: "report-body" }, t("loading"));
   const title = value(row, "00420010") || value(series, "0008103E") || t("report");
   api.report(name).then(
-    (found) => body.replaceChildren(...(found.pdf ? pdfView(found.pdf, title, urls) : [treeView(found.tree)])),
+    (found) => body.replaceChildren(...view(found, title, urls)),
     (error) => body.replaceChildren(t(error instanceof api.Missing ? "reportNotShown" : "notNow")),
   );
   return h("details", { class: "card report", open: true }, h("summary", {}, h("h2", {}, h("bdi", {}, title))), body);
+}
+
+function view({ pdf, tree, open }, title, urls) {
+  if (pdf) return pdfView(pdf, title, urls);
+  if (tree) return [treeView(tree)];
+  const problem = h("span", { role: "status" });
+  const failed = () => problem.replaceChildren(t("notNow"));
+  return [h("button", { onclick: () => open().catch(failed) }, t("openPdf")), problem];
 }
 
 function pdfView(blob, title, urls) {
