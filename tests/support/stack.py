@@ -28,7 +28,7 @@ TEST_PARAMETERS: Mapping[str, str] = {
     "QuietPeriod": "2",
     "MostWrongCodes": "100000",
     "OpenRoutesPerSecond": "10000",
-    "CorsOrigins": "https://portal.example.org",
+    "CorsOrigins": "https://portal.example.org,http://desk.localhost",
     "ViewerSecretArn": f"arn:aws:secretsmanager:*:*:secret:{VIEWER_SECRET}-*",
 }
 

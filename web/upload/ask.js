@@ -10,13 +10,19 @@ export class Refused extends Error {
   }
 }
 
-export function asking(api) {
+// A question that is asked again counts in the ledger until it is answered.
+export function asking(api, ledger) {
   return async (path, options, signal) => {
     // What changes something is not broken off: its answer is worth knowing, also in a pause.
     const given = options.method === "POST" ? options : { ...options, signal };
-    const answer = await patiently(() => api(path, given), { signal });
-    if (answer.status === 401) throw new Refused("signed-out");
-    if (answer.status === 403) throw new Refused("not-allowed");
-    return answer;
+    const retry = ledger.retry();
+    try {
+      const answer = await patiently(() => api(path, given), { signal, failed: retry.begin });
+      if (answer.status === 401) throw new Refused("signed-out");
+      if (answer.status === 403) throw new Refused("not-allowed");
+      return answer;
+    } finally {
+      retry.end();
+    }
   };
 }

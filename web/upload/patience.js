@@ -17,7 +17,7 @@ export async function patiently(send, { signal, failed, patience = OTHER_PATIENC
     try {
       const answer = await send();
       if (!isForLater(answer.status)) return answer;
-      wait = Math.max(wait, answer.retryAfter * 1000);
+      wait = Math.max(wait, (answer.retryAfter ?? 0) * 1000);
       await failed?.(new Unreachable(String(answer.status)));
     } catch (error) {
       signal.throwIfAborted();

@@ -37,7 +37,6 @@ function send(method, url, body, { signal, onLoaded }) {
     request.onload = finish(done, () => ({
       status: request.status,
       etag: request.getResponseHeader("ETag"),
-      retryAfter: Number(request.getResponseHeader("Retry-After")) || 0,
       code: /<Code>(\w+)<\/Code>/.exec(request.responseText)?.[1],
     }));
     request.onerror = finish(failed, () => new Unreachable("network"));

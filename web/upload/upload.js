@@ -32,7 +32,6 @@ export class Upload extends EventTarget {
     this.job = crypto.randomUUID();
     this.state = "ready";
     this.reason = null;
-    this.#ask = asking(api);
     this.#store = store;
     this.#atOnce = atOnce;
     this.#memory = new Memory(store, this.job);
@@ -40,6 +39,7 @@ export class Upload extends EventTarget {
       onFile: (file) => this.#tell("file", file),
       onProgress: () => this.#tellProgress(),
     });
+    this.#ask = asking(api, this.#ledger);
   }
 
   get progress() {

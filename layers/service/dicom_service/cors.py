@@ -1,7 +1,7 @@
 """Cross-origin requests of pages in browsers (Fetch, "CORS protocol"), for the origins of ``CorsOrigins``.
 
 The origins are a variable of the API's stage, which API Gateway puts into each event, so no function needs them in its
-environment. Answers of the gateway itself (a missing credential) carry no such headers: a page sees them as failed.
+environment. Answers of the gateway itself (a missing credential) may be read by any page: they are the same for all.
 """
 
 from collections.abc import Mapping
