@@ -1,8 +1,9 @@
 """Staged objects are read with few requests, never whole, and never as another version."""
 
 import os
+import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from dicom_service.part10 import read_header
 from dicom_service.uploads.s3_events import StagedObject, parse_event
-from dicom_service.uploads.s3source import ObjectMissing, S3Source, StorageError
+from dicom_service.uploads.s3source import ObjectMissing, S3Source, StorageError, read_ahead
 from tests.support.s3 import FaultyS3
 from tests.support.upload_files import dicom, fragments, uid, zipped
 from tests.support.uploads import World
@@ -61,6 +62,54 @@ def test_a_stream_that_always_breaks_is_given_up(world: World) -> None:
 
     with pytest.raises(StorageError):
         list(source.stream())
+
+
+def test_one_piece_is_read_ahead_and_no_more() -> None:
+    # GIVEN pieces of which the third is made only when it may be
+    made: list[int] = []
+    second, third = threading.Event(), threading.Event()
+
+    def pieces() -> Generator[bytes, None, None]:
+        for number in range(1, 6):
+            assert number < 3 or third.is_set(), "read too far"
+            made.append(number)
+            if number == 2:
+                second.set()
+            yield bytes([number])
+
+    ahead = read_ahead(pieces())
+    # WHEN the caller has the first
+    assert next(ahead) == b"\1"
+    # THEN the second is made without being asked for, and the third not
+    assert second.wait(60)
+    third.set()
+    assert b"".join(ahead) == b"\2\3\4\5"
+    assert made == [1, 2, 3, 4, 5]
+
+
+def test_what_is_read_ahead_ends_with_its_reader_and_its_error_is_the_readers() -> None:
+    closed = threading.Event()
+
+    def pieces(error: Exception) -> Generator[bytes, None, None]:
+        try:
+            yield b"1"
+            yield b"2"
+            raise error
+        finally:
+            closed.set()
+
+    # a reader that stops leaves no thread and no body open
+    threads = threading.active_count()
+    stopped: Any = read_ahead(pieces(StorageError()))
+    next(stopped)
+    stopped.close()
+    assert closed.is_set()
+    assert threading.active_count() == threads
+    # an error comes behind the pieces before it
+    broken = read_ahead(pieces(StorageError()))
+    assert [next(broken), next(broken)] == [b"1", b"2"]
+    with pytest.raises(StorageError):
+        next(broken)
 
 
 def test_an_object_that_is_replaced_while_it_is_read_is_not_mixed(world: World) -> None:

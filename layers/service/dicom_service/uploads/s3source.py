@@ -1,7 +1,9 @@
 """A staged object as bytes: ranged reads for its header, one stream for its body, both bound to one version."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from dicom_service.uploads.ranges import (
@@ -157,8 +159,15 @@ class S3Source:
         return self.size if self._next_size > _STRAIGHT_ON else stop
 
     def stream(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `start` to `end` in pieces of up to 1 MiB, going on where a connection broke."""
+        """Yield the bytes from `start` to `end` in pieces of up to 1 MiB, going on where a connection broke.
+
+        The next piece is read while the caller is at work with the last one.
+        """
         stop = self.size if end is None else end
+        pieces = self._pieces(start, stop)
+        return read_ahead(pieces) if stop - start > CHUNK else pieces
+
+    def _pieces(self, start: int, stop: int) -> Generator[bytes, None, None]:
         breaks = 0
         while start < stop:
             body = None
@@ -173,6 +182,15 @@ class S3Source:
             finally:
                 if body:
                     body.close()
+
+
+def read_ahead(pieces: Generator[bytes, None, None]) -> Iterator[bytes]:
+    """Yield pieces, the next one being made meanwhile: two are in memory, and no more."""
+    with closing(pieces), ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, pieces, b"")
+        while piece := coming.result():
+            coming = reader.submit(next, pieces, b"")
+            yield piece
 
 
 def _count(breaks: int, error: BrokenOff) -> int:
