@@ -23,6 +23,8 @@ _DELIMITERS = frozenset({ITEM, ITEM_END, SEQUENCE_END})
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 _ANY_VR = _LONG_VRS | _SHORT_VRS
+# Never sequences.
+_PLAIN_LONG_VRS = _LONG_VRS - {b"SQ", b"UN"}
 _FRAGMENT_VRS = frozenset({b"OB", b"OW"})
 # May be sequences: Implicit VR names no VR, and UN stands for any.
 _UNKNOWN_VRS = frozenset({b"", b"UN"})
@@ -73,13 +75,26 @@ class ElementWalk:
         Whether it is big endian.
     max_depth
         How many sequences may be nested.
+    data
+        The bytes of the source if they are in memory: `collect` then steps over most elements several times as fast.
     """
 
-    def __init__(self, source: Source, position: int, *, explicit: bool, big: bool, max_depth: int = MAX_DEPTH) -> None:
+    def __init__(
+        self,
+        source: Source,
+        position: int,
+        *,
+        explicit: bool,
+        big: bool,
+        max_depth: int = MAX_DEPTH,
+        data: bytes | None = None,
+    ) -> None:
         self._source = source
+        self._data = data
         self._explicit = explicit
         order = ">" if big else "<"
         self._tag, self._long, self._short = (struct.Struct(order + code) for code in ("HH", "I", "H"))
+        self._explicit_header = struct.Struct(order + "HH2sH")
         self._item_tag = self._tag.pack(0xFFFE, 0xE000)
         self._max_depth = max_depth
         self._depth = 0
@@ -113,6 +128,8 @@ class ElementWalk:
         """
         while True:
             try:
+                if self._ordered and self._data and self._explicit:
+                    self._pass_plain(self._data)
                 if self._open:
                     self._leave_finished()
                 if not self._open and (self.position == self._source.size or self._left_group(until_group)):
@@ -151,6 +168,36 @@ class ElementWalk:
             return None
         self._skip(length)
         return tag, offset, length
+
+    def _pass_plain(self, data: bytes) -> None:
+        """Step over plain elements that nobody asked for; the first that is anything else is left to `_step`."""
+        frame = self._open[-1] if self._open else None
+        if frame and frame.kind != "item":
+            return
+        end = len(data) if frame is None or frame.end is None else min(frame.end, len(data))
+        position, highest, unpack, unpack_long = (
+            self.position,
+            0,
+            self._explicit_header.unpack_from,
+            self._long.unpack_from,
+        )
+        while position + 8 <= end:
+            group, element, vr, length = unpack(data, position)
+            value = position + 8
+            if vr in _PLAIN_LONG_VRS:
+                if position + 12 > end:
+                    break
+                (length,), value = unpack_long(data, value), position + 12
+            elif vr not in _SHORT_VRS:
+                break
+            tag = group << 16 | element
+            if group == 0xFFFE or value + length > end or (frame is None and tag in self._ordered):
+                break
+            position = value + length
+            highest = tag if tag > highest else highest
+        self.position = position
+        if frame is None:
+            self._highest = max(self._highest, highest)
 
     def _keep_order(self, tag: int) -> None:
         if tag in self._ordered and tag <= self._highest:

@@ -37,16 +37,16 @@ class BytesSource:
     """A file in memory."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self.data = data
         self.size = len(data)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return up to `length` bytes from `offset`."""
-        return self._data[offset : offset + length]
+        return self.data[offset : offset + length]
 
     def stream(self) -> Iterator[bytes]:
         """Yield all bytes, in one piece."""
-        yield self._data
+        yield self.data
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def read_header(source: Source, *, max_inflated: int = MAX_INFLATED, max_depth: 
     if syntax == DEFLATED:
         source, start = BytesSource(_inflated(source, start, max_inflated)), 0
     explicit, big = syntax != IMPLICIT_LITTLE, syntax == EXPLICIT_BIG
-    walk = ElementWalk(source, start, explicit=explicit, big=big, max_depth=max_depth)
+    data = source.data if isinstance(source, BytesSource) else None
+    walk = ElementWalk(source, start, explicit=explicit, big=big, max_depth=max_depth, data=data)
     return _header(syntax, offset, walk.collect(_WANTED))
 
 
