@@ -26,7 +26,7 @@ _SECURED = {"401": "Unauthorized", "403": "Forbidden", "503": "PacsBusy"}
 _PACS = {"502": "PacsTrouble"}
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Reads YAML in which no key is given twice; PyYAML lets the last one win."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
