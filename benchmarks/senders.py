@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from benchmarks.files import File
 from benchmarks.servers import Servers, WorkNotDone, stow_body
-from benchmarks.staging import BUCKET, Staged, ingest
+from benchmarks.staging import Staged, ingest
 from dicom_service import aws
 
 STORESCU = "/usr/bin/storescu"  # pynetdicom puts one of its own on the path
@@ -79,7 +81,7 @@ def promised(parts: int, connections: int) -> Sender:
                 _put_all(
                     os.environ["UPLOADS_TABLE"], [{"uploadId": "limit", "file": file.instance_uid} for file in files]
                 )
-                upload.client.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in keys]})
+                upload.client.delete_objects(Bucket=upload.bucket, Delete={"Objects": [{"Key": key} for key in keys]})
 
             with ThreadPoolExecutor(connections) as pool:
                 list(pool.map(one, starts))
@@ -135,6 +137,8 @@ def _poster(servers: Servers) -> Callable[[Iterable[bytes]], None]:
     def post(files: Iterable[bytes]) -> None:
         if not hasattr(local, "http"):
             local.http = requests.Session()
+            # A PACS closes connections that were idle for a second.
+            local.http.mount("http://", HTTPAdapter(max_retries=Retry(2, allowed_methods=None)))
             local.http.trust_env = False
             local.http.auth = servers.http.auth
         content_type, body = stow_body(*files)
@@ -187,10 +191,12 @@ def curl(servers: Servers, staged: Sequence[Staged]) -> None:
     """curl from S3 into curl to the PACS, of known length, since Orthanc takes chunks several times as slowly."""
     for upload in staged:
         for key in upload.keys:
-            size = upload.client.head_object(Bucket=BUCKET, Key=key)["ContentLength"]
+            size = upload.client.head_object(Bucket=upload.bucket, Key=key)["ContentLength"]
             environment = {
                 "PATH": "/usr/bin:/bin",
-                "OBJECT": upload.client.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": key}),
+                "OBJECT": upload.client.generate_presigned_url(
+                    "get_object", Params={"Bucket": upload.bucket, "Key": key}
+                ),
                 "LENGTH": str(size + len(b"--body\r\nContent-Type: application/dicom\r\n\r\n\r\n--body--\r\n")),
                 "LOGIN": f"{servers.pacs.user}:{servers.pacs.password}",
                 "STORE": f"{servers.pacs.url}/studies",

@@ -1,7 +1,8 @@
 """Objects in the staging bucket, the function that brings them to the PACS, and what must be true when it has.
 
-The bucket keeps no versions: MiniStack ignores ``Range`` where a ``VersionId`` is given, so an object would be read
-whole for every block. S3 honours both.
+Files of up to a megabyte are in a bucket that keeps versions, as the deployed one does. Larger objects are in one that
+does not: MiniStack ignores ``Range`` where a ``VersionId`` is given, so they would be read whole for every block. S3
+honours both.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import tempfile
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import IO, Any
 
@@ -25,7 +26,7 @@ from dicom_service.uploads.table import UPLOAD, UploadsTable
 from tests.support.template import create_table
 
 BATCH = 100  # messages of one invocation, as template.yaml says
-BUCKET = "benchmark-staging"
+BUCKET, WITHOUT_VERSIONS = "benchmark-staging", "benchmark-staging-large"
 FILES_OF_AN_UPLOAD = 1000
 
 
@@ -38,10 +39,15 @@ class Staged:
         What must be in the PACS in the end.
     objects
         Write one object each.
+    bucket
+        Where they are.
     """
 
-    def __init__(self, files: Sequence[File], objects: Sequence[Callable[[IO[bytes]], None]]) -> None:
+    def __init__(
+        self, files: Sequence[File], objects: Sequence[Callable[[IO[bytes]], None]], bucket: str = WITHOUT_VERSIONS
+    ) -> None:
         self.files = files
+        self.bucket = bucket
         self.upload_id = uuid.uuid4().hex
         self.client = boto3.client("s3")
         self.keys = [f"uploads/{self.upload_id}/{place:04d}" for place in range(1, len(objects) + 1)]
@@ -57,17 +63,17 @@ class Staged:
             write(file)
             size = file.tell()
             file.seek(0)
-            etag = self.client.put_object(Bucket=BUCKET, Key=key, Body=file)["ETag"]
-        return _message(_event(key, size, etag))
+            answer = self.client.put_object(Bucket=self.bucket, Key=key, Body=file)
+        return _message(_event(self.bucket, key, size, answer))
 
     def fetch(self, key: str) -> bytes:
         """Read an object with nothing but the SDK."""
-        return self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
     def clear(self) -> None:
         """Delete what is still staged: all of it, where another sender than the function was timed."""
         for key in self.keys:
-            self.client.delete_object(Bucket=BUCKET, Key=key)
+            self.client.delete_object(Bucket=self.bucket, Key=key)
 
     def check_ended(self) -> None:
         """See that the upload is noted as completed, each file as stored, and the bucket emptied.
@@ -81,7 +87,7 @@ class Staged:
         ends = [items[key.rpartition("/")[2]]["state"] for key in self.keys]
         if items[UPLOAD]["state"] != "completed" or set(ends) != {"stored"}:
             raise WorkNotDone(f"the upload is {items[UPLOAD]['state']}, its files are {sorted(set(ends))}")
-        left = self.client.list_objects_v2(Bucket=BUCKET, Prefix=f"uploads/{self.upload_id}/")
+        left = self.client.list_objects_v2(Bucket=self.bucket, Prefix=f"uploads/{self.upload_id}/")
         if left["KeyCount"]:
             raise WorkNotDone(f"{left['KeyCount']} objects are still staged")
 
@@ -90,7 +96,7 @@ def staged_files(files: Sequence[File]) -> list[Staged]:
     """Stage one object for each file, as a client does that posts a form for each; uploads have 1,000 at most."""
     starts = range(0, len(files), FILES_OF_AN_UPLOAD)
     parts = [files[start : start + FILES_OF_AN_UPLOAD] for start in starts]
-    return [Staged(part, [_writer(file.content) for file in part]) for part in parts]
+    return [Staged(part, [_writer(file.content) for file in part], BUCKET) for part in parts]
 
 
 def staged_zip(files: Sequence[File]) -> list[Staged]:
@@ -164,8 +170,11 @@ def _function(name: str) -> Any:
     return function(name)
 
 
-def _event(key: str, size: int, etag: str) -> str:
-    detail = {"bucket": {"name": BUCKET}, "object": {"key": key, "size": size, "etag": etag.strip('"')}}
+def _event(bucket: str, key: str, size: int, answer: Mapping[str, Any]) -> str:
+    staged = {"key": key, "size": size, "etag": answer["ETag"].strip('"')}
+    if "VersionId" in answer:
+        staged["version-id"] = answer["VersionId"]
+    detail = {"bucket": {"name": bucket}, "object": staged}
     return json.dumps({"source": "aws.s3", "detail": detail})
 
 
@@ -182,7 +191,10 @@ def make_stores() -> None:
     """Make what the upload functions use beyond the stores of the exams, and name it in the environment."""
     for name in ("Uploads", "ExamEvents"):
         create_table(aws.dynamodb(), f"{name}Table", name)
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    s3 = boto3.client("s3")
+    for name in (BUCKET, WITHOUT_VERSIONS):
+        s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     os.environ |= {
         "UPLOADS_TABLE": "Uploads",
         "EXAM_EVENTS_TABLE": "ExamEvents",
