@@ -81,7 +81,9 @@ def promised(parts: int, connections: int) -> Sender:
                 _put_all(
                     os.environ["UPLOADS_TABLE"], [{"uploadId": "limit", "file": file.instance_uid} for file in files]
                 )
-                upload.client.delete_objects(Bucket=upload.bucket, Delete={"Objects": [{"Key": key} for key in keys]})
+                upload.client.delete_objects(
+                    Bucket=upload.bucket, Delete={"Objects": upload.objects[start : start + parts]}
+                )
 
             with ThreadPoolExecutor(connections) as pool:
                 list(pool.map(one, starts))

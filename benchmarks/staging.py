@@ -50,6 +50,7 @@ class Staged:
         self.bucket = bucket
         self.upload_id = uuid.uuid4().hex
         self.client = boto3.client("s3")
+        self.objects: list[Any] = []
         self.keys = [f"uploads/{self.upload_id}/{place:04d}" for place in range(1, len(objects) + 1)]
         self.messages = [self._put(key, write) for key, write in zip(self.keys, objects, strict=True)]
         now = int(time.time())
@@ -64,6 +65,8 @@ class Staged:
             size = file.tell()
             file.seek(0)
             answer = self.client.put_object(Bucket=self.bucket, Key=key, Body=file)
+        version = {"VersionId": answer["VersionId"]} if "VersionId" in answer else {}
+        self.objects.append({"Key": key, **version})
         return _message(_event(self.bucket, key, size, answer))
 
     def fetch(self, key: str) -> bytes:
@@ -72,8 +75,8 @@ class Staged:
 
     def clear(self) -> None:
         """Delete what is still staged: all of it, where another sender than the function was timed."""
-        for key in self.keys:
-            self.client.delete_object(Bucket=self.bucket, Key=key)
+        for each in self.objects:
+            self.client.delete_object(Bucket=self.bucket, **each)
 
     def check_ended(self) -> None:
         """See that the upload is noted as completed, each file as stored, and the bucket emptied.
