@@ -21,7 +21,7 @@ import yaml
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Writes CloudFormation's short forms out: ``!Ref name`` as ``{"Ref": name}``."""
 
 
