@@ -46,6 +46,26 @@ def test_no_slip_lists_everybody(stack: Stack, query: str) -> None:
     assert problem(stack.request("GET", f"/exams/studies?{query}")) == (400, "INVALID_PARAMETER")
 
 
+@pytest.mark.parametrize("query", ["PatientID=", "00100020=%20", "StudyInstanceUID=", "PatientName=%20"])
+def test_no_slip_lists_everybody_to_a_viewer(stack: Stack, query: str) -> None:
+    assert problem(stack.request("GET", f"/dicomweb/studies?{query}")) == (400, "INVALID_PARAMETER")
+
+
+def test_a_forged_cursor_beyond_the_range_is_an_empty_page(stack: Stack) -> None:
+    """What DynamoDB refuses, because the bounds are the wrong way round, is no failure of the service."""
+    early = "0000-00-00T00:00:00.000Z~0"
+    pages = (
+        ("/workitems?modality=CT&from=20260101&to=20260131", "99990101000000%232.25.1", ""),
+        ("/workitems?from=20260101&to=20260131", "99990101000000%232.25.1", ""),
+        ("/exams/studies/1.2.3/accesses?from=20260131", early, ""),
+        ("/audit?patientID=P1&from=20260131", early, stack.auditor_key),
+        ("/audit?who=local&from=9600-02-29", early, stack.auditor_key),
+    )
+    for path, cursor, key in pages:
+        given = stack.request("GET", f"{path}&cursor={cursor}", key=key)
+        assert (given.status_code, given.json()) == (200, []), path
+
+
 @pytest.mark.parametrize("path", ["/exams/studies", "/workitems"])
 def test_a_reversed_range_is_the_callers_error(stack: Stack, path: str) -> None:
     given = stack.request("GET", f"{path}?from=2027-01-31&to=2026-01-01")

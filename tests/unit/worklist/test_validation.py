@@ -36,6 +36,11 @@ def test_a_complete_body_is_taken_as_it_is() -> None:
     assert check_new(COMPLETE) == COMPLETE
 
 
+def test_padding_counts_as_in_the_contract() -> None:
+    assert problems({**COMPLETE, "Modality": " " + "A" * 16}) == {"Modality": "is longer than 16 characters"}
+    assert check_new({**COMPLETE, "Modality": "CT "})["Modality"] == "CT"
+
+
 def test_all_errors_are_reported_together() -> None:
     # GIVEN a body with a missing, an unknown, a too long, a wrongly typed and an ill-formed field
     body = {

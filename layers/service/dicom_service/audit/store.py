@@ -121,6 +121,9 @@ class AuditReader:
         first, last
             Bounds of ``at``, both included.
         """
+        if (first or "0") > last:
+            # DynamoDB refuses bounds the wrong way round, which a cursor before the first day makes.
+            return
         with aws.errors(_UNREADABLE):
             items = aws.query(
                 TableName=self._table,

@@ -104,13 +104,12 @@ class _Parameters:
             self._reject(name, "given more than once")
         elif len(value) > _LONGEST or not value.isprintable() or "\ufffd" in value:
             self._reject(name, f"longer than {_LONGEST} characters, not printable, or not UTF-8")
-        elif tag in _UIDS and value and not all(map(is_uid, re.split(r"[,\\]", value))):
+        elif not value.strip():
+            self._reject(name, "blank: leave it out, or name it in includefield")
+        elif tag in _UIDS and not all(map(is_uid, re.split(r"[,\\]", value))):
             self._reject(name, "not a UID, or a list of them")
-        elif value:
+        else:
             self.filters[name] = value
-        elif name not in self.fields:
-            # An empty value matches everything and asks for the attribute (PS3.4 C.2.2.2.3).
-            self.fields.append(name)
 
     def _reject(self, name: str, problem: str) -> None:
         self.errors.append({"field": name, "problem": problem})

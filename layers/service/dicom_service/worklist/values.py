@@ -33,6 +33,10 @@ def checked(attribute: Attribute, value: str) -> str:
     """
     _reject_controls(value)
     parts = value.split("\\") if attribute.multiple else [value]
+    # Padding counts: the limit is that of the value as it is sent.
+    longest = MAX_LENGTH.get(attribute.vr)
+    if longest and any(len(part) > longest for part in parts):
+        raise BadValue(f"is longer than {longest} characters")
     result = "\\".join(_CHECKS[attribute.vr](part.strip(" ")) for part in parts)
     if result and attribute.values and result not in attribute.values:
         raise BadValue(f"must be one of {', '.join(attribute.values)}")
