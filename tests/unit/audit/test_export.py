@@ -5,9 +5,11 @@ import gzip
 import json
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from dicom_service import aws
 from dicom_service.audit.chain import Finding
@@ -18,6 +20,7 @@ from scripts.verify_audit import Verification
 from tests.support.audit import NOON, TABLE, Clock, records, request, serve_once
 from tests.support.cloud import bucket
 from tests.support.faults import Killed
+from tests.support.template import RESOURCES
 
 DAYS = ["2026-01-31", "2026-02-01", "2026-02-02", "2026-02-03"]
 BUCKET = "audit-days"
@@ -183,3 +186,33 @@ def test_what_has_expired_may_be_gone_from_the_table(exporter: Exporter, clock: 
     assert [finding.kind for finding in findings(clock)] == ["missing"]
     assert findings(clock, now=time.time() + 20 * 365 * 86_400) == []
     assert findings(clock, since=DAYS[1]) == []
+
+
+def test_a_locked_day_cannot_be_removed_and_what_hides_it_is_found(exporter: Exporter, clock: Clock) -> None:
+    """GIVEN the bucket as the template makes it with ``AuditExport=locked`` THEN its versions stay."""
+    _, lock, _ = deepcopy(RESOURCES["AuditBucket"]["Properties"]["ObjectLockConfiguration"]["Fn::If"])
+    s3 = aws.s3()
+    s3.delete_bucket(Bucket=BUCKET)
+    s3.create_bucket(
+        Bucket=BUCKET,
+        CreateBucketConfiguration={"LocationConstraint": "eu-south-1"},
+        ObjectLockEnabledForBucket=True,
+    )
+    lock["Rule"]["DefaultRetention"]["Days"] = 3653
+    s3.put_object_lock_configuration(Bucket=BUCKET, ObjectLockConfiguration=lock)
+    assert exporter.run() == DAYS
+
+    versions = s3.list_object_versions(Bucket=BUCKET)["Versions"]
+    for version in versions:
+        for bypass in (False, True):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                s3.delete_object(
+                    Bucket=BUCKET,
+                    Key=version["Key"],
+                    VersionId=version["VersionId"],
+                    BypassGovernanceRetention=bypass,
+                )
+    assert len(versions) == len(DAYS)
+    assert findings(clock) == []
+    rewrite(DAYS[1], read(DAYS[1])[:-2])
+    assert findings(clock, floor=14)
