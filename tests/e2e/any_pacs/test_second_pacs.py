@@ -1,17 +1,25 @@
 """The deployed service in front of a PACS without metadata, frames, pictures and counts, behind a password."""
 
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
+import pydicom
 import pytest
 import requests
 from PIL import Image
 
 from dicom_service.part10 import BytesSource, read_header
 from tests.support.exams import feed
+from tests.support.faults import FaultyProxy
 from tests.support.pictures import JPEG_TOLERANCE, mean_difference, reference_of, sample, scaled
 from tests.support.stack import Stack
+from tests.support.viewers import ANY_FRAME, Parts
 from tests.support.waiting import wait_for
 
+# Viewers who ask for the same frame in one moment.
+VIEWERS = 20 if os.environ.get("SOAK") else 8
 SAMPLES = ("CT_small.dcm", "emri_small.dcm", "JPEG2000.dcm")
 
 
@@ -84,3 +92,38 @@ def test_an_exam_is_shared_and_announced(tiny_stack: Stack) -> None:
         return any(event["data"].get("StudyInstanceUID") == path["uid"] for event in feed(tiny_stack))
 
     wait_for(announced)
+
+
+def test_viewers_are_given_metadata_and_frames_out_of_the_file_which_is_fetched_once(
+    tiny_stack: Stack, tiny_pacs: FaultyProxy
+) -> None:
+    path = upload(tiny_stack, "emri_small.dcm")
+    stored = pydicom.dcmread(sample("emri_small.dcm"))
+    uid, size = str(stored.SOPInstanceUID), len(stored.PixelData) // int(stored.NumberOfFrames)
+    series = path["series"].replace("/exams/", "/dicomweb/", 1)
+    frames = path["instance"].replace("/exams/", "/dicomweb/", 1) + "/frames"
+
+    before = tiny_pacs.asked[uid]
+    for _ in range(2):
+        [row] = tiny_stack.request("GET", f"{series}/metadata").json()
+        assert (row["00280008"]["Value"], row["00080018"]["Value"]) == ([10], [uid])
+        assert row["7FE00010"]["BulkDataURI"].startswith(tiny_stack.api_url)
+    assert tiny_pacs.asked[uid] == before + 1, "the second time from the cache"
+
+    start = threading.Barrier(VIEWERS)
+
+    def look(_: int) -> bytes:
+        start.wait(60)
+        given = tiny_stack.request("GET", f"{frames}/1", headers={"Accept": ANY_FRAME}, timeout=180)
+        assert given.status_code == 200, given.text
+        [frame] = Parts.of(given.headers["Content-Type"], given.content).bodies
+        return frame
+
+    with ThreadPoolExecutor(VIEWERS) as pool:
+        assert list(pool.map(look, range(VIEWERS))) == [stored.PixelData[:size]] * VIEWERS
+    for number in range(2, 11):
+        given = tiny_stack.request("GET", f"{frames}/{number}", headers={"Accept": ANY_FRAME})
+        wanted = stored.PixelData[size * (number - 1) : size * number]
+        assert Parts.of(given.headers["Content-Type"], given.content).bodies == [wanted]
+    assert tiny_pacs.asked[uid] == before + 2, "the file once, for all viewers and all frames"
+    assert tiny_stack.request("GET", f"{frames}/11", headers={"Accept": ANY_FRAME}).status_code == 404

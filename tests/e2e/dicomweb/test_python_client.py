@@ -1,13 +1,19 @@
 """Every verb of `dicomweb-client` (PyPI) that reads, against the deployed service in front of a real PACS."""
 
+import re
+import textwrap
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
+import dicomweb_client
 import jpeg_ls
 import pytest
 import requests
 from dicomweb_client.api import DICOMwebClient
+from PIL import Image
 
+from local.settings import ROOT
 from tests.support.stack import Stack
 from tests.support.viewer_exams import Exam
 
@@ -35,6 +41,8 @@ def verbs(client: DICOMwebClient, exam: Exam) -> dict[str, Callable[[], Any]]:
         "retrieve_instance": lambda: client.retrieve_instance(*one),
         "retrieve_instance_frames": lambda: client.retrieve_instance_frames(*many, frame_numbers=[1, 3]),
         "iter_instance_frames": lambda: list(client.iter_instance_frames(*many, frame_numbers=[2])),
+        "retrieve_instance_rendered": lambda: client.retrieve_instance_rendered(*one, media_types=("image/png",)),
+        "retrieve_instance_frames_rendered": lambda: client.retrieve_instance_frames_rendered(*many, frame_numbers=[2]),
         "retrieve_bulkdata": lambda: client.retrieve_bulkdata(bulk),
         "iter_bulkdata": lambda: list(client.iter_bulkdata(bulk)),
     }
@@ -43,6 +51,17 @@ def verbs(client: DICOMwebClient, exam: Exam) -> dict[str, Callable[[], Any]]:
 @pytest.fixture(params=["staff", "token"])
 def viewer(request: pytest.FixtureRequest, client: Make, stack: Stack, token: str) -> DICOMwebClient:
     return client(stack.service_key if request.param == "staff" else token)
+
+
+def test_the_three_lines_of_the_readme(stack: Stack, token: str, exam: Exam) -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    [lines] = re.findall(r"(?:^    .*\n)*^    client = dicomweb_client\.(?:.*\n)(?:^    .*\n)+", text, re.M)
+    assert len(lines.splitlines()) == 3
+    names = {"dicomweb_client": dicomweb_client, "API_URL": stack.api_url, "ACCESS": token}
+    *before, last = textwrap.dedent(lines).splitlines()
+    exec("\n".join(before), names)
+    assert names["study"] == exam.study
+    assert uids(eval(last, names), "0020000D") == {exam.study}
 
 
 def test_searches(viewer: DICOMwebClient, exam: Exam) -> None:
@@ -88,6 +107,47 @@ def test_frames_are_those_of_the_file(viewer: DICOMwebClient, exam: Exam) -> Non
     assert bytes(jpeg_ls.decode_buffer(packed)[0]) == wanted[3]
 
 
+def test_pictures_are_of_the_frame_and_in_the_format_that_is_asked_for(viewer: DICOMwebClient, exam: Exam) -> None:
+    first, frames = exam.slices[0], exam.multiframe
+    one = (exam.study, exam.series, str(first.SOPInstanceUID))
+    png = Image.open(BytesIO(viewer.retrieve_instance_rendered(*one, media_types=("image/png",))))
+    assert (png.format, png.size) == ("PNG", (64, 64))
+    small = {"viewport": "16,16", "window": "2048,4096,linear"}
+    jpeg = Image.open(BytesIO(viewer.retrieve_instance_rendered(*one, media_types=("image/jpeg",), params=small)))
+    assert (jpeg.format, jpeg.size) == ("JPEG", (16, 16))
+    many = (exam.study, str(frames.SeriesInstanceUID), str(frames.SOPInstanceUID))
+    shown = [
+        viewer.retrieve_instance_frames_rendered(*many, frame_numbers=[number], media_types=("image/png",))
+        for number in (1, 2)
+    ]
+    assert [Image.open(BytesIO(each)).size for each in shown] == [(32, 32)] * 2
+    assert shown[0] != shown[1]
+
+
+def test_the_other_verbs_are_refused_as_docs_dicomweb_says(client: Make, stack: Stack, exam: Exam) -> None:
+    """All of a study or a series at once, and every change."""
+    viewer, study, series = client(stack.service_key), exam.study, exam.series
+    first = exam.slices[0]
+    verbs: dict[str, tuple[int, Callable[[], Any]]] = {
+        "retrieve_study": (404, lambda: viewer.retrieve_study(study)),
+        "iter_study": (404, lambda: list(viewer.iter_study(study))),
+        "retrieve_series": (404, lambda: viewer.retrieve_series(study, series)),
+        "iter_series": (404, lambda: list(viewer.iter_series(study, series))),
+        "retrieve_series_rendered": (404, lambda: viewer.retrieve_series_rendered(study, series)),
+        "store_instances": (405, lambda: viewer.store_instances([first])),
+        "delete_study": (404, lambda: viewer.delete_study(study)),
+        "delete_series": (404, lambda: viewer.delete_series(study, series)),
+        "delete_instance": (405, lambda: viewer.delete_instance(study, series, str(first.SOPInstanceUID))),
+    }
+    found = {}
+    for name, (_, verb) in verbs.items():
+        with pytest.raises(requests.HTTPError) as refused:
+            verb()
+        found[name] = refused.value.response.status_code
+    assert found == {name: status for name, (status, _) in verbs.items()}
+    assert viewer.search_for_instances(study), "and nothing was deleted"
+
+
 def test_a_compressed_frame_comes_as_it_is_stored(viewer: DICOMwebClient, exam: Exam) -> None:
     from pydicom.encaps import get_frame
 
@@ -111,7 +171,7 @@ def test_a_token_is_given_nothing_of_another_exam_by_any_verb(
             verb()
         assert refused.value.response.status_code == 404, name
         tried += 1
-    assert tried == 11
+    assert tried == 13
     # The control: they are all there.
     for name, verb in verbs(client(stack.service_key), other).items():
         assert verb(), name
