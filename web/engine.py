@@ -1,10 +1,9 @@
 """The upload engine as pages get it: the modules of ``web/upload``, and dicom-parser from npm as a module."""
 
 import json
-import tarfile
 from pathlib import Path
 
-from web.npm import fetch
+from web.npm import fetch, read
 
 FOLDER = Path(__file__).resolve().parent / "upload"
 LOCK = FOLDER / "dicom-parser.json"
@@ -32,7 +31,7 @@ def upload_engine(downloads: Path) -> dict[str, bytes]:
     """
     files = {path.name: path.read_bytes() for path in sorted(FOLDER.glob("*.js"))}
     with fetch(LOCK, downloads) as package:
-        script, licence = _read(package, _SCRIPT), _read(package, "package/LICENSE")
+        script, licence = read(package, _SCRIPT), read(package, "package/LICENSE")
     if script.count(_UMD) != 1:
         raise SystemExit(f"{LOCK.name}: the package starts otherwise; is this another version?")
     script = b"\n".join(line for line in script.splitlines() if not line.startswith(b"//# sourceMappingURL"))
@@ -41,10 +40,3 @@ def upload_engine(downloads: Path) -> dict[str, bytes]:
         "dicom-parser.js": b"/* dicom-parser %s, MIT, see dicom-parser.txt */\n" % version + _AS_MODULE % script,
         "dicom-parser.txt": licence,
     }
-
-
-def _read(package: tarfile.TarFile, name: str) -> bytes:
-    stream = package.extractfile(name)
-    if stream is None:
-        raise SystemExit(f"{LOCK.name}: there is no {name} in the package")
-    return stream.read()

@@ -22,15 +22,43 @@ def fetch(lock: Path, downloads: Path) -> tarfile.TarFile:
         Folder of packages that were fetched before.
     """
     wanted = json.loads(lock.read_text("utf-8"))
-    name = wanted["package"].rpartition("/")[2]
-    file = downloads / f"{name}-{wanted['version']}.tgz"
-    if not file.exists() or _integrity(file) != wanted["integrity"]:
+    return fetch_package(wanted["package"], wanted["version"], wanted["integrity"], downloads)
+
+
+def fetch_package(package: str, version: str, integrity: str, downloads: Path) -> tarfile.TarFile:
+    """Return a package by its name, version and Subresource Integrity, opened.
+
+    Raises
+    ------
+    SystemExit
+        The registry has another one under this name and version.
+    """
+    name = package.rpartition("/")[2]
+    file = downloads / f"{name}-{version}.tgz"
+    if not file.exists() or _integrity(file) != integrity:
         registry = os.environ.get("NPM_CONFIG_REGISTRY", REGISTRY).rstrip("/")
-        _download(f"{registry}/{wanted['package']}/-/{file.name}", file)
-        if _integrity(file) != wanted["integrity"]:
+        _download(f"{registry}/{package}/-/{file.name}", file)
+        if _integrity(file) != integrity:
             file.unlink()
-            raise SystemExit(f"{file.name} of {registry} is not what {lock.name} names")
+            raise SystemExit(f"{file.name} of {registry} is not the {package} that is locked")
     return tarfile.open(file)
+
+
+def read(package: tarfile.TarFile, name: str) -> bytes:
+    """Return a file of a package.
+
+    Raises
+    ------
+    SystemExit
+        The package has none of this name.
+    """
+    try:
+        stream = package.extractfile(name)
+    except KeyError:
+        stream = None
+    if stream is None:
+        raise SystemExit(f"no {name} in the package")
+    return stream.read()
 
 
 def _download(url: str, file: Path) -> None:

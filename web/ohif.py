@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from web.notices import notices
-from web.npm import fetch
+from web.npm import fetch, read
 from web.source import Source
 
 HERE = Path(__file__).resolve().parent / "viewer"
@@ -60,7 +60,7 @@ def viewer(downloads: Path) -> Iterator[Source]:
     """
     with fetch(LOCK, downloads) as package:
         files = dict(_files(package))
-        licence = _read(package, "package/LICENSE")
+        licence = read(package, "package/LICENSE")
     document = files.pop("index.html").decode("utf-8")
     own = {name: (HERE / name).read_bytes() for name in ("base.js", "app-config.js")}
     version = hashlib.sha256(LOCK.read_bytes() + repr(sorted(own.items())).encode()).hexdigest()[:12]
@@ -121,14 +121,7 @@ def _files(package: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
     for member in package:
         name = member.name.removeprefix(_DIST)
         if member.isfile() and name != member.name and not _LEFT_OUT.match(name):
-            yield name, _read(package, member.name)
-
-
-def _read(package: tarfile.TarFile, name: str) -> bytes:
-    stream = package.extractfile(name)
-    _expect(stream is not None, f"no {name}")
-    assert stream is not None  # noqa: S101
-    return stream.read()
+            yield name, read(package, member.name)
 
 
 def _expect(holds: bool, problem: str) -> None:

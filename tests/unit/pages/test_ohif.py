@@ -114,7 +114,7 @@ def test_a_package_that_is_not_the_locked_one_is_fetched_again_and_never_used(
     (registry / "thing-1.0.0.tgz").write_bytes((tmp_path / "thing-1.0.0.tgz").read_bytes())
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", tmp_path.as_uri())
 
-    with pytest.raises(SystemExit, match="is not what"):
+    with pytest.raises(SystemExit, match="is not the"):
         fetch(lock, tmp_path)
     assert not (tmp_path / "thing-1.0.0.tgz").exists()
 
