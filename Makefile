@@ -18,7 +18,7 @@ help: ## show this
 up: bootstrap ## start the service here, in front of Orthanc or PACS_URL
 	@python -m local up
 
-demo: ## upload a sample exam to the service here, and print a link to it
+demo: ## fill the service here with sample exams and a worklist, and print a link to one of them
 	@test -f local/.state/env || { echo "Nothing is up here: make up"; exit 1; }
 	@set -a; . local/.state/env; set +a; python -m scripts.demo
 

@@ -13,7 +13,11 @@ The service is up.
   service key  {SERVICE_KEY}
   PACS         {STACK_PACS_URL}
 
-Look at a sample exam as its patient would, in a browser:
+Bring exams in, find them, share them, in a browser (the link signs you in with the service key: keep it to yourself):
+
+  {API_URL}/desk#key={SERVICE_KEY}
+
+Fill it with sample exams and a worklist, and look at one exam as its patient would:
 
   make demo
 

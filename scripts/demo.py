@@ -1,11 +1,13 @@
-"""Uploads a sample exam, made of test files of pydicom, and prints a link by which anybody can look at it once.
+"""Fills the service with sample exams of pydicom and a worklist, and prints a link that opens one of them once.
 
     . local/.state/env && python -m scripts.demo        # `make demo` does this
 
-The exam is one patient's who does not exist: X-ray, CT, MR, a moving ultrasound and a report.
+The patients do not exist. The shared exam is new each time: X-ray, CT, MR, a moving ultrasound and a report. The
+others, and the worklist of today, are made once.
 """
 
 import argparse
+import datetime
 import io
 import os
 import sys
@@ -17,7 +19,7 @@ import requests
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import UID, generate_uid
 
 SAMPLES = (
     ("examples_ybr_color.dcm", "Heart, moving"),
@@ -27,6 +29,23 @@ SAMPLES = (
     ("reportsi.dcm", "Report"),
 )
 A_DAY = 86_400
+# Exams beside it: patient, born, made, description, file.
+OTHERS = (
+    ("Rossi^Anna", "19580412", "20260112", "Head", "CT_small.dcm"),
+    ("Weber^Jonas", "19910703", "20260114", "Abdomen", "examples_overlay.dcm"),
+    ("Lefèvre^Chloé", "20030921", "20260119", "Echocardiography", "examples_palette.dcm"),
+    ("Yamada^Tarou=山田^太郎=やまだ^たろう", "19470215", "20260121", "Whole body", "JPGExtended.dcm"),
+    ("García^Lucía", "19760630", "20260127", "Knee", "MR_small.dcm"),
+)
+# Workitems of today: time, station, modality, procedure, index of the patient above.
+PLANNED = (
+    ("0830", "CT1", "CT", "CT head, control", 0),
+    ("0910", "CT1", "CT", "CT thorax", 3),
+    ("0945", "MR1", "MR", "MR knee", 4),
+    ("1030", "US1", "US", "US abdomen", 1),
+    ("1115", "MR1", "MR", "MR heart", 2),
+)
+_DUPLICATE = 409
 
 
 def sample_exam(name: str = "Demo^Dora") -> Iterator[Dataset]:
@@ -53,6 +72,55 @@ def part10(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
+def _lasting_uid(*names: str) -> UID:
+    """Return a UID that is the same each time, so that what it names is made once."""
+    return UID(generate_uid(entropy_srcs=["dicom-service demo", *names]))
+
+
+def other_exams() -> Iterator[Dataset]:
+    """Yield the instances of the exams that fill the lists."""
+    for number, (name, born, made, description, file) in enumerate(OTHERS, start=1):
+        dataset = dcmread(str(get_testdata_file(file)))
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = _lasting_uid(name, "study"), _lasting_uid(name, "series")
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = _lasting_uid(name, "instance")
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+        dataset.PatientID, dataset.PatientName, dataset.PatientBirthDate = f"DEMO-0{number}", name, born
+        dataset.StudyDate, dataset.StudyDescription, dataset.AccessionNumber = made, description, f"DEMO-A{number}"
+        for other in ("IssuerOfPatientID", "OtherPatientIDs"):
+            dataset.pop(other, None)
+        yield dataset
+
+
+def workitems(day: datetime.date) -> Iterator[dict[str, str]]:
+    """Yield the worklist of a day."""
+    for number, (time_of_day, station, modality, procedure, patient) in enumerate(PLANNED, start=1):
+        name, born, *_ = OTHERS[patient]
+        yield {
+            "StudyInstanceUID": _lasting_uid("workitem", day.isoformat(), str(number)),
+            "AccessionNumber": f"D{day:%y%m%d}-{number}",
+            "PatientID": f"DEMO-0{patient + 1}",
+            "PatientName": name,
+            "PatientBirthDate": born,
+            "Modality": modality,
+            "ScheduledStationAETitle": station,
+            "ScheduledProcedureStepDescription": procedure,
+            "ScheduledProcedureStepStartDate": day.isoformat(),
+            "ScheduledProcedureStepStartTime": time_of_day,
+        }
+
+
+def fill(api_url: str, key: str) -> None:
+    """Make the exams and the worklist of today, where they are not there yet."""
+    headers = {"Authorization": f"Bearer {key}"}
+    for dataset in other_exams():
+        files = {"file": part10(dataset)}
+        requests.post(f"{api_url}/exams", files=files, headers=headers, timeout=60).raise_for_status()
+    for item in workitems(datetime.date.today()):
+        answer = requests.post(f"{api_url}/workitems", json=item, headers=headers, timeout=60)
+        if answer.status_code != _DUPLICATE:
+            answer.raise_for_status()
+
+
 def share(api_url: str, key: str, role: str) -> str:
     """Upload a new sample exam; return the link to it."""
     headers = {"Authorization": f"Bearer {key}"}
@@ -68,7 +136,7 @@ def share(api_url: str, key: str, role: str) -> str:
 
 
 def main() -> int:
-    """Print the link."""
+    """Fill the service, and print the link."""
     parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=__doc__)
     parser.add_argument("--api-url", default=os.environ.get("API_URL"))
     parser.add_argument("--key", default=os.environ.get("SERVICE_KEY"))
@@ -77,8 +145,11 @@ def main() -> int:
     if not (arguments.api_url and arguments.key):
         env = Path("local/.state/env")
         parser.error(f"API_URL and SERVICE_KEY are not set; `make up` writes them to {env}")
-    link = share(arguments.api_url.rstrip("/"), arguments.key, arguments.role)
+    api_url = arguments.api_url.rstrip("/")
+    fill(api_url, arguments.key)
+    link = share(api_url, arguments.key, arguments.role)
     print(f"\nOpen this once, in a browser, within a day:\n\n  {link}\n")
+    print(f"Find it and {len(OTHERS)} others, and a worklist:\n\n  {api_url}/desk#key={arguments.key}\n")
     return 0
 
 

@@ -11,10 +11,12 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
+from web.engine import upload_engine
+from web.npm import fetch, read
 from web.ohif import viewer
 from web.source import Source
 
@@ -27,7 +29,16 @@ def share_page() -> Iterator[Source]:
     return page("share", HERE / "common", HERE / "share")
 
 
-def page(name: str, *folders: Path) -> Iterator[Source]:
+def desk(downloads: Path) -> Iterator[Source]:
+    """Yield the desk, with the upload engine, and the encoder of QR codes that npm has."""
+    with fetch(HERE / "desk" / "qr.json", downloads) as package:
+        files = {"qr-encoder.js": "package/index.js", "qr-encoder.LICENSE.txt": "package/LICENSE-MIT"}
+        others = {name: read(package, member) for name, member in files.items()}
+    others |= upload_engine(downloads)
+    return page("desk", HERE / "common", HERE / "desk", others=others)
+
+
+def page(name: str, *folders: Path, others: Mapping[str, bytes] | None = None) -> Iterator[Source]:
     """Yield a page: its document, and its modules and styles below their version.
 
     Parameters
@@ -36,14 +47,19 @@ def page(name: str, *folders: Path) -> Iterator[Source]:
         Its path, and the name of its policy.
     folders
         Where its modules are, which all lie in one folder when they are served; the last one has its document.
+    others
+        Modules of others beside them, and their licences.
     """
     found = sorted(path for folder in folders for path in folder.iterdir() if path.suffix in (".js", ".css"))
     files = {path.name: path.read_bytes() for path in found}
     if len(files) != len(found):
         raise SystemExit(f"two modules of one name in {', '.join(map(str, folders))}")
-    version = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]
     # Modules that the page imports first, so that they are not found one by one; of the languages it needs one.
     early = [file for file in files if file.endswith(".js") and not file.startswith("lang-") and file != "app.js"]
+    if others and files.keys() & others.keys():
+        raise SystemExit(f"two modules of one name: {sorted(files.keys() & others.keys())}")
+    files |= others or {}
+    version = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]
     hints = "\n".join(f'<link rel="modulepreload" href="{name}/{version}/{file}">' for file in early)
     document = (folders[-1] / "index.html").read_text("utf-8")
     document = document.replace("{{modules}}", hints).replace("{{version}}", version)
@@ -77,4 +93,4 @@ def pack(target: Path, sources: Iterable[Source]) -> None:
 
 
 if __name__ == "__main__":
-    pack(Path(sys.argv[1]), chain(share_page(), viewer(downloads=Path(sys.argv[2]))))
+    pack(Path(sys.argv[1]), chain(share_page(), desk(Path(sys.argv[2])), viewer(Path(sys.argv[2]))))

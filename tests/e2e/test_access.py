@@ -20,6 +20,7 @@ from tests.support.stack import Stack
 CALLBACK = "/new-exam-callback"
 KEY = rsa.generate_private_key(65537, 2048)
 PAGES = {("get", "/share"), ("get", "/share/{version}/{file}"), ("get", "/viewer"), ("get", "/viewer/{path}")}
+PAGES |= {("get", "/desk"), ("get", "/desk/{version}/{file}")}
 OPEN = {("get", "/health"), ("get", "/openapi.json"), ("get", "/docs"), ("post", "/otps/redeem"), *PAGES}
 
 

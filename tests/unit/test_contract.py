@@ -57,6 +57,7 @@ def test_only_the_routes_of_the_design_are_open() -> None:
     opened = {route for route, is_open in template_routes().items() if is_open}
     designed = {("get", "/health"), ("get", "/openapi.json"), ("get", "/docs"), ("post", "/otps/redeem")}
     pages = {("get", "/share"), ("get", "/share/{version}/{file}"), ("get", "/viewer"), ("get", "/viewer/{path}")}
+    pages |= {("get", "/desk"), ("get", "/desk/{version}/{file}")}
     designed |= pages
     assert opened == designed
 

@@ -1,17 +1,21 @@
-// OHIF for one shared exam: the data come from this service's DICOMweb façade, with the token of the share page.
+// OHIF for one exam: the data come from this service's DICOMweb façade, with the token of the page that opened it.
+// The share page has one exam; the desk names one in the address.
 
 const viewer = new URL("../", document.currentScript.src);
 const dicomweb = new URL("../dicomweb", viewer).href;
-const session = JSON.parse(sessionStorage.getItem("share.session") ?? "null");
+const here = new URL(location.href);
+const kept = (key) => JSON.parse(sessionStorage.getItem(key) ?? "null");
+const isDesk = here.searchParams.has("StudyInstanceUIDs") && kept("desk.session") !== null;
+const session = kept(isDesk ? "desk.session" : "share.session");
+const cameFrom = new URL(isDesk ? "../desk" : "../share", viewer);
 
 // OHIF takes its token from the address and removes it there; put in here, no request ever carries it.
-if (session && session.endsAt > Date.now()) {
-  const here = new URL(location.href);
+if (session && (session.endsAt === null || session.endsAt > Date.now())) {
   here.searchParams.set("token", session.accessToken);
-  here.searchParams.set("StudyInstanceUIDs", session.studyUID);
+  if (!isDesk) here.searchParams.set("StudyInstanceUIDs", session.studyUID);
   history.replaceState(history.state, "", here);
 } else {
-  location.replace(new URL("../share", viewer));
+  location.replace(cameFrom);
 }
 
 window.config = {
@@ -54,7 +58,7 @@ window.config = {
     },
   ],
   httpErrorHandler: (error) => {
-    // The access has ended: the share page says what now.
-    if (error.status === 401 || error.status === 403) location.replace(new URL("../share", viewer));
+    // The access has ended: the page that opened it says what now.
+    if (error.status === 401 || error.status === 403) location.replace(cameFrom);
   },
 };

@@ -3,17 +3,29 @@
 ``README_PICTURE=1 pytest tests/e2e/pages/test_demo.py`` puts the picture of README.md into docs/images.
 """
 
+import datetime
 import os
 import shutil
 
 import pytest
 from playwright.sync_api import Browser
 
-from scripts.demo import SAMPLES, share
+from scripts.demo import OTHERS, PLANNED, SAMPLES, fill, share
 from tests.support.browser import ARTIFACTS, SIZES, tab
 from tests.support.stack import Stack
 
 IN_README = ARTIFACTS.parents[1] / "docs" / "images" / "share.png"
+
+
+def test_the_exams_and_the_worklist_of_today_are_made_once(stack: Stack) -> None:
+    for _ in range(2):
+        fill(stack.api_url, stack.service_key)
+    today = {"from": f"{datetime.date.today():%Y%m%d}", "to": f"{datetime.date.today():%Y%m%d}", "format": "simple"}
+    found = stack.request("GET", "/workitems", params=today).json()
+    assert sum(item["PatientID"].startswith("DEMO-0") for item in found) == len(PLANNED)
+    for number in range(1, len(OTHERS) + 1):
+        rows = stack.request("GET", f"/exams/studies?patientID=DEMO-0{number}&format=simple").json()
+        assert [row["NumberOfStudyRelatedInstances"] for row in rows] == [1]
 
 
 @pytest.mark.parametrize("size", SIZES)

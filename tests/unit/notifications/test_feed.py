@@ -9,7 +9,7 @@ import pytest
 from dicom_service import aws
 from dicom_service.errors import BadRequest
 from dicom_service.notifications import feed as feed_module
-from dicom_service.notifications.feed import COUNTER, Feed, FeedSettings, feed_key, read_cursor, write_cursor
+from dicom_service.notifications.feed import COUNTER, NEWEST, Feed, FeedSettings, feed_key, read_cursor, write_cursor
 from tests.support.notifications import EVENTS
 
 pytestmark = pytest.mark.usefixtures("cloud")
@@ -43,6 +43,16 @@ def test_an_empty_feed() -> None:
     positions, cursor = read()
     assert positions == []
     assert read(cursor) == ([], cursor)
+
+
+def test_who_asks_for_the_newest_hears_of_what_comes_from_now_on() -> None:
+    for position in range(1, 4):
+        put(position)
+    head(3)
+    assert read(NEWEST) == ([], write_cursor(3))
+    put(4)
+    head(4)
+    assert read(write_cursor(3))[0] == [4]
 
 
 def test_pages_follow_each_other_without_gap_or_repetition() -> None:

@@ -3,30 +3,35 @@
 import gzip
 import html
 import importlib
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dicom_service.audit.actions import ROUTES
 from dicom_service.errors import SettingsError
 from dicom_service.pages.policies import policy_of
 from dicom_service.pages.settings import PageSettings
 from dicom_service.settings import load
+from local.settings import SHARED
 from tests.support.lambdas import Answer, clear_dependencies, sample_event
-from web.pack import pack, page, share_page
+from web.pack import desk, pack, page, share_page
 from web.source import Source
 
 LARGEST_PAGE = 40_000
+LARGEST_DESK = 120_000
 Get = Callable[..., Answer]
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("layer")
-    pack(folder / "web_pages", share_page())
+    pack(folder / "web_pages", chain(share_page(), desk(SHARED / "downloads")))
     yield folder
 
 
@@ -35,20 +40,21 @@ def get(packed: Path, monkeypatch: pytest.MonkeyPatch) -> Get:
     monkeypatch.syspath_prepend(str(packed))
     monkeypatch.setenv("SERVICE_NAME", 'Clinic "<A&B>"')
 
-    def call(path: str, **headers: str) -> Answer:
+    def call(path: str, caller: dict[str, str] | None = None, **headers: str) -> Answer:
         sys.modules.pop("web_pages", None)
         clear_dependencies()
         app = importlib.import_module("functions.get_page.app")
         event: dict[str, Any] = sample_event("get_page") | {"path": path}
         event["headers"] = {name.replace("_", "-"): value for name, value in headers.items()}
         event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
+        event["requestContext"] |= {"authorizer": caller}
         return Answer(app.lambda_handler(event, None))
 
     return call
 
 
 def module_path(document: str, name: str = "app.js") -> str:
-    found = re.search(rf'"(share/[0-9a-f]{{12}}/{re.escape(name)})"', document)
+    found = re.search(rf'"(\w+/[0-9a-f]{{12}}/{re.escape(name)})"', document)
     assert found, document
     return f"/{found[1]}"
 
@@ -112,9 +118,10 @@ def test_the_viewers_folder_leads_to_its_page(get: Get, path: str, location: str
     assert (given.status, given.headers["Location"]) == (303, location)
 
 
-def test_every_path_in_the_page_is_relative_and_there(get: Get) -> None:
+@pytest.mark.parametrize("path", ["/share", "/desk"])
+def test_every_path_in_a_page_is_relative_and_there(get: Get, path: str) -> None:
     """So the page works below a stage, at a domain of its own and behind PublicUrl."""
-    document = get("/share").body.decode()
+    document = get(path).body.decode()
     named = re.findall(r'(?:src|href)="([^"]+)"', document)
     files = [name for name in named if not name.startswith("data:")]
 
@@ -123,33 +130,61 @@ def test_every_path_in_the_page_is_relative_and_there(get: Get) -> None:
     assert {get(f"/{name}").status for name in files} == {200}
 
 
-def test_modules_import_only_each_other(packed: Path) -> None:
-    texts = {source.path: source.content.decode() for source in share_page() if source.path.endswith(".js")}
+@pytest.mark.parametrize("name", ["share", "desk"])
+def test_modules_import_only_each_other(name: str) -> None:
+    sources = share_page() if name == "share" else desk(SHARED / "downloads")
+    texts = {source.path: source.content.decode() for source in sources if source.path.endswith(".js")}
     names = {Path(path).name for path in texts}
-    imported = {name for text in texts.values() for name in re.findall(r'from "([^"]+)"', text)}
+    imported = {name for text in texts.values() for name in re.findall(r'^import .*?"([^"]+)"', text, re.M)}
 
     assert len(imported) > 6
     assert {name.removeprefix("./") for name in imported} <= names
-    assert [path for path, text in texts.items() if re.search(r"https?://", text)] == []
+    assert [path for path, text in texts.items() if re.search(r'"https?://(?!www\.w3\.org/)', text)] == []
 
 
-def test_the_page_stays_small(packed: Path) -> None:
-    sizes = [path.stat().st_size for path in (packed / "web_pages").iterdir() if path.name != "index.json"]
+@pytest.mark.parametrize(("name", "largest"), [("share", LARGEST_PAGE), ("desk", LARGEST_DESK)])
+def test_a_page_stays_small(packed: Path, name: str, largest: int) -> None:
+    index = json.loads((packed / "web_pages" / "index.json").read_text())
+    files = {entry["file"] for path, entry in index.items() if path.startswith(name)}
+    size = sum((packed / "web_pages" / file).stat().st_size for file in files)
 
-    print(f"share page: {sum(sizes) / 1000:.1f} kB with five languages, compressed")
-    assert 10_000 < sum(sizes) < LARGEST_PAGE
+    print(f"{name} page: {size / 1000:.1f} kB with five languages, compressed")
+    assert 10_000 < size < largest
 
 
-def test_all_languages_say_the_same_things() -> None:
-    folder = Path(__file__).parents[3] / "web" / "share"
+@pytest.mark.parametrize("page", ["share", "desk"])
+def test_all_languages_say_the_same_things(page: str) -> None:
+    folder = Path(__file__).parents[3] / "web" / page
     said = {path.stem: path.read_text("utf-8") for path in folder.glob("lang-*.js")}
-    keys = {name: re.findall(r'^  "?([\w-]+)"?: "', text, re.M) for name, text in said.items()}
-    places = {name: sorted(re.findall(r"{\w+}", text)) for name, text in said.items()}
+    lines = {name: dict(re.findall(r'^  "?([\w-]+)"?: "(.*)",$', text, re.M)) for name, text in said.items()}
+    places = {
+        name: {key: sorted(re.findall(r"{\w+}", line)) for key, line in entries.items()}
+        for name, entries in lines.items()
+    }
 
     assert sorted(said) == ["lang-de", "lang-en", "lang-es", "lang-fr", "lang-it"]
-    assert len(keys["lang-en"]) > 80
-    assert [name for name in keys if keys[name] != keys["lang-en"]] == []
+    assert len(lines["lang-en"]) > 80
+    assert [name for name in lines if list(lines[name]) != list(lines["lang-en"])] == []
     assert [name for name in places if places[name] != places["lang-en"]] == []
+
+
+def test_every_word_that_the_desk_says_is_in_its_languages() -> None:
+    folder = Path(__file__).parents[3] / "web" / "desk"
+    known = set(re.findall(r'^  "?([\w-]+)"?: "', (folder / "lang-en.js").read_text("utf-8"), re.M))
+    texts = [path.read_text("utf-8") for path in folder.glob("*.js") if not path.stem.startswith("lang-")]
+    asked = {key for text in texts for key in re.findall(r'\bt\("([\w-]+)"', text)}
+
+    assert len(asked) > 80
+    assert sorted(asked - known) == []
+    actions = {action.name for action in ROUTES.values() if action}
+    assert sorted(name for name in actions if f"did_{name}" not in known) == []
+
+
+def test_a_caller_is_told_its_name_and_role(get: Get) -> None:
+    given = get("/me", caller={"principal": "oidc:nurse", "role": "reader"})
+
+    assert (given.status, given.json) == (200, {"name": "oidc:nurse", "role": "reader"})
+    assert given.headers["Cache-Control"] == "no-store"
 
 
 def test_the_policy_lets_nothing_of_others_run(get: Get) -> None:
@@ -163,8 +198,29 @@ def test_the_policy_lets_nothing_of_others_run(get: Get) -> None:
 
 
 def test_only_the_origin_of_the_logo_is_let_in() -> None:
-    assert "img-src 'self' data: blob: https://clinic.example;" in policy_of("share", "https://clinic.example/logo.svg")
-    assert "img-src 'self' data: blob:;" in policy_of("share", "data:image/png;base64,AAAA")
+    for name in ("share", "desk"):
+        elsewhere = PageSettings(service_logo_url="https://clinic.example/logo.svg")
+        assert "img-src 'self' data: blob: https://clinic.example;" in policy_of(name, elsewhere)
+        within = PageSettings(service_logo_url="data:image/png;base64,AAAA")
+        assert "img-src 'self' data: blob:;" in policy_of(name, within)
+
+
+def test_the_desk_connects_to_the_issuer_only_where_people_sign_in_there() -> None:
+    given = {"OIDC_ISSUER": "https://id.example/realms/a", "OIDC_ORIGINS": "https://login.example/oauth2/token"}
+    given |= {"STAGING_ORIGIN": "https://bucket.s3.example"}
+    without = policy_of("desk", load(PageSettings, given))
+    assert "connect-src 'self' https://bucket.s3.example;" in without
+    settings = load(PageSettings, given | {"OIDC_CLIENT_ID": "desk"})
+    assert "connect-src 'self' https://bucket.s3.example https://id.example https://login.example;" in policy_of(
+        "desk", settings
+    )
+    assert "connect-src 'self';" in policy_of("share", settings)
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://a;script-src *", "https://a'", "id.example"])
+def test_an_origin_that_would_change_the_policy_is_a_wrong_setting(url: str) -> None:
+    with pytest.raises(SettingsError, match="OIDC_ORIGINS"):
+        load(PageSettings, {"OIDC_ORIGINS": url})
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,9 @@ ROUTES: dict[tuple[str, str], Action | None] = {
     ("GET", "/share/{version}/{file}"): None,
     ("GET", "/viewer"): None,
     ("GET", "/viewer/{path+}"): None,
+    ("GET", "/desk"): None,
+    ("GET", "/desk/{version}/{file}"): None,
+    ("GET", "/me"): None,
     ("GET", "/uid"): None,
     # What the PACS says by itself; whoever then looks at the exam is recorded.
     ("POST", "/new-exam-callback"): None,

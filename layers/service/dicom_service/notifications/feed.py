@@ -22,6 +22,8 @@ from dicom_service.settings import setting
 
 # Positions a partition: all reads and writes of the feed would otherwise have the throughput of one partition.
 BLOCK = 10_000
+# Stands for the cursor behind the newest notification.
+NEWEST = "newest"
 COUNTER = {"shard": "COUNTER", "sequence": "feed"}
 # In ms. Commits take milliseconds: a gap before an older entry was left by expiry, not by a commit under way.
 _SETTLED = 3600_000
@@ -95,7 +97,8 @@ class Feed:
         Parameters
         ----------
         after
-            The cursor of an earlier page, or None to begin with the oldest notification that is kept.
+            The cursor of an earlier page, None to begin with the oldest notification that is kept, or `NEWEST` for
+            an empty page whose cursor is behind all of them.
         limit
             How many at most; fewer where they are long.
 
@@ -107,8 +110,8 @@ class Feed:
             The cursor is beyond the newest event: it is of another feed, or of this one before it was restored. Its
             reader would skip all events until the feed has grown past it.
         """
-        start = read_cursor(after) if after else 0
         head = self._head()
+        start = head if after == NEWEST else read_cursor(after) if after else 0
         if start > head:
             problem = [{"field": "after", "problem": "beyond the newest event"}]
             raise Conflict("after is beyond the newest event of this feed.", code="CURSOR_BEYOND_FEED", errors=problem)

@@ -25,5 +25,9 @@ def pages() -> Pages:
         "serviceName": settings.service_name,
         "serviceLogoUrl": settings.service_logo_url or "",
         "supportContact": settings.support_contact,
+        "oidcIssuer": settings.oidc_issuer,
+        "oidcClientId": settings.oidc_client_id,
+        "oidcAudience": settings.oidc_audience,
+        "oidcScope": settings.oidc_scope,
     }
     return Pages(files(_PACKED), values)

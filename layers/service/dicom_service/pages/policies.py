@@ -2,12 +2,14 @@
 
 from urllib.parse import urlsplit
 
+from dicom_service.pages.settings import PageSettings
+
 # Nothing from elsewhere, no inline script, no eval; pictures and reports come as blobs.
-_COMMON = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-_SHARE = (
-    f"{_COMMON}; script-src 'self'; style-src 'self'; img-src 'self' data: blob:{{logo}}; frame-src blob:; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
-)
+_COMMON = "default-src 'none'; connect-src 'self'{more}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_OWN = f"{_COMMON}; script-src 'self'; style-src 'self'; img-src 'self' data: blob:{{logo}}; "
+_SHARE = f"{_OWN}frame-src blob:; require-trusted-types-for 'script'; trusted-types 'none'"
+# The desk reads files in workers of its own (web/upload), whose module its one policy of Trusted Types lets through.
+_DESK = f"{_OWN}worker-src 'self'; require-trusted-types-for 'script'; trusted-types dicom-upload"
 # OHIF decodes in workers with WebAssembly, writes style elements, and names fonts and pictures as data.
 _VIEWER = (
     f"{_COMMON}; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
@@ -24,17 +26,18 @@ SECURITY_HEADERS = {
 }
 
 
-def policy_of(name: str, logo_url: str | None) -> str:
+def policy_of(name: str, settings: PageSettings) -> str:
     """Return a Content-Security-Policy.
 
     Parameters
     ----------
     name
-        ``share`` or ``viewer``.
-    logo_url
-        The operator's logo; its origin is the one place beside our own that pictures may come from.
+        ``share``, ``desk`` or ``viewer``.
+    settings
+        The operator's logo, whose origin is the one place beside our own that pictures may come from, and where the
+        desk connects to.
     """
-    if name == "viewer":
-        return _VIEWER
-    parts = urlsplit(logo_url or "")
-    return _SHARE.format(logo=f" {parts.scheme}://{parts.netloc}" if parts.scheme == "https" else "")
+    parts = urlsplit(settings.service_logo_url or "")
+    logo = f" {parts.scheme}://{parts.netloc}" if parts.scheme == "https" else ""
+    more = "".join(f" {origin}" for origin in settings.desk_origins) if name == "desk" else ""
+    return {"share": _SHARE, "desk": _DESK, "viewer": _VIEWER}[name].format(logo=logo, more=more)

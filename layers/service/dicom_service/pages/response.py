@@ -31,7 +31,7 @@ def page_response(app: APIGatewayRestResolver, path: str) -> Response[Any]:
         raise NotFound("There is no such page.", code="NO_SUCH_ROUTE")
     headers = {
         **SECURITY_HEADERS,
-        "Content-Security-Policy": policy_of(page.policy, page_settings().service_logo_url),
+        "Content-Security-Policy": policy_of(page.policy, page_settings()),
         "ETag": page.tag,
         "Cache-Control": _FOR_GOOD if page.is_immutable else _ASK_AGAIN,
         "Vary": "Accept-Encoding",

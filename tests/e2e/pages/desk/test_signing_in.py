@@ -1,0 +1,119 @@
+"""Who is signed in: roles, sessions that end meanwhile, and a real issuer of OpenID Connect."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from tests.support.authorizer import renew_authorizer
+from tests.support.browser import tab
+from tests.support.deployed import variables
+from tests.support.desk import accessible, another_key, bring, desk, folder_of, view
+from tests.support.oidc_issuer import oidc_issuer
+from tests.support.stack import Stack
+
+AN_HOUR = 3600
+
+
+def test_a_reader_sees_no_button_that_fails_and_signs_in_again_when_the_key_is_withdrawn(
+    stack: Stack, browser: Browser, small_exam: object
+) -> None:
+    with another_key(stack, "reader") as key, desk(browser, stack, key) as at:
+        page = at.page
+        answers: list[tuple[int, str]] = []
+        page.on("response", lambda answer: answers.append((answer.status, answer.url)))
+        names = page.get_by_role("navigation").get_by_role("link").all_inner_texts()
+        assert names == ["Exams", "Worklist", "Live"]
+        page.locator(".exam-row").first.wait_for()
+        row = page.locator(".exam-row").first
+        assert row.get_by_role("button").all_inner_texts() == ["Who saw it"]
+        assert row.get_by_role("link").all_inner_texts() == ["Open"]
+        row.get_by_role("button", name="Who saw it").click()
+        row.locator("table, [role=status]").first.wait_for()
+        # not by its address either
+        page.goto(f"{stack.api_url}/desk#share/1.2.3")
+        page.get_by_role("heading", name="Exams", level=1).wait_for()
+        view(page, "Worklist")
+        page.locator(".said", has_text=re.compile("planned|to")).wait_for()
+        assert page.get_by_text("Plan an exam").count() == page.get_by_role("button", name="Cancel").count() == 0
+        view(page, "Live")
+        assert [each for each in answers if each[0] in (401, 403)] == []
+
+
+def test_a_session_that_ends_during_an_upload_goes_on_after_signing_in_again(
+    stack: Stack, browser: Browser, tmp_path: Path
+) -> None:
+    name = "Sommer^Ida"
+    study = folder_of(tmp_path, name)[name]
+    with desk(browser, stack) as at:
+        page = at.page
+        # GIVEN a service that does not know the key any more, as far as the page can tell
+        page.route(re.compile(r"/v1/(uploads|events)"), lambda route: route.fulfill(status=401, body="{}"))
+        bring(page, tmp_path)
+        page.get_by_role("dialog", name="Please sign in again").wait_for()
+        accessible(at, "desk-expired")
+        page.unroute_all()
+        # WHEN the same person signs in again
+        page.get_by_role("dialog").get_by_label("Service key").fill(stack.service_key)
+        page.get_by_role("button", name="Sign in with the key").click()
+        # THEN what was under way goes on
+        page.get_by_role("heading", name="Everything has arrived").wait_for()
+        page.locator(f'.exam-row[data-study="{study}"]').wait_for()
+
+
+def sign_in(page: Page, name: str) -> None:
+    """On the issuer's own pages."""
+    page.get_by_placeholder("Enter any login").fill(name)
+    page.get_by_placeholder("and password").fill("any")
+    page.get_by_role("button", name="Sign-in").click()
+    page.get_by_role("button", name="Continue").click()
+
+
+def test_staff_sign_in_with_their_issuer_again_when_the_token_expires_and_out(
+    stack: Stack, browser: Browser, small_exam: object
+) -> None:
+    home = f"{stack.api_url}/desk"
+    with oidc_issuer(home, lifetimes=[AN_HOUR, 3 * AN_HOUR]) as issuer:
+        settings = {
+            "OIDC_ISSUER": issuer,
+            "OIDC_AUDIENCE": "desk",
+            "OIDC_CLIENT_ID": "desk",
+            "OIDC_ROLES": "staff=service",
+        }
+        with (
+            variables(stack, "AuthorizeFunction", **settings),
+            variables(stack, "GetPageFunction", **settings),
+            tab(browser, home) as at,
+        ):
+            page = at.page
+            page.clock.install()
+            page.get_by_role("button", name="Sign in", exact=True).click()
+            sign_in(page, "nurse")
+            # THEN the address holds neither code nor state, and the role is what the token says
+            page.get_by_text("oidc:nurse (may change)").wait_for()
+            assert page.url == home
+            view(page, "Exams")
+            page.locator(".exam-row").first.wait_for()
+            # WHEN the token has expired, signing in again takes a window, and the view stays
+            page.clock.fast_forward((AN_HOUR + 60) * 1000)
+            page.get_by_role("dialog", name="Please sign in again").wait_for()
+            with page.context.expect_page() as window:
+                page.get_by_role("dialog").get_by_role("button", name="Sign in", exact=True).click()
+            window.value.get_by_role("button", name="Continue").click()
+            page.get_by_role("dialog").wait_for(state="detached")
+            assert page.locator(".exam-row").count() > 0
+            # AND an answer that this tab did not ask for is not taken
+            page.goto(f"{home}?code=stolen&state=guessed")
+            page.get_by_text("Signing in did not work").wait_for()
+            page.goto(home)
+            page.get_by_role("button", name="Sign out").click()
+            page.get_by_role("button", name="Yes, sign me out").click()
+            page.get_by_role("heading", name="Sign in").wait_for()
+            assert at.remembered()["session"] == {}
+            # THEN the issuer does not know this browser any more
+            page.get_by_role("button", name="Sign in", exact=True).click()
+            sign_in(page, "visitor")
+            page.get_by_text("oidc:visitor (may look)").wait_for()
+            assert page.get_by_role("navigation").get_by_role("link", name="Bring in").count() == 0
+            at.elsewhere[:] = [url for url in at.elsewhere if not url.startswith(issuer)]
+    renew_authorizer(stack)

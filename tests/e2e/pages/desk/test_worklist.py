@@ -1,0 +1,98 @@
+"""The worklist of a day, done by itself when the exam comes, which Live shows by itself; and lists of any length."""
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, Route
+from pydicom.uid import generate_uid
+
+from tests.support.desk import accessible, desk, folder_of, view
+from tests.support.stack import Stack
+
+
+def plan(page: Page, name: str, accession: str, time: str) -> None:
+    page.get_by_text("Plan an exam").click()
+    fields = {"Name (family, given)": name, "Patient ID": f"P-{accession}", "Accession number": accession}
+    fields |= {"Modality": "ct", "Station (AE title)": "DESK1", "Procedure": "Head", "Time": time}
+    for label, value in fields.items():
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_role("button", name="Plan", exact=True).click()
+    page.locator(".item", has_text=accession).wait_for()
+
+
+def test_an_exam_is_planned_rescheduled_and_done_when_it_comes(stack: Stack, browser: Browser, tmp_path: Path) -> None:
+    accession = f"W{generate_uid()[-9:]}"
+    with desk(browser, stack) as at:
+        page = at.page
+        view(page, "Worklist")
+        plan(page, "Bauer, Lea", accession, "09:30")
+        item = page.locator(".item", has_text=accession)
+        assert (item.get_attribute("data-state"), item.locator("strong").inner_text()) == ("SCHEDULED", "09:30")
+        item.get_by_role("button", name="Reschedule").click()
+        item.get_by_label("Time").fill("10:45")
+        accessible(at, "desk-worklist")
+        item.get_by_role("button", name="Save").click()
+        item.get_by_text("10:45").wait_for()
+        plan(page, "Nowak, Jan", f"{accession}X", "11:00")
+        other = page.locator(".item", has_text=f"{accession}X")
+        other.get_by_role("button", name="Cancel").click()
+        other.get_by_role("button", name="Yes, cancel it").click()
+        page.locator('.item[data-state="CANCELED"]', has_text=f"{accession}X").wait_for()
+        # WHEN its exam comes, whichever way
+        study = item.get_attribute("data-study")
+        values = {"StudyInstanceUID": study, "AccessionNumber": accession, "PatientID": f"P-{accession}"}
+        folder_of(tmp_path, "Bauer^Lea", slices=1, **values)
+        content = (tmp_path / "DICOM" / "Bauer" / "IM1").read_bytes()
+        assert stack.request("POST", "/exams", files={"file": content}).status_code == 200
+        # THEN it is done, and Live has shown it, too
+        page.locator('.item[data-state="COMPLETED"]', has_text=accession).wait_for()
+        view(page, "Live")
+        page.locator(f'.exam-row[data-study="{study}"]').wait_for()
+        accessible(at, "desk-live")
+
+
+def synthetic(count: int) -> list[dict[str, str]]:
+    """Exams and workitems at once."""
+    common = {"PatientBirthDate": "19700101", "StudyDate": "20260131", "ModalitiesInStudy": "CT", "State": "SCHEDULED"}
+    return [
+        {**common, "StudyInstanceUID": f"1.2.{n}", "PatientName": f"Long^{n:05}", "PatientID": str(n)}
+        | {"AccessionNumber": f"A{n}", "ScheduledStationAETitle": f"ST{n % 5}", "Modality": "CT"}
+        | {
+            "ScheduledProcedureStepStartTime": f"{8 + n % 10:02}{n % 60:02}",
+            "ScheduledProcedureStepDescription": "Head",
+        }
+        for n in range(count)
+    ]
+
+
+def test_however_long_a_list_is_the_page_holds_one_page_of_it(stack: Stack, browser: Browser) -> None:
+    """Ten thousand exams, a thousand workitems, as the API would list them."""
+    exams, items = synthetic(10_000), synthetic(1_000)
+
+    def list_exams(route: Route) -> None:
+        asked = dict(pair.split("=") for pair in route.request.url.partition("?")[2].split("&"))
+        start = int(asked["offset"])
+        rows = exams[start : start + int(asked["limit"])]
+        more = {"Link": '<x>; rel="next"'} if start + len(rows) < len(exams) else {}
+        route.fulfill(status=200, headers={"Content-Type": "application/json", **more}, body=json.dumps(rows))
+
+    def list_items(route: Route) -> None:
+        route.fulfill(status=200, headers={"Content-Type": "application/json"}, body=json.dumps(items))
+
+    with desk(browser, stack) as at:
+        page = at.page
+        page.route("**/exams/studies?*", list_exams)
+        page.route("**/workitems?*", list_items)
+        page.route("**/thumbnail*", lambda route: route.fulfill(status=404, body="{}"))
+        view(page, "Exams")
+        page.get_by_text("1 to 50", exact=True).wait_for()
+        for start in (51, 101):
+            page.get_by_role("button", name="Next page").click()
+            page.get_by_text(f"{start} to {start + 49}", exact=True).wait_for()
+        assert page.locator(".exam-row").count() == 50
+        view(page, "Worklist")
+        page.get_by_text("1 to 50", exact=True).wait_for()
+        page.get_by_label("Station", exact=True).select_option("ST3")
+        page.get_by_text("ST3", exact=True).first.wait_for()
+        assert page.locator(".item").count() == 50
+        assert page.evaluate("document.querySelectorAll('*').length") < 3000

@@ -1,0 +1,106 @@
+"""The desk, signed in with the local key as the link of `make up` does it, and folders to bring in."""
+
+import hashlib
+import io
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from playwright.sync_api import Browser, Page
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
+
+from tests.support.authorizer import renew_authorizer
+from tests.support.browser import Tab, axe_violations, tab
+from tests.support.dicom_files import saved
+from tests.support.page_exams import ct
+from tests.support.stack import Stack
+
+VIEWER = {"viewer/start.exe": b"MZ" + b"\0" * 500, "autorun.inf": b"[autorun]\n"}
+
+
+def table_of_contents() -> bytes:
+    """Return the DICOMDIR of a CD, as far as anybody looks at it here."""
+    dataset = Dataset()
+    dataset.FileSetID = "CD"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+@contextmanager
+def desk(browser: Browser, stack: Stack, key: str = "", **options: Any) -> Iterator[Tab]:
+    """Open the desk by a link that signs in; no request and no address has its key."""
+    secret = key or stack.service_key
+    with tab(browser, f"{stack.api_url}/desk#key={secret}", **options) as at:
+        at.page.get_by_role("button", name="Sign out").wait_for()
+        assert at.page.url == f"{stack.api_url}/desk"
+        assert [url for url in at.asked if secret in url] == []
+        yield at
+
+
+def view(page: Page, name: str) -> None:
+    """Go to a view."""
+    page.get_by_role("navigation").get_by_role("link", name=name).click()
+    page.get_by_role("heading", name=name, level=1).wait_for()
+
+
+def accessible(at: Tab, picture: str) -> None:
+    """Fail if the page as it is now breaks a rule of accessibility; in dark mode, too."""
+    at.picture(picture)
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        at.page.emulate_media(color_scheme=scheme)
+        assert axe_violations(at.page) == []
+
+
+def folder_of(place: Path, *patients: str, slices: int = 3, **values: Any) -> dict[str, str]:
+    """Write a CD: a CT of each patient, a viewer and a table of contents; return study by patient."""
+    studies = {}
+    for name in patients:
+        studies[name], series = str(generate_uid()), generate_uid()
+        given = {"PatientID": f"DESK-{studies[name][-10:]}", "PatientBirthDate": "19610412", "StudyDate": "20260131"}
+        given |= {"StudyInstanceUID": studies[name], "SeriesInstanceUID": series, "SpecificCharacterSet": "ISO_IR 192"}
+        for number, dataset in enumerate(ct(slices), start=1):
+            own = {"PatientName": name, "Modality": "CT", "InstanceNumber": number, "SOPInstanceUID": generate_uid()}
+            for keyword, value in (given | own | values).items():
+                setattr(dataset, keyword, value)
+            path = place / "DICOM" / name.partition("^")[0] / f"IM{number}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(saved(dataset))
+    for name, content in (VIEWER | {"DICOMDIR": table_of_contents()}).items():
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return studies
+
+
+def bring(page: Page, folder: Path) -> None:
+    """Choose a folder, as a drop of it would."""
+    with page.expect_file_chooser() as chosen:
+        page.get_by_role("button", name="Choose a folder").click()
+    chosen.value.set_files(folder)
+
+
+@contextmanager
+def another_key(stack: Stack, role: str) -> Iterator[str]:
+    """A key with a role; withdrawn afterwards."""
+    manager, secret = stack.client("secretsmanager"), stack.outputs["ServiceKeysSecret"]
+    before = manager.get_secret_value(SecretId=secret)["SecretString"]
+    key = f"dsk_{secrets.token_urlsafe(32)}"
+    entry = {"name": f"desk-{role}", "role": role, "sha256": hashlib.sha256(key.encode()).hexdigest()}
+    keys = [*json.loads(before)["keys"], entry]
+    manager.put_secret_value(SecretId=secret, SecretString=json.dumps({"keys": keys}))
+    try:
+        renew_authorizer(stack)
+        yield key
+    finally:
+        manager.put_secret_value(SecretId=secret, SecretString=before)
+        renew_authorizer(stack)

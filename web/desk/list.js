@@ -1,0 +1,46 @@
+// A list in pages: however long it is, the document has one page of it.
+
+import { h, number, t } from "./dom.js";
+
+const PAGE = 50;
+
+// `load(offset, limit, signal)` gives { rows, more, total }; `row(value)` an element; `said` hears what is shown.
+export function pagedList({ load, row, empty, signal, label }) {
+  const rows = h("ul", { class: "rows", "aria-label": label });
+  const message = h("p", { class: "said", role: "status" });
+  const before = h("button", { type: "button", onclick: () => show(offset - PAGE) }, t("pageBefore"));
+  const after = h("button", { type: "button", onclick: () => show(offset + PAGE) }, t("pageAfter"));
+  const pages = h("div", { class: "actions pages" }, before, after);
+  const element = h("div", { class: "listing" }, message, rows, pages);
+  let offset = 0;
+  let asked;
+
+  async function show(from = 0, { quietly = false } = {}) {
+    asked?.abort();
+    asked = new AbortController();
+    signal?.addEventListener("abort", () => asked.abort());
+    if (!quietly) message.textContent = t("loading");
+    try {
+      const page = await load(Math.max(0, from), PAGE, asked.signal);
+      offset = Math.max(0, from);
+      rows.replaceChildren(...page.rows.map((value) => h("li", {}, row(value))));
+      message.textContent = page.rows.length ? t("rowsShown", { from: number(offset + 1), to: number(offset + page.rows.length) }) : empty;
+      before.disabled = offset === 0;
+      after.disabled = !page.more;
+      pages.hidden = offset === 0 && !page.more;
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      message.textContent = error.isTemporary === false ? error.message : t("notNow");
+    }
+  }
+
+  // A list that could not be read because the session had ended.
+  addEventListener("signedin", () => element.isConnected && show(offset), { signal });
+  pages.hidden = true;
+  return { element, show, again: () => show(offset, { quietly: true }) };
+}
+
+// Of rows that are all here.
+export function ofRows(rows) {
+  return (offset, limit) => ({ rows: rows.slice(offset, offset + limit), more: rows.length > offset + limit });
+}

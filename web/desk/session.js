@@ -1,0 +1,56 @@
+// Who is signed in, in sessionStorage alone: it ends with the tab, with signing out, and when the token expires.
+
+const SESSION = "desk.session";
+const PENDING = "desk.signin";
+
+function read(key) {
+  try {
+    return JSON.parse(sessionStorage.getItem(key));
+  } catch {
+    return null;
+  }
+}
+
+// { accessToken, endsAt (null: not known), name, role, idToken }
+export function session() {
+  const found = read(SESSION);
+  return found && (found.endsAt === null || found.endsAt > Date.now()) ? found : null;
+}
+
+// Also one that has expired: whoever signs in again has to be the same person.
+export const lastSession = () => read(SESSION);
+
+export function keep(session) {
+  sessionStorage.setItem(SESSION, JSON.stringify(session));
+}
+
+// The service does not take it any more.
+export function expire() {
+  const found = read(SESSION);
+  if (found) keep({ ...found, endsAt: 0 });
+}
+
+export function forget() {
+  sessionStorage.removeItem(SESSION);
+  sessionStorage.removeItem(PENDING);
+}
+
+// What a sign-in under way has to find again when the issuer leads back.
+export function keepPending(pending) {
+  sessionStorage.setItem(PENDING, JSON.stringify(pending));
+}
+
+export function takePending() {
+  const found = read(PENDING);
+  sessionStorage.removeItem(PENDING);
+  return found;
+}
+
+export const mayChange = () => session()?.role === "service";
+
+// The key of a printed link leaves the address bar at once; a fragment reaches no server and no log.
+export function takeKey() {
+  const key = /^#key=([!-~]+)$/.exec(location.hash)?.[1];
+  if (key) history.replaceState(null, "", location.pathname);
+  return key ? decodeURIComponent(key) : null;
+}
