@@ -21,7 +21,7 @@ def plan(page: Page, name: str, accession: str, time: str) -> None:
 
 
 def test_an_exam_is_planned_rescheduled_and_done_when_it_comes(stack: Stack, browser: Browser, tmp_path: Path) -> None:
-    accession = f"W{generate_uid()[-9:]}"
+    accession, another = f"W{generate_uid()[-9:]}", f"N{generate_uid()[-9:]}"
     with desk(browser, stack) as at:
         page = at.page
         view(page, "Worklist")
@@ -33,11 +33,11 @@ def test_an_exam_is_planned_rescheduled_and_done_when_it_comes(stack: Stack, bro
         accessible(at, "desk-worklist")
         item.get_by_role("button", name="Save").click()
         item.get_by_text("10:45").wait_for()
-        plan(page, "Nowak, Jan", f"{accession}X", "11:00")
-        other = page.locator(".item", has_text=f"{accession}X")
+        plan(page, "Nowak, Jan", another, "11:00")
+        other = page.locator(".item", has_text=another)
         other.get_by_role("button", name="Cancel").click()
         other.get_by_role("button", name="Yes, cancel it").click()
-        page.locator('.item[data-state="CANCELED"]', has_text=f"{accession}X").wait_for()
+        page.locator('.item[data-state="CANCELED"]', has_text=another).wait_for()
         # WHEN its exam comes, whichever way
         study = item.get_attribute("data-study")
         values = {"StudyInstanceUID": study, "AccessionNumber": accession, "PatientID": f"P-{accession}"}
