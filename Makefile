@@ -59,7 +59,7 @@ oldest: bootstrap ## the unit tests of what speaks to AWS, on the oldest boto3 t
 	local/.state/oldest-env/bin/python -m pytest -q tests/unit/aws tests/unit/archive tests/unit/audit tests/unit/erasure tests/unit/exams tests/unit/notifications tests/unit/otp tests/unit/uploads tests/unit/worklist
 
 smoke: bootstrap ## fifteen checks of a deployed stack, with a report to paste; STACK=name API_URL=… SERVICE_KEY=…
-	@python -m scripts.smoke --stack $(or $(STACK),dicom-service) $(if $(CUSTOM_URL),--custom-url $(CUSTOM_URL))
+	@python -m scripts.smoke --stack $(or $(STACK),dicom-service) $(if $(CUSTOM_URL),--custom-url $(CUSTOM_URL)) $(if $(WEBHOOK_URL),--webhook-url $(WEBHOOK_URL)) $(if $(ALARM),--alarm)
 
 cost: bootstrap ## what a million exams cost on AWS: counted requests times the prices in benchmarks/cost
 	@python -m benchmarks.cost

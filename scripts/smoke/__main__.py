@@ -66,11 +66,19 @@ def main() -> int:
     parser.add_argument("--api-url", default=os.environ.get("API_URL"))
     parser.add_argument("--key", default=os.environ.get("SERVICE_KEY"))
     parser.add_argument("--custom-url", help="the API's own name, with its base path")
+    parser.add_argument("--webhook-url", help="one of CallbackUrls, which leads to this machine")
+    parser.add_argument("--webhook-port", type=int, default=8080, help="the port that it leads to")
+    parser.add_argument("--alarm", action="store_true", help="wait for an alarm, for up to 20 minutes")
     given = parser.parse_args()
     if not given.api_url or not given.key:
         parser.error("--api-url and --key, or API_URL and SERVICE_KEY, say what to try")
     is_local = bool(os.environ.get("AWS_ENDPOINT_URL"))
-    deployment = Deployment(given.stack, given.api_url.rstrip("/"), given.key, given.custom_url, is_local)
+    deployment = Deployment(
+        *(given.stack, given.api_url.rstrip("/"), given.key, given.custom_url, is_local),
+        webhook_url=given.webhook_url,
+        webhook_port=given.webhook_port,
+        alarm=given.alarm,
+    )
     started = time.monotonic()
     results = run(deployment)
     print(report(results))

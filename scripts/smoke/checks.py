@@ -14,6 +14,8 @@ import requests
 
 from scripts.redrive import redrive
 from scripts.smoke.deployment import Deployment, Failed, Impossible, expect, instance, new_uid, post_form, zipped
+from scripts.smoke.webhooks import Receiver
+from scripts.webhooks import secret
 
 Check = Callable[[Deployment], str]
 _MB = 1_000_000
@@ -150,7 +152,19 @@ def concurrent_files_count_once(deployment: Deployment) -> str:
 
 
 def events_come_once_and_in_order(deployment: Deployment) -> str:
-    """Two exams, one after the other, are in the feed once each and in that order."""
+    """Two exams are in the feed once each, in their order; a receiver that is named gets a signed webhook of each."""
+    if not deployment.webhook_url:
+        return f"{_two_exams(deployment)[0]}; no --webhook-url, so no webhook was caught"
+    signed_with = secret(deployment.outputs, deployment.webhook_url)
+    with Receiver(deployment.webhook_port) as receiver:
+        line, studies = _two_exams(deployment)
+        deployment.wait(lambda: {hook.study for hook in receiver.caught} >= set(studies), "the webhooks did not come")
+        others = [hook for hook in receiver.caught if not hook.is_signed(signed_with)]
+        expect(len(others), 0, "webhooks of another secret")
+    return f"{line}, with signed webhooks"
+
+
+def _two_exams(deployment: Deployment) -> tuple[str, list[str]]:
     cursor = _read_feed(deployment, "")[1]
     studies = [new_uid(), new_uid()]
     announced: list[str] = []
@@ -163,7 +177,7 @@ def events_come_once_and_in_order(deployment: Deployment) -> str:
 
         deployment.wait(is_announced, "the exam is not announced")
     expect(announced, studies, "announced")
-    return "2 exams, once each, in order"
+    return "2 exams, once each, in order", studies
 
 
 def _read_feed(deployment: Deployment, cursor: str) -> tuple[list[str], str]:
@@ -199,9 +213,24 @@ def dead_letters_go_back(deployment: Deployment) -> str:
     # Messages of others that are retried later may be there, and are none of this check's.
     before = waiting_for_ingest()
     sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(event))
+    rang = _ring(deployment) if deployment.alarm else "no --alarm, so none was waited for"
     expect(redrive(dead, alive), 1, "messages sent again")
     deployment.wait(lambda: waiting_for_ingest() <= before, "the message is still in the queue")
-    return "1 sent again and worked off"
+    return f"1 sent again and worked off; {rang}"
+
+
+def _ring(deployment: Deployment) -> str:
+    """Wait until the alarm of dead letters rings; the metrics of an idle queue may take a quarter of an hour."""
+    known = {"StackName": deployment.stack, "LogicalResourceId": "IngestDeadLetterAlarm"}
+    resource = deployment.aws("cloudformation").describe_stack_resource(**known)["StackResourceDetail"]
+    started, cloudwatch = time.monotonic(), deployment.aws("cloudwatch")
+
+    def rings() -> bool:
+        found = cloudwatch.describe_alarms(AlarmNames=[resource["PhysicalResourceId"]])["MetricAlarms"]
+        return bool(found[0]["StateValue"] == "ALARM")
+
+    deployment.wait(rings, "IngestDeadLetterAlarm does not ring", patience=1200)
+    return f"the alarm rang after {time.monotonic() - started:.0f} s"
 
 
 def dependencies_answer(deployment: Deployment) -> str:

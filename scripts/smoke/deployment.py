@@ -43,6 +43,10 @@ class Deployment:
         Whether the cloud is an emulator, which does not enforce everything.
     patience
         Seconds to wait for what is asynchronous; on AWS the first events of a new bucket take five minutes.
+    webhook_url, webhook_port
+        One of `CallbackUrls`, and the port of this machine that it leads to.
+    alarm
+        Whether to wait for an alarm.
     """
 
     stack: str
@@ -51,6 +55,9 @@ class Deployment:
     custom_url: str | None = None
     is_local: bool = False
     patience: float = 400
+    webhook_url: str | None = None
+    webhook_port: int = 8080
+    alarm: bool = False
     http: requests.Session = field(default_factory=requests.Session)
 
     @cached_property
@@ -94,14 +101,15 @@ class Deployment:
 
         return self.wait(ended, "the upload is still open")
 
-    def wait(self, look: Callable[[], T | None], otherwise: str) -> T:
+    def wait(self, look: Callable[[], T | None], otherwise: str, patience: float | None = None) -> T:
         """Look again until something is there."""
-        ends_at = time.monotonic() + self.patience
+        patience = patience or self.patience
+        ends_at = time.monotonic() + patience
         while time.monotonic() < ends_at:
             if found := look():
                 return found
             time.sleep(1)
-        raise Failed(f"{otherwise} after {self.patience:.0f} s")
+        raise Failed(f"{otherwise} after {patience:.0f} s")
 
 
 def post_form(file: dict[str, Any], content: bytes) -> requests.Response:
