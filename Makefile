@@ -39,7 +39,10 @@ test soak bench: export PACS_URL =
 
 test: bootstrap browser check ## all checks and all tests
 	@# three processes with a stack each (tests/support/spread.py), one for what needs none
-	pytest -n 4
+	@# what each role called, on all stacks of this run, against what it may call
+	rm -rf build/aws-calls
+	RECORD_AWS_CALLS=$(CURDIR)/build/aws-calls pytest -n 4
+	python -m tests.iam_calls build/aws-calls
 
 browser: # the pages are tried in a real one
 	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || ./local/packages.sh chromium fonts-dejavu-core
@@ -56,7 +59,7 @@ OLDEST_BOTO3 = 1.40.0
 oldest: bootstrap ## the unit tests of what speaks to AWS, on the oldest boto3 that is supported
 	@UV_PROJECT_ENVIRONMENT="$(CURDIR)/local/.state/oldest-env" uv sync --quiet --frozen --all-groups --python "$(CURDIR)/.venv/bin/python"
 	@uv pip install --quiet --python local/.state/oldest-env/bin/python boto3==$(OLDEST_BOTO3) botocore==$(OLDEST_BOTO3)
-	local/.state/oldest-env/bin/python -m pytest -q tests/unit/aws tests/unit/archive tests/unit/audit tests/unit/erasure tests/unit/exams tests/unit/notifications tests/unit/otp tests/unit/uploads tests/unit/worklist
+	local/.state/oldest-env/bin/python -m pytest -q tests/unit/aws tests/unit/archive tests/unit/audit tests/unit/erasure tests/unit/exams tests/unit/functions tests/unit/notifications tests/unit/otp tests/unit/service tests/unit/uploads tests/unit/worklist
 
 smoke: bootstrap ## fifteen checks of a deployed stack, with a report to paste; STACK=name API_URL=… SERVICE_KEY=…
 	@python -m scripts.smoke --stack $(or $(STACK),dicom-service) $(if $(CUSTOM_URL),--custom-url $(CUSTOM_URL)) $(if $(WEBHOOK_URL),--webhook-url $(WEBHOOK_URL)) $(if $(ALARM),--alarm)
@@ -84,6 +87,7 @@ lock: ## resolve the dependencies anew after a change of a pyproject.toml
 	uv lock --project local/ministack
 	uv lock --project local/tinypacs
 	uv lock --project local/checkov
+	uv lock --project local/awscli
 	$(REQUIREMENTS_dicomweb) > layers/dicomweb/requirements.txt
 	$(REQUIREMENTS_service) > layers/service/requirements.txt
 	$(REQUIREMENTS_imaging) > layers/imaging/requirements.txt
@@ -95,6 +99,7 @@ lock-check:
 	uv lock --check --quiet --project local/ministack
 	uv lock --check --quiet --project local/tinypacs
 	uv lock --check --quiet --project local/checkov
+	uv lock --check --quiet --project local/awscli
 	$(REQUIREMENTS_dicomweb) | diff layers/dicomweb/requirements.txt -
 	$(REQUIREMENTS_service) | diff layers/service/requirements.txt -
 	$(REQUIREMENTS_imaging) | diff layers/imaging/requirements.txt -

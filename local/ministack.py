@@ -16,6 +16,8 @@ from local.settings import (
 )
 
 _SERVER = Path(__file__).parent / "ministack_server.py"
+# Of the caller's environment, which the server and the functions see nothing else of.
+_HANDED_ON = ("RECORD_AWS_CALLS", "FAIL_AWS_CALLS")
 
 
 class MiniStack:
@@ -66,7 +68,7 @@ class MiniStack:
         return self._server.pid() is not None and http_status(f"{self._settings.endpoint}/_ministack/health") == 200
 
     def _environment(self) -> dict[str, str]:
-        # Without the caller's environment: the functions inherit this one.
+        # The functions inherit this one.
         return {
             **ADMINISTRATOR,
             "PATH": os.defpath,
@@ -86,6 +88,7 @@ class MiniStack:
             "SFTP_ENABLED": "0",
             "LAMBDA_WARM_TTL_SECONDS": "3600",
             "LOG_LEVEL": "INFO",
+            **{name: os.environ[name] for name in _HANDED_ON if name in os.environ},
         }
 
 

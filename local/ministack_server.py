@@ -1,4 +1,4 @@
-"""Runs MiniStack with three changes, inside MiniStack's own interpreter.
+"""Runs MiniStack with changes, inside MiniStack's own interpreter.
 
 A function that raises keeps its environment, as on AWS: MiniStack ends the process of a function that raised. The
 authorizer has to raise to have a call answered with 401, so each rejected call would cost the next one a cold start.
@@ -6,11 +6,16 @@ authorizer has to raise to have a call answered with 401, so each rejected call 
 A layer is unpacked once and not for each process of each function: that took most of a cold start.
 
 It ends when it has saved its state: otherwise it would wait for its threads, which wait for functions and queues.
+
+With ``RECORD_AWS_CALLS`` it writes each different call that a role made to a file of that folder (tests/iam_calls).
+With ``FAIL_AWS_CALLS`` it answers that share of the functions' requests as AWS does at times and MiniStack never.
 """
 
 import hashlib
 import io
+import json
 import os
+import random
 import shutil
 import tempfile
 import threading
@@ -20,10 +25,13 @@ from typing import Any
 
 import hypercorn.asyncio
 from ministack.app import main
-from ministack.core import lambda_runtime
+from ministack.core import iam_evaluator, lambda_runtime
 from ministack.core.lambda_runtime import Worker
 from ministack.services import lambda_svc
 
+# What AWS answers when it is busy; whoever asked is to ask again.
+_FAILURES = {"dynamodb": "ThrottlingException", "s3": "SlowDown", "sqs": "ThrottlingException"}
+_SINGLE_WRITES = frozenset({"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"})
 _ERROR = '{"status": "error", "error": str(e), "trace": traceback.format_exc()}'
 
 
@@ -99,8 +107,60 @@ def end_when_saved() -> None:
     hypercorn.asyncio.serve = serve_and_end
 
 
+def _without_names(arn: str) -> str:
+    """Leave of an object's key its first folder, and its end where that is a word: else it is a line an object."""
+    bucket, *folders = arn.split("/")
+    if ":s3:::" not in arn or not folders:
+        return arn
+    end = [folders[-1]] if len(folders) > 2 and folders[-1].isalpha() else []
+    return "/".join([bucket, folders[0], "*", *end] if len(folders) > 1 else [bucket, "*"])
+
+
+def record_calls(folder: Path) -> None:
+    """Append a line for each action that a role used on a resource, where its policies are looked at."""
+    folder.mkdir(parents=True, exist_ok=True)
+    evaluate, lock = iam_evaluator.evaluate, threading.Lock()
+    seen: set[tuple[str, ...]] = set()
+
+    def evaluate_and_record(context: Any, *policies: Any) -> Any:
+        result = evaluate(context, *policies)
+        role = context.principal_arn.partition(":assumed-role/")[2].partition("/")[0]
+        call = (role, context.action, _without_names(context.resource_arn), result.decision)
+        with lock:
+            if role and call not in seen:
+                seen.add(call)
+                with (folder / f"{os.getpid()}.jsonl").open("a") as lines:
+                    lines.write(json.dumps(call) + "\n")
+        return result
+
+    iam_evaluator.evaluate = evaluate_and_record
+
+
+def fail_calls(share: float) -> None:
+    """Fail this share of what functions ask of DynamoDB, S3 and SQS, where their rights are looked at."""
+    enforce, chance = iam_evaluator.enforce, random.Random(0)  # noqa: S311 which requests, not who gets in
+
+    def enforce_or_fail(access_key: str, action: str, service: str, *arguments: Any, **named: Any) -> Any:
+        denied = enforce(access_key, action, service, *arguments, **named)
+        signed = iam_evaluator._signed_request.get()
+        is_function = signed is not None and not signed.presigned  # who has a presigned URL is no SDK
+        if denied is not None or not is_function or service not in _FAILURES or chance.random() >= share:
+            return denied
+        code = _FAILURES[service]
+        if action in _SINGLE_WRITES and chance.random() < 0.5:
+            code = "TransactionConflictException"
+        print(f"AWS fails: {code} for {action}", flush=True)
+        return iam_evaluator.AuthError(code, "A failure that the tests put in.")
+
+    iam_evaluator.enforce = enforce_or_fail
+
+
 if __name__ == "__main__":
     keep_environments()
     share_layers(UnpackedLayers(Path(tempfile.gettempdir(), "layers")))
+    if calls := os.environ.get("RECORD_AWS_CALLS"):
+        record_calls(Path(calls))
+    if share := os.environ.get("FAIL_AWS_CALLS"):
+        fail_calls(float(share))
     end_when_saved()
     main()

@@ -47,3 +47,6 @@ def test_a_page_whose_origin_is_named_may_call_the_api_and_another_may_not(stack
         assert answer.status_code == 200
         for response in (before, answer):
             assert (response.headers.get("Access-Control-Allow-Origin") == origin) is allowed
+    # AND it can tell an expired credential, which the gateway refuses, from a service that is down
+    refused = stack.request("GET", "/uid", key="expired", headers={"Origin": "https://portal.example.org"})
+    assert (refused.status_code, refused.headers["Access-Control-Allow-Origin"]) == (401, "*")

@@ -8,8 +8,11 @@ from tests.support.stack import Stack
 
 
 @contextmanager
-def variables(stack: Stack, function: str, **changes: str) -> Iterator[None]:
-    """Change variables of the one function whose name has this in it; it starts anew, and once more afterwards."""
+def variables(stack: Stack, function: str, **changes: str) -> Iterator[str]:
+    """Change variables of the one function whose name has this in it, and give its name.
+
+    It starts anew, and once more afterwards.
+    """
     functions = stack.client("lambda")
     pages = functions.get_paginator("list_functions").paginate()
     [found] = [one for page in pages for one in page["Functions"] if function in one["FunctionName"]]
@@ -20,6 +23,6 @@ def variables(stack: Stack, function: str, **changes: str) -> Iterator[None]:
 
     put(before | changes)
     try:
-        yield
+        yield str(found["FunctionName"])
     finally:
         put(before)

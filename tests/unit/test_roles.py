@@ -73,7 +73,7 @@ def test_what_reads_a_queue_or_a_stream_may_read_that_one_alone() -> None:
 
 
 def test_health_imaging_is_open_to_the_functions_that_ask_the_pacs_and_to_no_other() -> None:
-    (policy,) = resources("AWS::IAM::Policy").values()
+    policy = resources("AWS::IAM::Policy")["HealthImagingPolicy"]
     functions = resources("AWS::Lambda::Function").items()
     asking = {
         n.removesuffix("Function") for n, f in functions if "PACS_URL" in f.get("Environment", {}).get("Variables", {})
@@ -84,3 +84,41 @@ def test_health_imaging_is_open_to_the_functions_that_ask_the_pacs_and_to_no_oth
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert all(action.startswith("medical-imaging:") and "*" not in action for action in statement["Action"])
     assert statement["Resource"][0] == {"Ref": "PacsDatastoreArn"}
+
+
+def test_a_key_of_ones_own_encrypts_all_that_is_kept_and_opens_to_whoever_uses_it() -> None:
+    own = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
+    for name, table in resources("AWS::DynamoDB::Table").items():
+        assert table["SSESpecification"]["KMSMasterKeyId"] == own, name
+    for name, bucket in resources("AWS::S3::Bucket").items():
+        (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"]["KMSMasterKeyID"] == own, name
+    for kind, key in (
+        ("AWS::SQS::Queue", "KmsMasterKeyId"),
+        ("AWS::SecretsManager::Secret", "KmsKeyId"),
+        ("AWS::Logs::LogGroup", "KmsKeyId"),
+    ):
+        assert {name for name, resource in resources(kind).items() if resource.get(key) != own} == set(), kind
+    policy = resources("AWS::IAM::Policy")["CustomerKeyPolicy"]
+    kept = {"dynamodb", "s3", "sqs", "secretsmanager"}
+    using = {
+        name
+        for name in roles_of_functions().values()
+        for statement in statements(resources("AWS::IAM::Role")[name])
+        if kept & {action.split(":")[0] for action in listed(statement["Action"])}
+    }
+    assert {(role["Fn::If"][1] if "Fn::If" in role else role)["Ref"] for role in policy["Roles"]} == using
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Resource"] == {"Ref": "KmsKeyArn"}
+
+
+def test_who_reads_the_secret_of_the_pacs_may_use_its_key() -> None:
+    secret = {"Fn::If": ["CreatePacsSecret", {"Fn::GetAtt": ["PacsSecret", "Id"]}, {"Ref": "PacsSecretArn"}]}
+    seen = 0
+    for name, role in resources("AWS::IAM::Role").items():
+        given = list(statements(role))
+        if any(secret in listed(statement["Resource"]) for statement in given):
+            seen += 1
+            key = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": {"Ref": "PacsSecretKmsKeyArn"}}
+            assert key in given, name
+    assert seen > 25

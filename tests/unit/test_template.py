@@ -20,7 +20,7 @@ GLOBAL = set(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"])
 # What no parameter of the template sets: limits with a default that only tests and benchmarks change.
 FIXED = {
     *("INGEST_BATCH_BYTES", "INGEST_BATCH_PARTS", "INGEST_MAX_INFLATED_BYTES", "INGEST_SPOOL_BYTES"),
-    *("INGEST_ZIP_BYTES", "INGEST_ZIP_ENTRIES", "INGEST_ZIP_RATIO", "UPLOAD_KEEP_DAYS"),
+    *("INGEST_ZIP_BYTES", "INGEST_ZIP_ENTRIES", "INGEST_ZIP_RATIO", "UPLOAD_KEEP_DAYS", "STAGED_LATE_SECONDS"),
 }
 
 

@@ -16,11 +16,11 @@ ALARMS = resources("AWS::CloudWatch::Alarm")
 
 def written() -> set[str]:
     """Return the metrics that the code writes."""
-    sources = (ROOT / "layers/service/dicom_service").rglob("*.py")
+    sources = [*(ROOT / "layers/service/dicom_service").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
     return {
         name
         for source in sources
-        for call in re.findall(r"metrics\.(?:count|seconds)\((.+)", source.read_text())
+        for call in re.findall(r"metrics\.(?:count|seconds|failures)\((.+)", source.read_text())
         for name in re.findall(r'"([A-Z]\w+)"', call)
     }
 

@@ -4,6 +4,9 @@ No call, no permission, nothing to wait for. All carry the name of the stack as 
 stacks in one account do not ring each other's alarms. Names, units and who watches them: docs/runbook.md.
 """
 
+from contextlib import AbstractContextManager
+from types import TracebackType
+
 NAMESPACE = "DicomService"
 
 
@@ -16,6 +19,29 @@ def count(name: str, value: float = 1) -> None:
 def seconds(name: str, value: float) -> None:
     """Record how long something took or how old it is."""
     _write(name, "Seconds", max(0.0, round(value, 3)))
+
+
+class failures(AbstractContextManager["failures"]):
+    """Count an error that leaves the block, unless it is of a kind that is no failure.
+
+    Parameters
+    ----------
+    name
+        The metric.
+    but
+        The kind that is not counted.
+    """
+
+    def __init__(self, name: str, *, but: type[BaseException]) -> None:
+        self._name = name
+        self._but = but
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Count it, and let it go on."""
+        if kind is not None and not issubclass(kind, self._but):
+            count(self._name)
 
 
 def _write(name: str, unit: str, value: float) -> None:

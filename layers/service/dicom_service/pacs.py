@@ -133,6 +133,11 @@ def _signer(settings: PacsSettings) -> Callable[..., Mapping[str, str]] | None:
     return sign
 
 
+def count_pacs_error(error: DicomwebError) -> None:
+    """Count an error of the PACS as what the alarms tell apart: it does not answer, or answers wrongly."""
+    metrics.count("PacsUnreachable" if isinstance(error, PacsUnreachable | PacsTimeout) else "PacsErrors")
+
+
 _MAPPING: tuple[tuple[type[DicomwebError], int, str, str], ...] = (
     (PacsUnreachable, 502, "PACS_UNREACHABLE", "The PACS cannot be reached; try again later."),
     (PacsTimeout, 504, "PACS_TIMEOUT", "The PACS takes too long; try again later or request less."),
@@ -183,7 +188,7 @@ def pacs_errors(missing: str = "The PACS does not hold it.") -> Iterator[None]:
         detail = "The PACS is busy; try again after the time in Retry-After."
         raise errors.PacsError(detail, status=503, code="PACS_BUSY", headers=headers) from error
     except DicomwebError as error:
-        metrics.count("PacsUnreachable" if isinstance(error, PacsUnreachable | PacsTimeout) else "PacsErrors")
+        count_pacs_error(error)
         _, status, code, detail = next(row for row in _MAPPING if isinstance(error, row[0]))
         raise errors.PacsError(detail, status=status, code=code) from error
 

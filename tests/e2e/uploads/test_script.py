@@ -80,6 +80,26 @@ def test_a_folder_and_a_zip_of_it(
     assert list(tmp_path.glob(".*.upload.json")) == []
 
 
+def test_small_files_travel_together(stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # GIVEN a folder of small files, one of which is none of DICOM
+    study, base = new_study(), tmp_path / "study"
+    base.mkdir()
+    for number in range(12):
+        (base / f"IM{number}").write_bytes(dicom(number, study=study))
+    (base / "NOTES").write_text("no image")
+
+    # WHEN it is sent with --zip
+    code = run(stack, "--zip", base)
+
+    # THEN one object carried all, each is told about by its name, and the ZIP is gone
+    told = capsys.readouterr().out
+    assert (code, in_pacs(stack, study)) == (1, 12), told
+    assert "uploads: 1 completed" in told
+    assert "(12 stored, 1 rejected)" in told
+    assert "NOTES  NOT_DICOM" in told
+    assert list(tmp_path.glob(".*")) == []
+
+
 def test_an_interrupted_upload_goes_on(
     stack: Stack, folder: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,51 +1,17 @@
 """POST /exams: good files are stored, bad ones are named, and nothing is stored by halves unnoticed."""
 
-import base64
 from typing import Any
 
 import boto3
 import pytest
 
-from tests.support.dicom_files import CT, dataset, part10
+from tests.support.dicom_files import dataset, part10
 from tests.support.lambdas import Answer, Invoke
 from tests.support.pacs import FakePacs, answer, dicom_json
+from tests.support.store_requests import failed, form, request, stored
 
 GOOD = part10(dataset())
 OTHER = part10(dataset(SOPInstanceUID=b"1.2.3.4.6"))
-
-
-def stored(*uids: str) -> dict[str, Any]:
-    items = [
-        {
-            "00081150": {"vr": "UI", "Value": [CT]},
-            "00081155": {"vr": "UI", "Value": [uid]},
-            "00081190": {"vr": "UR", "Value": [f"http://pacs.internal/studies/1.2.3/series/1.2.3.4/instances/{uid}"]},
-        }
-        for uid in uids
-    ]
-    return {"00081199": {"vr": "SQ", "Value": items}}
-
-
-def failed(uid: str, reason: int) -> dict[str, Any]:
-    item = {
-        "00081150": {"vr": "UI", "Value": [CT]},
-        "00081155": {"vr": "UI", "Value": [uid]},
-        "00081197": {"vr": "US", "Value": [reason]},
-    }
-    return {"00081198": {"vr": "SQ", "Value": [item]}}
-
-
-def form(*files: tuple[str, bytes], boundary: str = "xyz") -> dict[str, Any]:
-    body = b""
-    for name, content in files:
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="whatever"; filename="{name}"\r\n\r\n'
-        body += head.encode() + content + b"\r\n"
-    return request(body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}")
-
-
-def request(body: bytes, content_type: str) -> dict[str, Any]:
-    headers = {"content-type": content_type, "host": "api.example.org"}
-    return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True, "headers": headers}
 
 
 def registered() -> set[str]:

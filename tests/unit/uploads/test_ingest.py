@@ -9,6 +9,7 @@ import pytest
 
 from dicomweb.client import StorePart
 from dicomweb.errors import PacsBusy, PacsFault, PacsUnreachable, RequestRejected
+from tests.support.metrics import written
 from tests.support.upload_files import BAD, ROOT, deflated, dicom, dicomdir, uid, zipped
 from tests.support.uploads import World, filed
 
@@ -30,6 +31,19 @@ def test_files_of_an_upload_are_stored_counted_and_cleared_away(world: World) ->
     assert progress["studies"] == [{"StudyInstanceUID": f"{ROOT}.1", "instances": 30}]
     assert progress["counts"] == {"stored": 30}
     assert world.keys("uploads/") == []
+
+
+def test_what_the_pacs_does_with_files_is_measured(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.open([dicom(1), b"no DICOM"])
+    world.deliver(world.events("uploads/"))
+    counted = written(capsys.readouterr().out)
+    assert (counted["FilesStored"], counted["FilesRejected"], counted["PacsUnreachable"]) == (1, 1, 0)
+    assert "PacsStoreSeconds" in counted
+    # AND that it is down shows when nobody but the ingest asks it
+    world.pacs.dead = True
+    world.put("drop/later", dicom(2))
+    world.deliver(world.events("drop/"))
+    assert written(capsys.readouterr().out)["PacsUnreachable"] >= 1
 
 
 def test_a_dropped_file_gets_a_report(world: World) -> None:

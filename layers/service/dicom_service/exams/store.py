@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dicom_service import metrics
 from dicom_service.audit.notes import note
 from dicom_service.element_walk import MAX_DEPTH, NotDicom
 from dicom_service.errors import Conflict, ServiceError, Unavailable, UnprocessableContent
@@ -116,6 +117,9 @@ def store_files(
         if stored:
             registry.record(stored, source="upload", session=None)
     answer = StoreResult(tuple(results[file.header.sop_instance_uid] for file in instances), study_url)
+    taken = sum(instance.stored for instance in answer.instances)
+    metrics.count("FilesStored", taken)
+    metrics.count("FilesRejected", len(answer.instances) - taken)
     if answer.none_stored:
         raise Conflict("The PACS stored none of the files.", code="PACS_STORED_NONE", result=[answer.to_dataset()])
     return Stored(answer.to_dataset(), complete=answer.all_stored)
@@ -147,6 +151,7 @@ def _admitted(
 
 
 def _refusal(refused: list[dict[str, Any]], count: int) -> ServiceError:
+    metrics.count("FilesRejected", len(refused))
     code = refused[0]["reason"]
     names = ", ".join(entry["file"] for entry in refused[:10])
     detail = f"{len(refused)} of {count} files cannot be stored, so none was: {names}. {refused[0]['problem']}"
@@ -205,6 +210,7 @@ def _open(files: Sequence[UploadedFile], max_depth: int) -> list[OutboundInstanc
         except NotDicom as error:
             bad.append({"file": file.name, "reason": error.reason, "problem": error.detail})
     if bad:
+        metrics.count("FilesRejected", len(bad))
         names = ", ".join(entry["file"] for entry in bad[:10])
         raise UnprocessableContent(
             f"{len(bad)} of {len(files)} files cannot be stored, so none was: {names}.", code="NOT_DICOM", errors=bad

@@ -81,10 +81,11 @@ def expiry() -> "Expiry":
 @cache
 def sweep() -> "Sweep":
     """Return what finds staged objects whose event never came."""
-    from dicom_service.uploads.settings import IngestQueueSettings
+    from dicom_service.uploads.settings import IngestQueueSettings, SweepSettings
     from dicom_service.uploads.sweep import Sweep
 
-    return Sweep(aws.s3(), settings().bucket, table(), load(IngestQueueSettings).url)
+    queue, late = load(IngestQueueSettings).url, load(SweepSettings).late
+    return Sweep(aws.s3(), settings().bucket, table(), queue, late=late)
 
 
 @cache

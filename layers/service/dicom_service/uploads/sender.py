@@ -1,12 +1,15 @@
 """Sends instances to the PACS: several small ones in one request, one by one where that is rejected."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from dicom_service import metrics
 from dicom_service.exams.admission import Admission, Decision
 from dicom_service.log import describe, get_logger
+from dicom_service.pacs import count_pacs_error
 from dicom_service.uploads.instance import OutboundInstance
 from dicom_service.uploads.ranges import ObjectMissing, StorageError
 from dicom_service.uploads.reasons import (
@@ -91,10 +94,14 @@ class Sender:
         return _Guard(self._admission, self._store, self._after).send(batch)
 
     def _store(self, batch: Sequence[OutboundInstance]) -> list[Sent]:
+        started = time.monotonic()
         try:
             result = self._pacs.store_instances([instance.part() for instance in batch])
         except DicomwebError as error:
+            if not isinstance(error, PacsBusy | BodyUnreadable):
+                count_pacs_error(error)
             return self._after(error, batch)
+        metrics.seconds("PacsStoreSeconds", time.monotonic() - started)
         with self._lock:
             self._unanswered = 0
         return [

@@ -64,6 +64,13 @@ class IngestQueueSettings:
 
 
 @dataclass(frozen=True)
+class SweepSettings:
+    """When a staged object is taken for one whose event never came."""
+
+    late: int = setting("STAGED_LATE_SECONDS", cast=int, default=900)
+
+
+@dataclass(frozen=True)
 class ZipQueueSettings:
     """The queue of those that are ZIPs."""
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-# Seconds after which an event is late, and after which an object is queued once more.
-_LATE, _AGAIN = 900, 3600
+# Seconds after which an object is queued once more.
+_AGAIN = 3600
 # The schedule of the function, with a little more: a run that starts late leaves out no object.
 _BETWEEN_RUNS = 330
 _BUSY = "The staging bucket does not answer at the moment; try again."
@@ -38,13 +38,18 @@ class Sweep:
         What the ingest has seen.
     queue_url
         The ingest queue.
+    late
+        Seconds after which an event is late.
     """
 
-    def __init__(self, client: "S3Client", bucket: str, table: UploadsTable, queue_url: str) -> None:
+    def __init__(
+        self, client: "S3Client", bucket: str, table: UploadsTable, queue_url: str, *, late: int = 900
+    ) -> None:
         self._client = client
         self._bucket = bucket
         self._table = table
         self._queue_url = queue_url
+        self._late = late
 
     def run(self) -> int:
         """Queue the objects that are due, and return their number."""
@@ -64,7 +69,7 @@ class Sweep:
                 yield [self._staged(entry) for entry in page.get("Versions", []) if self._is_due(entry)]
 
     def _is_due(self, entry: "ObjectVersionTypeDef") -> bool:
-        late = self._table.now() - int(entry["LastModified"].timestamp()) - _LATE
+        late = self._table.now() - int(entry["LastModified"].timestamp()) - self._late
         return late >= 0 and late % _AGAIN < _BETWEEN_RUNS
 
     def _staged(self, entry: "ObjectVersionTypeDef") -> StagedObject:

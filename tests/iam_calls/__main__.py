@@ -1,0 +1,58 @@
+"""Compares the recorded calls of a run with the roles: ``python -m tests.iam_calls FOLDER [--write]``.
+
+Fails on a call without a grant; with ``--strict``, after a run of all tests of the deployed stack, also on a grant that
+was not used and for which `unused.yaml` has no reason. With ``--write`` it renews `report.md`, which has every right of
+every function.
+"""
+
+import argparse
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from tests.support.iam_calls import Accepted, Right, granted, load_baseline, missing, reason, recorded, unused
+
+REPORT = Path(__file__).with_name("report.md")
+
+
+def main() -> int:
+    """Print what is missing and what is unused; return 1 where there is something without a reason."""
+    parser = argparse.ArgumentParser(prog="python -m tests.iam_calls", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--write", action="store_true", help="renew the report")
+    parser.add_argument("--strict", action="store_true", help="fail on unused rights without a reason")
+    given = parser.parse_args()
+    calls, grants, baseline = recorded(given.folder), granted(), load_baseline()
+    lacking, idle = missing(calls, grants), unused(calls, grants)
+    unexplained = [grant for grant in idle if reason(grant, baseline) is None]
+    for call in lacking:
+        print(f"missing: {call.role} {call.action} {call.resource}")
+    for grant in unexplained:
+        print(f"unused: {grant.role} {grant.action} {grant.resource}")
+    print(
+        f"roles: {len(calls)} calls, {len(lacking)} without a grant; "
+        f"{len(grants)} grants, {len(grants) - len(idle)} used, "
+        f"{len(idle) - len(unexplained)} unused with a reason, {len(unexplained)} without"
+    )
+    if given.write:
+        REPORT.write_text(_report(grants, idle, baseline))
+    return 1 if lacking or (given.strict and unexplained) else 0
+
+
+def _report(grants: Collection[Right], idle: Sequence[Right], baseline: Sequence[Accepted]) -> str:
+    lines = [
+        "# What each function may do, and whether the tests used it",
+        "",
+        "Written by `python -m tests.iam_calls FOLDER --write` from the calls that tests of the local stack recorded;",
+        "`make test` compares every run with the roles (tests/support/iam_calls.py).",
+    ]
+    for role in sorted({grant.role for grant in grants}):
+        lines += ["", f"## {role.removesuffix('Role')}", "", "| action | on | |", "|---|---|---|"]
+        for grant in sorted(grant for grant in grants if grant.role == role):
+            note = f"not used: {reason(grant, baseline) or 'no reason'}" if grant in idle else "used"
+            lines.append(f"| `{grant.action}` | `{grant.resource}` | {note} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
