@@ -59,9 +59,11 @@ def run(stack: Stack, script: str, **more: str) -> str:
     """
     # On AWS the address of the API is an output; that of the local stack is in its env file.
     health = 'health() { curl -sSf "$API_URL/health"; }'
-    environment = {**os.environ, **stack.values, **more, "PATH": f"{CLI / 'bin'}:{os.environ['PATH']}", "AWS_PAGER": ""}
+    # Not by PATH: its environment has a Python of its own. The endpoint: that of SQS is not taken from the environment.
+    cli = f'aws() {{ {CLI / "bin" / "aws"} --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }}'
+    environment = {**os.environ, **stack.values, **more, "AWS_PAGER": ""}
     done = subprocess.run(
-        ["bash", "-c", f"set -euo pipefail\n{functions()}\n{health}\n{script}"],
+        ["bash", "-c", f"set -euo pipefail\n{cli}\n{functions()}\n{health}\n{script}"],
         cwd=ROOT,
         env=environment,
         capture_output=True,
