@@ -1,4 +1,4 @@
-"""Compares the recorded calls of a run with the roles: ``python -m tests.iam_calls FOLDER [--write]``.
+"""Compares the recorded calls of a run with the roles: ``python -m tests.iam_calls FOLDER [--write [--of TESTS]]``.
 
 Fails on a call without a grant; with ``--strict``, after a run of all tests of the deployed stack, also on a grant that
 was not used and for which `unused.yaml` has no reason. With ``--write`` it renews `report.md`, which has every right of
@@ -20,6 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.iam_calls", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--write", action="store_true", help="renew the report")
+    parser.add_argument("--of", metavar="TESTS", help="for the report: what was run, where it was not all tests")
     parser.add_argument("--strict", action="store_true", help="fail on unused rights without a reason")
     given = parser.parse_args()
     calls, grants, baseline = recorded(given.folder), granted(), load_baseline()
@@ -34,22 +35,25 @@ def main() -> int:
         f"{len(grants)} grants, {len(grants) - len(idle)} used, "
         f"{len(idle) - len(unexplained)} unused with a reason, {len(unexplained)} without"
     )
-    if given.write:
-        REPORT.write_text(_report(grants, idle, baseline))
+    if given.write and not lacking:
+        REPORT.write_text(_report(grants, idle, baseline, given.of))
     return 1 if lacking or (given.strict and unexplained) else 0
 
 
-def _report(grants: Collection[Right], idle: Sequence[Right], baseline: Sequence[Accepted]) -> str:
+def _report(grants: Collection[Right], idle: Sequence[Right], baseline: Sequence[Accepted], partly: str | None) -> str:
     lines = [
         "# What each function may do, and whether the tests used it",
         "",
         "Written by `python -m tests.iam_calls FOLDER --write` from the calls that tests of the local stack recorded;",
         "`make test` compares every run with the roles (tests/support/iam_calls.py).",
     ]
+    if partly:
+        lines += ["", f'The run was a partial one, so "not seen" says little; it had {partly}.']
+    lines += ["", f"{len(grants)} rights, {len(grants) - len(idle)} used, no call without a right."]
     for role in sorted({grant.role for grant in grants}):
         lines += ["", f"## {role.removesuffix('Role')}", "", "| action | on | |", "|---|---|---|"]
         for grant in sorted(grant for grant in grants if grant.role == role):
-            note = f"not used: {reason(grant, baseline) or 'no reason'}" if grant in idle else "used"
+            note = (reason(grant, baseline) or "not seen") if grant in idle else "used"
             lines.append(f"| `{grant.action}` | `{grant.resource}` | {note} |")
     return "\n".join(lines) + "\n"
 
