@@ -1,8 +1,8 @@
 """Compares the recorded calls of a run with the roles: ``python -m tests.iam_calls FOLDER [--write [--of TESTS]]``.
 
 Fails on a call without a grant; with ``--strict``, after a run of all tests of the deployed stack, also on a grant that
-was not used and for which `unused.yaml` has no reason. With ``--write`` it renews `report.md`, which has every right of
-every function.
+was not used and for which `unused.yaml` has no reason. With ``--write`` it renews `tests/iam_calls/report.md`, which
+has every right of every function.
 """
 
 import argparse
