@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.iam_calls import Accepted, Right, granted, load_baseline, missing, reason, recorded, unused
 
-REPORT = Path(__file__).with_name("report.md")
+REPORT = Path(__file__).with_name("report").with_suffix(".md")
 
 
 def main() -> int:
