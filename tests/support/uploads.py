@@ -22,9 +22,9 @@ from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.outbox import Outbox, OutboxSettings
 from dicom_service.uploads.dependencies import CLAIM_LEASE
 from dicom_service.uploads.expiry import Expiry
-from dicom_service.uploads.finalize import Finalizer
 from dicom_service.uploads.ingest import Ingest
 from dicom_service.uploads.ingest_queue import IngestQueue
+from dicom_service.uploads.outcome import Outcomes
 from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.sender import Sender
 from dicom_service.uploads.settings import IngestSettings, UploadSettings
@@ -95,15 +95,15 @@ class World:
     def arrivals(self) -> Arrivals:
         return Arrivals(self.table(), self.registry(), recorder)
 
-    def finalizer(self) -> Finalizer:
+    def outcomes(self) -> Outcomes:
         outbox = Outbox(OutboxSettings("ExamEvents"))
-        return Finalizer(self.table(), self.registry(), outbox, StagingBucket(self.s3), self.arrivals())
+        return Outcomes(self.table(), self.registry(), outbox, StagingBucket(self.s3), self.arrivals())
 
     def uploads(self) -> UploadService:
         return UploadService(self.upload_settings, self.table(), PresignedUploads(self.s3, BUCKET))
 
     def expiry(self) -> Expiry:
-        return Expiry(self.upload_settings, self.table(), PresignedUploads(self.s3, BUCKET), self.finalizer())
+        return Expiry(self.upload_settings, self.table(), PresignedUploads(self.s3, BUCKET), self.outcomes())
 
     def sender(self) -> Sender:
         if not self.claims:
@@ -125,7 +125,7 @@ class World:
             client=self.reads_from or self.s3,
             table=self.table(),
             arrivals=self.arrivals(),
-            finalizer=self.finalizer(),
+            outcomes=self.outcomes(),
             queue=queue,
             zip_queue=zip_queue,
             make_sender=self.sender,

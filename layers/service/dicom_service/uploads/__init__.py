@@ -8,7 +8,7 @@ one DICOM file        `instance`: header checked, preamble zeroed, deflated data
 ZIPs                  handed over to a queue of their own by `ingest`; `zip_ingest` stores one in stretches,
                       `zip_reader` finds its entries, `unpack` unpacks them
 to the PACS           `sender`; why the PACS or we reject a file is one of `reasons`
-stored or rejected    `file_result`, `recorder`, and `finalize`: report, quarantine, removal (`staging_bucket`), event
+stored or rejected    `file_result`, `recorder`, and `outcome`: report, quarantine, removal (`staging_bucket`), event
 the end of an upload  `expiry`
 state                 `table`
 ====================  ================================================================================================

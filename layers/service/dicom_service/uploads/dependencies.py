@@ -17,9 +17,9 @@ from dicom_service.uploads.table import UploadsTable
 if TYPE_CHECKING:
     from dicom_service.audit.arrivals import Arrivals
     from dicom_service.uploads.expiry import Expiry
-    from dicom_service.uploads.finalize import Finalizer
     from dicom_service.uploads.ingest import Ingest
     from dicom_service.uploads.ingest_queue import IngestQueue
+    from dicom_service.uploads.outcome import Outcomes
     from dicom_service.uploads.sweep import Sweep
     from dicom_service.uploads.upload_service import UploadService
 
@@ -62,12 +62,12 @@ def arrivals() -> "Arrivals":
     return Arrivals(table(), registry(), recorder)
 
 
-def _finalizer(records: "Arrivals | None" = None) -> "Finalizer":
+def _outcomes(records: "Arrivals | None" = None) -> "Outcomes":
     from dicom_service.outbox import Outbox, OutboxSettings
-    from dicom_service.uploads.finalize import Finalizer
+    from dicom_service.uploads.outcome import Outcomes
     from dicom_service.uploads.staging_bucket import StagingBucket
 
-    return Finalizer(table(), registry(), Outbox(load(OutboxSettings)), StagingBucket(aws.s3()), records)
+    return Outcomes(table(), registry(), Outbox(load(OutboxSettings)), StagingBucket(aws.s3()), records)
 
 
 @cache
@@ -75,7 +75,7 @@ def expiry() -> "Expiry":
     """Return what ends overdue uploads."""
     from dicom_service.uploads.expiry import Expiry
 
-    return Expiry(settings(), table(), presigned_uploads(), _finalizer())
+    return Expiry(settings(), table(), presigned_uploads(), _outcomes())
 
 
 @cache
@@ -116,7 +116,7 @@ def _ingest(queue: "IngestQueue", zip_queue: "IngestQueue | None") -> "Ingest":
         client=aws.s3(),
         table=table(),
         arrivals=arrivals(),
-        finalizer=_finalizer(arrivals()),
+        outcomes=_outcomes(arrivals()),
         queue=queue,
         zip_queue=zip_queue,
         make_sender=lambda: Sender(pacs(), admission(CLAIM_LEASE)),

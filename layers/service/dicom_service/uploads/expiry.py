@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dicom_service.errors import Unavailable
 from dicom_service.log import describe, get_logger
 from dicom_service.uploads.file_result import FileResult
-from dicom_service.uploads.finalize import Finalizer
+from dicom_service.uploads.outcome import Outcomes
 from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.reasons import DETAILS, EXPIRED
 from dicom_service.uploads.s3_events import staging_key
@@ -27,17 +27,17 @@ class Expiry:
     ----------
     settings
         How long after its expiry an upload may still be on its way.
-    table, presigned, finalizer
+    table, presigned, outcomes
         Where uploads are recorded, where their files are, and their last steps.
     """
 
     def __init__(
-        self, settings: UploadSettings, table: UploadsTable, presigned: PresignedUploads, finalizer: Finalizer
+        self, settings: UploadSettings, table: UploadsTable, presigned: PresignedUploads, outcomes: Outcomes
     ) -> None:
         self._settings = settings
         self._table = table
         self._presigned = presigned
-        self._finalizer = finalizer
+        self._outcomes = outcomes
 
     def run(self) -> int:
         """End what has expired, and return the number of uploads that were looked at."""
@@ -67,4 +67,4 @@ class Expiry:
         # What the PACS does not take, and a ZIP that is worked off, keep the upload open for as long as they are seen.
         recent = self._table.now() - _SEEN_WITHIN
         held = any(file.get("seenAt", 0) > recent for file, has_come in zip(waiting, came, strict=True) if has_come)
-        self._finalizer.close(upload_id, overdue=not held)
+        self._outcomes.close(upload_id, overdue=not held)

@@ -12,10 +12,10 @@ from dicom_service.element_walk import NotDicom
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import BytesSource
 from dicom_service.uploads.file_result import FileResult
-from dicom_service.uploads.finalize import Finalizer
 from dicom_service.uploads.ingest_queue import IngestQueue
 from dicom_service.uploads.instance import OutboundInstance, open_instance
 from dicom_service.uploads.jobs import MOST_DEATHS, Group, Job, finish, has_failed
+from dicom_service.uploads.outcome import Outcomes
 from dicom_service.uploads.reasons import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
 from dicom_service.uploads.recorder import Recorder
 from dicom_service.uploads.s3_events import NotAnEvent, StagedObject, parse_event
@@ -48,7 +48,7 @@ class Ingest:
         Sizes and limits.
     client
         The S3 client.
-    table, arrivals, finalizer, queue
+    table, arrivals, outcomes, queue
         Where progress and exams are recorded, the last steps, and the queue of the messages.
     zip_queue
         Where ZIPs are handed over, each by one message; None where they are unpacked.
@@ -62,7 +62,7 @@ class Ingest:
     client: "S3Client"
     table: UploadsTable
     arrivals: Arrivals
-    finalizer: Finalizer
+    outcomes: Outcomes
     queue: IngestQueue
     zip_queue: IngestQueue | None
     make_sender: Callable[[], Sender]
@@ -91,7 +91,7 @@ class Ingest:
             ThreadPoolExecutor(self.settings.connections) as senders,
             ThreadPoolExecutor(1) as thread,
         ):
-            recorder = Recorder(self.table, self.finalizer, thread)
+            recorder = Recorder(self.table, self.outcomes, thread)
             _Batch(self, self.make_sender(), _Pools(readers, senders, thread), recorder, ends_at).run(jobs)
         failed = {message: job.retry_after for job in jobs if job.failed for message in job.messages}
         self.queue.delay(failed)
@@ -152,14 +152,14 @@ class _Batch:
     def _select(self, jobs: Sequence[Job], todo: list[Job]) -> None:
         """Collect the jobs that are still to be done; those finished before only repeat their last steps."""
         known = self.ingest.table.find(job.staged.tracked for job in jobs)
-        finalizer, submit = self.ingest.finalizer, self.pools.senders.submit
+        outcomes, submit = self.ingest.outcomes, self.pools.senders.submit
         steps: dict[Future[None], list[Job]] = {}
         for job in jobs:
             item = known.get(job.staged.tracked)
             if item is not None and "finishedAt" in item:
-                steps[submit(finalizer.repeat, job.staged, item)] = [job]
+                steps[submit(outcomes.repeat, job.staged, item)] = [job]
             elif item is None and job.staged.source == "upload":
-                steps[submit(finalizer.discard, job.rejected(UNKNOWN_UPLOAD))] = [job]
+                steps[submit(outcomes.discard, job.rejected(UNKNOWN_UPLOAD))] = [job]
             else:
                 job.load(item or {})
                 todo.append(job)
@@ -201,7 +201,7 @@ class _Batch:
         job.unexpected = False
         self.ingest.table.count(job.staged.tracked, "errors")
         if job.errors + 1 >= MOST_ERRORS:
-            self.ingest.finalizer.finalize([job.rejected(INTERNAL_ERROR)])
+            self.ingest.outcomes.settle([job.rejected(INTERNAL_ERROR)])
             job.failed = False
 
     def _store_files(self, jobs: Sequence[Job]) -> list[Job]:

@@ -9,8 +9,8 @@ from queue import SimpleQueue
 from dicom_service.errors import ServiceError
 from dicom_service.isolation import isolate
 from dicom_service.uploads.file_result import FileResult
-from dicom_service.uploads.finalize import Finalizer
 from dicom_service.uploads.jobs import Job, finish
+from dicom_service.uploads.outcome import Outcomes
 from dicom_service.uploads.reasons import OBJECT_MISSING, StoreFailure
 from dicom_service.uploads.table import UploadsTable
 
@@ -22,15 +22,15 @@ class Recorder:
 
     Parameters
     ----------
-    table, finalizer
+    table, outcomes
         Where attempts are recorded, and the last steps of files.
     thread
         Runs one step at a time.
     """
 
-    def __init__(self, table: UploadsTable, finalizer: Finalizer, thread: Executor) -> None:
+    def __init__(self, table: UploadsTable, outcomes: Outcomes, thread: Executor) -> None:
         self._table = table
-        self._finalizer = finalizer
+        self._outcomes = outcomes
         self._thread = thread
         self._waiting: SimpleQueue[tuple[Job, FileResult]] = SimpleQueue()
         self._steps: dict[Future[None], list[Job]] = {}
@@ -68,7 +68,7 @@ class Recorder:
                 isolate(partial(self._record, results))
 
     def _record(self, results: _Results) -> None:
-        self._finalizer.finalize([result for job, result in results if not self._ended_before(job, result)])
+        self._outcomes.settle([result for job, result in results if not self._ended_before(job, result)])
         for job, _ in results:
             job.failed = False
 
@@ -77,7 +77,7 @@ class Recorder:
         item = self._table.get(*job.staged.tracked) if result.reason == OBJECT_MISSING else None
         if item is None or "finishedAt" not in item:
             return False
-        self._finalizer.repeat(job.staged, item)
+        self._outcomes.repeat(job.staged, item)
         return True
 
     def _record_attempt(self, job: Job, rejected: bool) -> None:

@@ -1,4 +1,7 @@
-"""Sends instances to the PACS: several small ones in one request, one by one where that is rejected."""
+"""Sends instances to the PACS: several small ones in one request, one by one where that is rejected.
+
+What becomes of a rejected file is in `dicom_service.uploads.outcome`.
+"""
 
 import threading
 import time

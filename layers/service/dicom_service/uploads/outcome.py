@@ -1,4 +1,4 @@
-"""The last steps of a stored or rejected file, each idempotent.
+"""What becomes of a stored or rejected file: the last steps, each idempotent.
 
 In this order: the instance into the registry of exams, the report, the quarantine, the result into the Uploads table
 together with its event, the end of the upload, the removal of the staged object. It makes a crash harmless: an instance
@@ -20,7 +20,7 @@ from dicom_service.uploads.staging_bucket import StagingBucket
 from dicom_service.uploads.table import FINISHED_AT_ONCE, OPEN, UPLOAD, UploadsTable, stored_instances
 
 
-class Finalizer:
+class Outcomes:
     """Records the results of files, and ends uploads.
 
     Every method raises `Unavailable` where a table, a queue or the bucket fails, and may then be called again.
@@ -47,7 +47,7 @@ class Finalizer:
         self._outbox = outbox
         self._bucket = bucket
 
-    def finalize(self, results: Sequence[FileResult]) -> None:
+    def settle(self, results: Sequence[FileResult]) -> None:
         """Do the last steps for files that were just stored or rejected, all of one upload or all dropped."""
         staged = [result.staged for result in results if result.staged]
         arrived = [result.arrived for result in results if result.arrived]
