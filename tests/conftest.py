@@ -1,6 +1,7 @@
 """Fixtures of all tests, and the figures that tests print, gathered at the end."""
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,22 @@ build_contract.write()
 __all__ = ["stack"]
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from tests.support.spread import ByStack
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """One browser for all pages: Playwright runs once in a process."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.support.browser import launch
+
+    with sync_playwright() as playwright:
+        opened = launch(playwright)
+        yield opened
+        opened.close()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
+from tests.support.deployed import log_messages
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for
 
 
 def lines(stack: Stack, output: str, text: str) -> list[dict[str, Any]]:
-    pages = stack.client("logs").get_paginator("filter_log_events").paginate(logGroupName=stack.outputs[output])
-    messages = [event["message"] for page in pages for event in page["events"]]
+    messages = log_messages(stack, stack.outputs[output])
     return [json.loads(message) for message in messages if message.startswith("{") and text in message]
 
 

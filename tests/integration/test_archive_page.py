@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from tests.support import archives
 from tests.support.archives import STUDY, pdf_report, slices, structured_report
-from tests.support.browser import ARTIFACTS, Tab, axe_violations, launch
+from tests.support.browser import ARTIFACTS, Tab, axe_violations
 
 # How a browser knows that a picture was read, and which of them it shows.
 SHOWN = """[...document.images].filter((one) => one.checkVisibility())
@@ -17,7 +17,7 @@ SHOWN = """[...document.images].filter((one) => one.checkVisibility())
 
 
 def test_unpacked_it_shows_pictures_and_reports_without_a_server(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, browser: Browser
 ) -> None:
     # GIVEN an archive of twelve slices and two reports, unpacked; a browser's own viewer fails at a PDF without pages
     report = io.BytesIO()
@@ -30,7 +30,7 @@ def test_unpacked_it_shows_pictures_and_reports_without_a_server(
         world.zip().extractall(tmp_path)
     monkeypatch.undo()
 
-    with sync_playwright() as playwright, launch(playwright) as browser, browser.new_context(offline=True) as context:
+    with browser.new_context(offline=True) as context:
         tab = Tab(context.new_page(), "file://")
         tab.page.goto((tmp_path / "index.html").as_uri())
 

@@ -26,3 +26,21 @@ def variables(stack: Stack, function: str, **changes: str) -> Iterator[str]:
         yield str(found["FunctionName"])
     finally:
         put(before)
+
+
+# FilterLogEvents of the emulator gives the oldest events up to this number, and no token for more.
+_PAGE = 10_000
+
+
+def log_messages(stack: Stack, group: str) -> list[str]:
+    """Return all messages of a log group, however many there are."""
+    logs, start = stack.client("logs"), 0
+    found: dict[tuple[Any, ...], None] = {}
+    while True:
+        events = logs.filter_log_events(logGroupName=group, startTime=start, limit=_PAGE)["events"]
+        # The last instant of a page is read again with the next.
+        found |= {(event["timestamp"], event["logStreamName"], event["message"]): None for event in events}
+        if len(events) < _PAGE:
+            return [message for *_, message in found]
+        assert events[-1]["timestamp"] > start
+        start = events[-1]["timestamp"]

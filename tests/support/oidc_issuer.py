@@ -33,7 +33,7 @@ def install(folder: Path) -> None:
                 # Some packages lie in a folder of another name than `package`.
                 member.name = member.name.partition("/")[2]
                 if member.isfile() and member.name:
-                    package.extract(member, target, filter="data")
+                    package.extract(member, target)
     (folder / "provider.mjs").write_bytes((HERE / "provider.mjs").read_bytes())
 
 

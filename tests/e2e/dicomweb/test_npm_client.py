@@ -30,7 +30,7 @@ JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG"
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("npm")
     with fetch(SUPPORT / "dicomweb_client.json", SHARED / "downloads") as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
     return folder / "package"
 
 

@@ -12,6 +12,7 @@ import pytest
 from dicom_service.errors import Unauthorized
 from dicom_service.log import hashed
 from dicom_service.otp.requests import RedeemRequest
+from tests.support.deployed import log_messages
 from tests.support.otp import PORTAL, Harness, wrong
 from tests.support.otp_stack import StoredExam, issue, redeem, scaled
 from tests.support.stack import Stack
@@ -95,12 +96,8 @@ def tables(stack: Stack) -> str:
 
 
 def function_logs(stack: Stack) -> str:
-    logs = stack.client("logs")
-    lines = []
-    for group in (stack.outputs["FunctionLogs"], stack.outputs["AuditLogs"]):
-        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group):
-            lines += [event["message"] for event in page["events"]]
-    return "\n".join(lines)
+    groups = (stack.outputs["FunctionLogs"], stack.outputs["AuditLogs"])
+    return "\n".join(message for group in groups for message in log_messages(stack, group))
 
 
 def test_times_of_rejections_overlap(harness: Harness) -> None:

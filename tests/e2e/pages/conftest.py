@@ -1,23 +1,11 @@
-"""One browser for all pages, and the exams that they show."""
-
-from collections.abc import Iterator
+"""The exams that the pages show."""
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
-from tests.support.browser import launch
 from tests.support.page_exams import Exam, ct, structured_report
 from tests.support.stack import Stack
 
 SLICES = 300
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = launch(playwright)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.support.browser import launch
 from tests.support.counting_proxy import CountingProxy
 from tests.support.stack import Stack
 from tests.support.upload_files import ROOT, dicom, dicomdir, zipped
@@ -26,14 +25,6 @@ LARGE = 200 if SOAK else 70
 MIB = 1024 * 1024
 # What a form adds to the file that it carries.
 FORM = 8192
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = launch(playwright)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_a_route_with_an_action_is_served_with_its_record_and_no_other_is() -> N
         expected = "serve_open" if ROUTES[method, path] is None else "serve"
         assert server_of(function) == expected, (method, path)
         seen += expected == "serve_open"
-    assert seen == 8
+    assert seen == 12
 
 
 def test_a_route_without_an_action_is_served_to_nobody() -> None:
