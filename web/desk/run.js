@@ -61,7 +61,8 @@ export function runView(upload, plan, again) {
     const bad = detail.files.filter(({ state }) => BAD.includes(state)).length;
     title.textContent = upload.state === "cancelled" ? t("cancelledNow") : bad ? t("doneWithProblems", { count: number(bad) }) : t("doneAll");
     announce(title.textContent);
-    soon();
+    clearTimeout(dirty);
+    list.again();
     showExams(exams, detail);
   });
   controls();

@@ -8,7 +8,7 @@ import os
 import shutil
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from scripts.demo import OTHERS, PLANNED, SAMPLES, fill, share
 from tests.support.browser import ARTIFACTS, SIZES, tab
@@ -35,8 +35,7 @@ def test_the_sample_exam_is_there_and_its_link_opens_once(stack: Stack, browser:
         at.page.get_by_role("button", name="Open", exact=True).click()
         at.page.get_by_role("button", name="Heart, moving").click()
         at.shown(15)  # in the middle of its thirty frames
-        series = at.page.locator(".series")
-        assert series.count() == len(SAMPLES) - 1
+        expect(at.page.locator(".series")).to_have_count(len(SAMPLES) - 1)
         at.until("document.querySelectorAll('.thumb canvas').length === 4")
         at.page.locator(".report .tree").wait_for()
         at.page.get_by_role("button", name="X-ray").click()

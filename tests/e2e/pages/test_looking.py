@@ -78,8 +78,8 @@ def test_a_patient_sees_the_exam_at_a_desk(stack: Stack, browser: Browser, large
     with tab(browser, issued["link"]) as at:
         press_open(at.page)
         at.shown(MIDDLE)
-        assert at.page.get_by_text("山田 太郎 (Tarou Yamada)").is_visible()
-        assert at.page.get_by_text("31 January 2026").is_visible()
+        at.page.get_by_text("山田 太郎 (Tarou Yamada)").wait_for()
+        at.page.get_by_text("31 January 2026").wait_for()
         at.page.get_by_text("Größe unverändert.").wait_for()
         assert axe_violations(at.page) == []
         at.picture("share-desktop")
@@ -155,7 +155,7 @@ def test_the_exam_is_taken_home_as_a_zip(browser: Browser, small_exam: Exam) -> 
             names = archive.namelist()
         assert "DICOMDIR" in names
         assert len([name for name in names if name.startswith("DICOM/")]) == 12
-        assert at.page.locator(".stage canvas").is_visible()
+        at.page.locator(".stage canvas").wait_for()
 
 
 def test_without_download_there_is_no_button_for_it_nor_a_list_of_accesses_unasked(
@@ -164,7 +164,7 @@ def test_without_download_there_is_no_button_for_it_nor_a_list_of_accesses_unask
     with tab(browser, small_exam.link(download=False)) as at:
         press_open(at.page)
         at.shown(7)
-        assert at.page.get_by_role("button", name="Sign out").is_visible()
+        at.page.get_by_role("button", name="Sign out").wait_for()
         assert at.page.get_by_role("button", name="Download").count() == 0
         assert at.page.get_by_text("Who has seen this exam").count() == 0
 
@@ -275,6 +275,6 @@ def test_it_speaks_the_language_of_the_browser(browser: Browser, small_exam: Exa
         press_open(at.page)
         assert at.page.evaluate("document.documentElement.lang") == locale[:2]
         at.shown(7)
-        assert at.page.get_by_text("Zoë Müller").is_visible()
-        assert at.page.get_by_role("button", name=words).is_visible()
+        at.page.get_by_text("Zoë Müller").wait_for()
+        at.page.get_by_role("button", name=words).wait_for()
         assert axe_violations(at.page) == []

@@ -161,7 +161,7 @@ def test_an_expired_link_is_refused_like_any_other_and_says_whom_to_ask(
     with variables(stack, "GetPageFunction", **operator), tab(browser, issued["link"]) as at:
         assert at.page.title() == "Clinic “A & B”"
         at.until("document.querySelector('img.logo')?.naturalWidth === 1")
-        assert "Clinic “A & B” shares a medical exam with you." in at.page.locator("main").inner_text()
+        at.page.get_by_text("Clinic “A & B” shares a medical exam with you.").wait_for()
         press_open(at.page)
         assert "is not accepted" in refused(at.page)
         assert "Questions: +39 0471 000000" in refused(at.page)

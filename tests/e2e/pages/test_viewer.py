@@ -67,5 +67,5 @@ def test_a_patient_is_offered_no_diagnostic_viewer(browser: Browser, small_exam:
     with tab(browser, small_exam.link()) as at:
         at.page.locator("button.primary").click()
         at.shown(7)
-        assert at.page.get_by_role("button", name="Sign out").is_visible()
+        at.page.get_by_role("button", name="Sign out").wait_for()
         assert at.page.get_by_role("link", name="Open in the diagnostic viewer").count() == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import zxingcpp
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import tab
 from tests.support.desk import accessible, bring, desk, folder_of, view
@@ -32,12 +32,12 @@ def test_a_newcomer_brings_an_exam_in_and_shares_it(stack: Stack, browser: Brows
         accessible(at, "desk-bring-in")
         bring(page, tmp_path)
         page.get_by_role("heading", name="Everything has arrived").wait_for()
-        assert page.get_by_text("3 of 3 files").is_visible()
+        page.get_by_text("3 of 3 files").wait_for()
         row = page.locator(f'.exam-row[data-study="{study}"]')
         row.wait_for()
         page.locator("summary", has_text="Files").first.click()
-        assert page.locator('.file[data-state="stored"]').count() == 3
-        assert page.get_by_text("3 files stay here").is_visible()
+        expect(page.locator('.file[data-state="stored"]')).to_have_count(3)
+        page.get_by_text("3 files stay here").wait_for()
         at.until("document.querySelector('.thumb img')")
         accessible(at, "desk-arrived")
         # WHEN it is opened in the viewer, in a tab of its own
@@ -53,7 +53,7 @@ def test_a_newcomer_brings_an_exam_in_and_shares_it(stack: Stack, browser: Brows
         page.get_by_role("heading", name="Hand this on now").wait_for()
         link = qr_of(page)
         assert link == page.get_by_label("Link", exact=True).input_value()
-        assert page.locator(".spelled").inner_text() == link.partition("#")[2]
+        expect(page.locator(".spelled")).to_have_text(link.partition("#")[2])
         accessible(at, "desk-share")
         with tab(browser, link, "phone") as patient:
             patient.page.get_by_role("button", name="Open", exact=True).click()
@@ -61,7 +61,7 @@ def test_a_newcomer_brings_an_exam_in_and_shares_it(stack: Stack, browser: Brows
         # THEN the desk says so by itself
         code = page.locator(".code", has_text="Dr. Conti")
         code.get_by_text(re.compile("^Opened ")).wait_for()
-        assert code.get_attribute("data-state") == "USED"
+        expect(code).to_have_attribute("data-state", "USED")
         at.picture("desk-opened")
         # AND the access that it gave can be revoked
         code.get_by_role("button", name="Revoke").click()

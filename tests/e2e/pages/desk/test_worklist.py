@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page, Route, expect
 from pydicom.uid import generate_uid
 
 from tests.support.desk import accessible, desk, folder_of, view
@@ -27,7 +27,8 @@ def test_an_exam_is_planned_rescheduled_and_done_when_it_comes(stack: Stack, bro
         view(page, "Worklist")
         plan(page, "Bauer, Lea", accession, "09:30")
         item = page.locator(".item", has_text=accession)
-        assert (item.get_attribute("data-state"), item.locator("strong").inner_text()) == ("SCHEDULED", "09:30")
+        expect(item).to_have_attribute("data-state", "SCHEDULED")
+        expect(item.locator("strong")).to_have_text("09:30")
         item.get_by_role("button", name="Reschedule").click()
         item.get_by_label("Time").fill("10:45")
         accessible(at, "desk-worklist")
@@ -89,10 +90,10 @@ def test_however_long_a_list_is_the_page_holds_one_page_of_it(stack: Stack, brow
         for start in (51, 101):
             page.get_by_role("button", name="Next page").click()
             page.get_by_text(f"{start} to {start + 49}", exact=True).wait_for()
-        assert page.locator(".exam-row").count() == 50
+        expect(page.locator(".exam-row")).to_have_count(50)
         view(page, "Worklist")
         page.get_by_text("1 to 50", exact=True).wait_for()
         page.get_by_label("Station", exact=True).select_option("ST3")
         page.get_by_text("ST3", exact=True).first.wait_for()
-        assert page.locator(".item").count() == 50
+        expect(page.locator(".item")).to_have_count(50)
         assert page.evaluate("document.querySelectorAll('*').length") < 3000
