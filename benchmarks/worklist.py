@@ -1,7 +1,8 @@
 """Listing workitems: what a page of 100 reads and takes among many, beside among 1,000.
 
 Runs in this process on the DynamoDB of a MiniStack of its own, whatever else is up.
-`WORKITEMS=100000` seeds as many as the issue asks for; it takes minutes, as the stack's DynamoDB is a small one.
+`WORKITEMS=100000` seeds as many as a large hospital has in some years; it takes
+minutes, as the stack's DynamoDB is a small one.
 """
 
 from __future__ import annotations

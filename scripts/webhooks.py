@@ -18,12 +18,7 @@ import sys
 import boto3
 
 from dicom_service.notifications.signing import endpoint_secrets
-
-
-def outputs(stack: str) -> dict[str, str]:
-    """Return the outputs of the CloudFormation stack."""
-    found = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-    return {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
+from scripts.redrive import outputs
 
 
 def secret(names: dict[str, str], url: str) -> str:

@@ -4,11 +4,12 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
+from dicom_service.conditions import caller_has
 from dicom_service.dependencies import pacs
 from dicom_service.edge import check_uid, create_app, empty, serve
 from dicom_service.exams.dependencies import scope_of
 from dicom_service.origin_server.accept import check_takes_json
-from dicom_service.origin_server.answers import Delivery, caller_has, compressed_answer, etag, private, root_url
+from dicom_service.origin_server.answers import Delivery, compressed_answer, etag, private, root_url
 from dicom_service.origin_server.dependencies import metadata, shared_cache, states
 
 app = create_app()

@@ -150,7 +150,7 @@ def _decode_encapsulated(frame: bytes, syntax: UID, options: dict[str, Any]) -> 
         if syntax in (_JPEG_BASELINE, _JPEG_EXTENDED) and stated.precision != 8:
             raise CannotDecode(f"JPEG of {stated.precision} bits a sample")
     if syntax in _JPEG_LS and _END_OF_IMAGE not in frame[-_END_WITHIN:]:
-        # CharLS searches a stream that was cut short for 5 to 16 s; with an end it refuses it at once
+        # CharLS searches a stream that was cut short for 5 to 16 s; with an end it rejects it at once
         frame += _END_OF_IMAGE
     options["number_of_frames"] = 1
     pixels, properties = get_decoder(syntax).as_array(

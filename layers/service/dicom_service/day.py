@@ -1,4 +1,4 @@
-"""A day as callers write it."""
+"""Days and times as callers write and read them."""
 
 import datetime
 import re
@@ -16,3 +16,9 @@ def read_day(text: str) -> str | None:
     except ValueError:
         return None
     return text.replace("-", "")
+
+
+def iso(seconds: float) -> str:
+    """Return a time in the form of the API, such as ``2026-11-22T12:00:00Z``."""
+    moment = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
+    return moment.isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Reports whether the service's dependencies are reachable: the PACS and the tables."""
+"""Reports whether the service's dependencies are reachable: the PACS and two of the tables."""
 
 import time
 from collections.abc import Callable

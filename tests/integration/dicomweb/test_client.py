@@ -23,7 +23,7 @@ from tests.support.dicom_files import ct_image, saved
 from tests.support.stack import temporary_settings
 
 NAMES = ["O'NEILL^MARY", "MÜLLER^JÖRG", "ROSSI^MARIO", "ROSSI^MARIA", "DE LA CRUZ^ANA", "山田^太郎", "Ковалёв^Пётр"]
-PATIENT_NAME, PATIENT_ID, ACCESSION_NUMBER = "00100010", "00100020", "00080050"
+PATIENT_NAME, PATIENT_ID = "00100010", "00100020"
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
 
 

@@ -171,7 +171,7 @@ class Contents:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Let pydicom take values as they are, and say nothing of odd ones: its warnings have them in."""
+    """Accept values as they are and silence pydicom's warnings, which quote them."""
     from pydicom import config
 
     with config.disable_value_validation(), warnings.catch_warnings():

@@ -106,7 +106,7 @@ ROUTES: dict[tuple[str, str], Action | None] = {
     ("GET", f"{_SERIES}/instances/{{instanceUID}}"): DOWNLOAD,
     ("GET", f"{_SERIES}/instances/{{instanceUID}}/report"): REPORT,
     ("POST", f"{_STUDY}/archive"): ARCHIVE,
-    # what says how far it is also gives it away
+    # the route that reports progress also returns the ZIP
     ("GET", f"{_STUDY}/archive"): ARCHIVE_STATE,
     ("GET", f"{_STUDY}/callbacks"): REPORT,
     ("POST", "/uploads"): UPLOAD,

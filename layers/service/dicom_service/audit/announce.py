@@ -23,7 +23,7 @@ class BusSettings:
 def announce_accesses(event: Mapping[str, Any], bus: str) -> dict[str, Any]:
     """Put the accesses of a batch of the stream on the bus; return the records to be delivered again.
 
-    A record that is counted up is not announced again, a change once it has its outcome.
+    A repeated read only raises a count and is not announced again; a change is announced once its outcome is known.
     """
     records = [record for record in event["Records"] if _is_complete_now(record["dynamodb"])]
     entries = [

@@ -1,6 +1,5 @@
 """Exam access tokens: issued for a redeemed one-time password, valid for the GET routes of one study."""
 
-import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -65,7 +64,7 @@ class AccessTokens:
         """
         if not _FORM.fullmatch(token):
             return None
-        token_hash = hashlib.sha256(token.encode()).hexdigest()
+        token_hash = codes.token_hash(token)
         row = self._count(token_hash, opens)
         state = None if row is None else self._state(row["otpId"])
         # Without its code's row, nothing shows that the token was not revoked: reject it.

@@ -1,17 +1,18 @@
 """Authenticated callers and the routes they may use (api.md, "Authentication").
 
-============  =================================================================
-role          reaches
-============  =================================================================
-``service``   every route but the PACS callback and the audit of everything
-``reader``    GET routes that change nothing and issue no access; nothing below ``/otps``, nor the audit of everything
-``auditor``   GET ``/audit`` and who saw an exam, nothing else
-``callback``  ``POST /new-exam-callback`` and nothing else
-``exam``      GET under ``/exams/studies/{studyUID}`` of the one study it names, but not what the PACS reported of it,
-              and who else saw it only where its issuer allowed that; with the exam role ``diagnostic`` also GET under
-              ``/dicomweb``, where its study is all that there is; ``DELETE /access-token``, which ends it; POST of its
-              archive
-============
+=============  =================================================================
+role           reaches
+=============  =================================================================
+``service``    every route but the PACS callback and the audit of everything
+``reader``     GET routes that change nothing and issue no access; nothing below ``/otps``, nor the audit of everything
+``auditor``    GET ``/audit`` and who saw an exam, nothing else
+``callback``   ``POST /new-exam-callback`` and nothing else
+``exam``       GET under ``/exams/studies/{studyUID}`` of the one study it names, but not what the PACS reported of it,
+               and who else saw it only where its issuer allowed that; with the exam role ``diagnostic`` also GET under
+               ``/dicomweb``, where its study is all that there is; ``DELETE /access-token``, which ends it; POST of its
+               archive
+``suspended``  nothing: an exam token whose exam the PACS no longer gives to its patient
+=============
 """
 
 from collections.abc import Mapping

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _CONFIG = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "max_attempts": 4})
 # SigV4 must be named: the default of some regions signs neither length nor conditions (security.md, "Uploads").
 # "virtual": presigned URLs name the bucket's region. By default they name the global endpoint, which redirects, or
-# refuses, what goes to another region than us-east-1.
+# rejects, what goes to another region than us-east-1.
 _S3_CONFIG = _CONFIG.merge(Config(signature_version="s3v4", s3={"addressing_style": "virtual"}, read_timeout=60))
 
 

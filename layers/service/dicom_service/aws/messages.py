@@ -47,7 +47,7 @@ def put_events(entries: Sequence[Any]) -> set[int]:
 
 
 def _put_chunk(entries: Sequence[Any], positions: list[int]) -> list[int]:
-    with tolerated("the bus refuses"):
+    with tolerated("the bus rejects"):
         answer = clients.events().put_events(Entries=[entries[position] for position in positions])
         results = zip(positions, answer["Entries"], strict=True)
         return [position for position, result in results if result.get("ErrorCode") or not result.get("EventId")]

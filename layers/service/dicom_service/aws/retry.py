@@ -1,7 +1,8 @@
 """Retries of requests to AWS: the one policy for what the SDK does not retry itself.
 
-The SDK retries throttled requests and server errors (`dicom_service.aws.clients`). It does not retry a write whose
-items another writer holds, nor the part of a batch that DynamoDB left out.
+The SDK retries throttled requests and server errors (`dicom_service.aws.clients`). We retry what it does not: writes
+whose items another writer holds, transactions cancelled because an item was throttled, and the part of a batch that
+DynamoDB left out.
 """
 
 import random
@@ -22,7 +23,7 @@ _LONGEST_PAUSE = 1.0
 def tries(most: int = _ATTEMPTS) -> Iterator[int]:
     """Yield the numbers of attempts from 0 on, with a random and growing pause before each but the first.
 
-    For contention: the SDK retries throttled requests, but not those whose items another writer holds.
+    For contention and for batches done in part; the SDK retries throttled requests itself.
     """
     for attempt in range(most):
         if attempt:

@@ -127,7 +127,7 @@ def batch_response(left: Sequence[Message]) -> dict[str, Any]:
 
 
 def delay(retries: Mapping[Message, Retry], queue_url: str) -> None:
-    """Let messages come back when their retries say; where the queue refuses, when their visibility timeout ends."""
+    """Let messages come back when their retries say, or, where the queue rejects that, when their visibility ends."""
     entries: list[Any] = [
         {
             "Id": str(number),
@@ -143,8 +143,8 @@ def delay(retries: Mapping[Message, Retry], queue_url: str) -> None:
 
 
 def requeue(message: Message, queue_url: str) -> bool:
-    """Send a message's body to a queue, as a new message; False where the queue refuses."""
-    with tolerated("the queue refuses"):
+    """Send a message's body to a queue, as a new message; False where the queue rejects it."""
+    with tolerated("the queue rejects"):
         clients.sqs().send_message(QueueUrl=queue_url, MessageBody=message.body)
         return True
     return False

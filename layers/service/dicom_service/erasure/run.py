@@ -111,7 +111,7 @@ def erase(
     Raises
     ------
     Unavailable
-        A store refuses; run it again.
+        A store is unavailable; run it again.
     """
     subject, writer = Subject(request, hasher), Writer(rehearsal=rehearsal)
     plan = Plan(places.events, subject)

@@ -27,7 +27,7 @@ class Version:
 
 def available(store: str) -> AbstractContextManager[None]:
     """Turn the errors of a store into Unavailable, which asks to run the erasure again."""
-    return aws.errors(f"The store {store} refuses; run the same erasure again.")
+    return aws.errors(f"The store {store} is unavailable; run the same erasure again.")
 
 
 def scan(table: str) -> Iterator[dict[str, Any]]:
@@ -116,7 +116,7 @@ class Writer:
         Raises
         ------
         Unavailable
-            The bucket refuses.
+            The bucket is unavailable.
         """
         self.count(store, REMOVED, len(found))
         if self.rehearsal:
@@ -128,7 +128,7 @@ class Writer:
             with available(store):
                 answer = aws.s3().delete_objects(Bucket=chunk[0].bucket, Delete={"Objects": objects, "Quiet": True})
             if any(error.get("Code") not in _GONE for error in answer.get("Errors", [])):
-                raise Unavailable(f"The store {store} refuses some; run the same erasure again.")
+                raise Unavailable(f"The store {store} removed only some; run the same erasure again.")
         for version in (one for one in found if not one.key.isprintable()):
             # XML, in which several are deleted at once, has no control characters.
             with available(store):

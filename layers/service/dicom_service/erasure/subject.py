@@ -43,26 +43,26 @@ class Subject:
         self._hasher = hasher
 
     def has(self, study: object) -> bool:
-        """Tell whether a StudyInstanceUID is one of those to be erased."""
+        """Return whether a StudyInstanceUID is one of those to be erased."""
         return isinstance(study, str) and study in self.studies
 
     def is_patient(self, patient_id: object, issuer: object = "") -> bool:
-        """Tell whether plain values are those of the patient; False where a study is erased."""
+        """Return whether plain values are those of the patient; False where a study is erased."""
         if self.request.patient is None or not isinstance(patient_id, str) or not patient_id.strip():
             return False
         return self.request.patient.is_same(Patient.of(patient_id, issuer if isinstance(issuer, str) else ""))
 
     def is_hashed(self, hashes: str) -> bool:
-        """Tell whether one of some hashes, divided by spaces, is the patient's."""
+        """Return whether one of some hashes, divided by spaces, is the patient's."""
         patient = self.request.patient
         return patient is not None and any(self._hasher.matches(one, patient) for one in hashes.split())
 
     def named(self, text: str) -> bool:
-        """Tell whether one of the words of the request is in a text."""
+        """Return whether one of the words of the request is in a text."""
         return any(word in text for word in self.request.texts)
 
     def owns(self, fields: Mapping[str, Any]) -> bool:
-        """Tell whether fields by DICOM keyword are of one of the studies or of the patient."""
+        """Return whether fields by DICOM keyword are of one of the studies or of the patient."""
         if self.has(fields.get("StudyInstanceUID")) or self.has(fields.get("studyUID")):
             return True
         return self.is_patient(fields.get("PatientID"), fields.get("IssuerOfPatientID"))

@@ -116,7 +116,7 @@ class Admission:
         DicomwebError
             The PACS cannot be asked.
         Unavailable
-            The table of claims refuses.
+            The table of claims is unavailable.
         ObjectMissing, StorageError
             A file cannot be read.
         """
@@ -273,7 +273,7 @@ class Admission:
             return False
         stops = self._claims.note_stop(claims[0], alone=True)
         if stops >= STOPS:
-            ring(claims[0].sop_instance_uid)
+            count_pacs_stop(claims[0].sop_instance_uid)
         return stops >= STOPS
 
     def answers(self) -> bool:
@@ -324,7 +324,7 @@ def _here(claim: Claim, found: dict[str, list[Place]]) -> Place | None:
     return next((place for place in places if place.study_instance_uid == claim.study_instance_uid), None)
 
 
-def ring(sop_instance_uid: str) -> None:
+def count_pacs_stop(sop_instance_uid: str) -> None:
     """Count a file that makes the PACS stop responding; an alarm watches the metric."""
     logger.error("the PACS stops on a file", extra={"instance": hashed(sop_instance_uid)})
     metrics.count("PacsStopsOnIt")

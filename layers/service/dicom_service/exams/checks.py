@@ -68,7 +68,7 @@ class CheckQueue:
     def __init__(self, settings: CheckSettings) -> None:
         self._url = settings.queue_url
 
-    @aws.errors("The arrival cannot be noted at the moment; try again.")
+    @aws.errors("The arrival cannot be recorded at the moment; try again.")
     def enqueue(self, checks: Sequence[Check], *, delay: float = 0) -> None:
         """Queue checks to be made after `delay` seconds, 900 at most; repeating it is harmless."""
         seconds = min(LONGEST_DELAY, math.ceil(delay))

@@ -180,7 +180,7 @@ class ExamRegistry:
     def _close(self, study: str, session: str) -> None:
         with (
             suppress(aws.ConditionFailed),
-            aws.errors("The end of the upload cannot be noted at the moment; try again."),
+            aws.errors("The end of the upload cannot be recorded at the moment; try again."),
         ):
             aws.dynamodb().update_item(
                 TableName=self._settings.table,

@@ -134,29 +134,29 @@ def _admitted(
     for _ in range(_LOOKS):
         with pacs_errors():
             decisions = admission.decide([instance for _, instance in named])
-        refused = [
+        rejected = [
             {"file": file.name, "reason": decision.reason, "problem": DETAILS[decision.reason]}
             for (file, _), decision in zip(named, decisions, strict=True)
             if decision.reason
         ]
-        if refused or any(decision.wait for decision in decisions):
+        if rejected or any(decision.wait for decision in decisions):
             for decision in decisions:
                 admission.give_up(decision)
-        if refused:
-            raise _refusal(refused, len(named))
+        if rejected:
+            raise _rejection(rejected, len(named))
         if not any(decision.wait for decision in decisions):
             return decisions
         sleep(_LOOK_AGAIN)
     raise _being_stored()
 
 
-def _refusal(refused: list[dict[str, Any]], count: int) -> ServiceError:
-    metrics.count("FilesRejected", len(refused))
-    code = refused[0]["reason"]
-    names = ", ".join(entry["file"] for entry in refused[:10])
-    detail = f"{len(refused)} of {count} files cannot be stored, so none was: {names}. {refused[0]['problem']}"
+def _rejection(rejected: list[dict[str, Any]], count: int) -> ServiceError:
+    metrics.count("FilesRejected", len(rejected))
+    code = rejected[0]["reason"]
+    names = ", ".join(entry["file"] for entry in rejected[:10])
+    detail = f"{len(rejected)} of {count} files cannot be stored, so none was: {names}. {rejected[0]['problem']}"
     kind = UnprocessableContent if code == PACS_STOPS_ON_IT else Conflict
-    return kind(detail, code=code, errors=refused)
+    return kind(detail, code=code, errors=rejected)
 
 
 def _being_stored() -> Unavailable:

@@ -8,6 +8,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
+from dicom_service.conditions import caller_has
 from dicom_service.edge import answer, empty
 from dicom_service.errors import BadRequest
 from dicom_service.exams.thumbnails import Thumbnail, ThumbnailRequest
@@ -86,11 +87,6 @@ def thumbnail_response(app: APIGatewayRestResolver, thumbnail: Thumbnail) -> Res
     headers = {"ETag": tag, "Cache-Control": "private, max-age=300", "X-Thumbnail": thumbnail.source}
     # A browser must not show one person what it keeps of another's.
     headers["Vary"] = "Authorization"
-    if _has(app, tag):
+    if caller_has(app, tag):
         return empty(304, headers=headers)
     return answer(thumbnail.data, headers=headers, content_type=thumbnail.media_type)
-
-
-def _has(app: APIGatewayRestResolver, tag: str) -> bool:
-    known = app.current_event.headers.get("if-none-match") or ""
-    return any(entry.strip().removeprefix("W/") in (tag, "*") for entry in known.split(","))

@@ -9,6 +9,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
+from dicom_service.conditions import caller_has, takes_gzip
 from dicom_service.edge import answer, base_url, empty, to_json
 from dicom_service.exams.retrieve import LARGEST_ANSWER as LARGEST_FILE
 from dicom_service.origin_server.accept import DICOM_JSON
@@ -138,19 +139,3 @@ def etag(*parts: str | bytes) -> str:
         digest.update(part if isinstance(part, bytes) else part.encode())
         digest.update(b"\0")
     return f'"{digest.hexdigest()[:32]}"'
-
-
-def caller_has(app: APIGatewayRestResolver, tag: str) -> bool:
-    """Return whether the caller names this entity tag as its own (RFC 9110 §13.1.2)."""
-    known = app.current_event.headers.get("if-none-match") or ""
-    return any(entry.strip().removeprefix("W/") in (tag, "*") for entry in known.split(","))
-
-
-def takes_gzip(app: APIGatewayRestResolver) -> bool:
-    """Return whether the caller takes bodies compressed by gzip (RFC 9110 §12.5.3)."""
-    accepted: dict[str, bool] = {}
-    for entry in (app.current_event.headers.get("accept-encoding") or "").lower().split(","):
-        coding, _, parameters = entry.strip().partition(";")
-        weight = parameters.replace(" ", "").removeprefix("q=")
-        accepted[coding.strip()] = not weight.startswith("0") or weight.strip("0.") != ""
-    return accepted.get("gzip", accepted.get("*", False))

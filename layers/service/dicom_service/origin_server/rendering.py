@@ -13,7 +13,7 @@ from dicom_service.exams.thumbnails import ThumbnailRequest
 from dicom_service.origin_server.accept import accepted, not_acceptable
 from imaging.header import values
 
-# A longer side does not fit into an answer, as PNG of color not even into a link's patience.
+# Beyond this a picture does not fit into an answer, and encoding a PNG in color outlasts the request.
 LARGEST_SIDE = 4096
 THUMBNAIL_SIDE = 256
 _MEDIA_TYPES: tuple[imaging.MediaType, ...] = ("image/jpeg", "image/png")

@@ -135,7 +135,7 @@ def read_search(app: APIGatewayRestResolver) -> SearchRequest:
     return SearchRequest(
         read.filters,
         tuple(read.fields),
-        # No rows at all is no wish that anybody has: several servers take it for no limit.
+        # Nobody wants zero rows: limit=0 means no limit, as on several servers.
         limit or None,
         read.numbers.get("offset", 0),
         read.flags.get("fuzzymatching", False),

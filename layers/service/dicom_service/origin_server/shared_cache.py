@@ -2,8 +2,8 @@
 
 An object is either whole or the mark of the one caller that is making it, which holds for `MARK_HOLDS` seconds. The
 others wait for it. Where they have waited for too long, or the bucket fails, they ask the PACS themselves: a cache
-costs time, never an answer. Who has just missed one object probably misses the next one too, as a viewer that opens a
-series does, and puts its mark without looking first.
+costs time, never an answer. A caller that has just missed one object, such as a viewer that opens a series, will
+probably miss the next: it places its mark without looking first.
 """
 
 import time

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
+from dicom_service.day import iso
 from dicom_service.otp import codes
-from dicom_service.otp.model import Otp, iso
+from dicom_service.otp.model import Otp
 from dicom_service.outbox import Event
 
 

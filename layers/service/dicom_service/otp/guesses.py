@@ -1,9 +1,9 @@
 """One limit for wrong redemptions across all codes, which locks no owner out.
 
-Each code is locked at its fifth wrong try, but who knows many otpIds has five tries at each. So all wrong tries of five
-minutes are counted together. Once there are too many, networks from which one of them came are refused until the five
-minutes are over, before anything is charged or compared; all others go on. Guessing from one network therefore ends at
-the limit, from N networks at the limit and N, and an owner elsewhere notices nothing.
+Each code is locked at its fifth wrong try, but someone who knows many otpIds gets five tries at each. So all wrong
+tries of five minutes are counted together. Once there are too many, networks that sent one of them are rejected until
+the five minutes are over, before anything is charged or compared; all others go on. From one network guessing stops at
+the limit, from N networks at the limit plus N, and an owner elsewhere notices nothing.
 """
 
 import time
@@ -53,7 +53,7 @@ class Guesses:
         self._clock = clock
 
     def check(self, address: str) -> None:
-        """Refuse an address whose network has guessed wrong while too many did.
+        """Reject an address whose network has guessed wrong while too many did.
 
         Raises
         ------

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from dicom_service.audit.notes import note
 from dicom_service.aws import Secret
+from dicom_service.day import iso
 from dicom_service.errors import Conflict
 from dicom_service.otp import codes, viewer
 from dicom_service.otp.audit import Actor, audit
 from dicom_service.otp.events import event
 from dicom_service.otp.exam import find_exam
 from dicom_service.otp.keyring import Keyring
-from dicom_service.otp.model import MAX_ATTEMPTS, Otp, iso
+from dicom_service.otp.model import MAX_ATTEMPTS, Otp
 from dicom_service.otp.requests import IssueRequest
 from dicom_service.otp.store import OtpStore
 from dicom_service.otp.viewer import ViewerSettings, ViewerTokens

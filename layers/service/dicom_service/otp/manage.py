@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dicom_service.audit.notes import note
+from dicom_service.day import iso
 from dicom_service.errors import BadRequest, NotFound
 from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit
 from dicom_service.otp.events import event
-from dicom_service.otp.model import MAX_ATTEMPTS, Otp, Redemption, iso
+from dicom_service.otp.model import MAX_ATTEMPTS, Otp, Redemption
 from dicom_service.otp.store import OtpStore
 from dicom_service.otp.subjects import patient_subject, study_subject
 from dicom_service.patient import Patient, PatientHasher

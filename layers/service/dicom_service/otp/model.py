@@ -1,6 +1,5 @@
 """A one-time password as it is stored: its exam, uses and expiry; never the code."""
 
-import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -141,9 +140,3 @@ class Otp:
             last_attempt_at=row.get("lastAttemptAt"),
             redemptions={tag: Redemption(**entry) for tag, entry in row["redemptions"].items()},
         )
-
-
-def iso(seconds: float) -> str:
-    """Return a time in the form of the API, such as ``2026-11-22T12:00:00Z``."""
-    moment = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
-    return moment.isoformat().replace("+00:00", "Z")

@@ -74,7 +74,7 @@ class Redeemer:
         self._guesses = guesses
 
     def redeem(self, request: RedeemRequest, address: str = "") -> dict[str, Any]:
-        """Redeem a code: one search and two writes if it is correct; one write if not, two at the fifth failure.
+        """Redeem a code. All rejections cost the same, but for the one that locks the code, which writes once more.
 
         Raises
         ------

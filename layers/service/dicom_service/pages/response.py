@@ -4,6 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
+from dicom_service.conditions import caller_has, takes_gzip
 from dicom_service.edge import answer, empty
 from dicom_service.errors import NotFound
 from dicom_service.pages.dependencies import page_settings, pages
@@ -36,21 +37,8 @@ def page_response(app: APIGatewayRestResolver, path: str) -> Response[Any]:
         "Cache-Control": _FOR_GOOD if page.is_immutable else _ASK_AGAIN,
         "Vary": "Accept-Encoding",
     }
-    if any(tag.strip().removeprefix("W/") in (page.tag, "*") for tag in _header(app, "if-none-match").split(",")):
+    if caller_has(app, page.tag):
         return empty(304, headers=headers)
-    if not page.is_gzip or not _accepts_gzip(_header(app, "accept-encoding")):
+    if not page.is_gzip or not takes_gzip(app):
         return answer(page.identity(), headers=headers, content_type=page.media_type)
     return answer(page.body, headers={**headers, "Content-Encoding": "gzip"}, content_type=page.media_type)
-
-
-def _header(app: APIGatewayRestResolver, name: str) -> str:
-    return str(app.current_event.headers.get(name) or "")
-
-
-def _accepts_gzip(accepted: str) -> bool:
-    """Return whether an Accept-Encoding takes gzip (RFC 9110 §12.5.3)."""
-    for coding in accepted.lower().split(","):
-        name, _, weight = coding.partition(";")
-        if name.strip() in ("gzip", "*"):
-            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False

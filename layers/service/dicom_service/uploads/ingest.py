@@ -191,7 +191,7 @@ class _Batch:
                 self._store([job])
                 # Of a file that was sent anew, no attempt is counted.
                 last_try = job.attempts if job.failed else 0
-                finish({submit(table.put_off, job.staged.tracked, last_try): [job]})
+                finish({submit(table.record_attempt, job.staged.tracked, last_try): [job]})
 
     def _in_time(self) -> bool:
         return self.ends_at - self.ingest.clock() > ZIP_MARGIN
@@ -289,7 +289,7 @@ class _Batch:
             self.ingest.table.received(job.staged.tracked)
         if job.last_try:
             # The attempts of the new message are counted from the start.
-            self.ingest.table.put_off(job.staged.tracked, 0)
+            self.ingest.table.record_attempt(job.staged.tracked, 0)
         job.failed = not queue.requeue(job.messages[0])
 
     def _store_zip(self, job: Job) -> None:

@@ -4,6 +4,9 @@ In this order: the instance into the registry of exams, the report, the quaranti
 together with its event, the end of the upload, the removal of the staged object. It makes a crash harmless: an instance
 is in the PACS before the registry knows it, a bad object is in quarantine and the report is written before the file
 counts as finished, and the staged object goes last.
+
+Whether a rejection is final or tried again: `dicom_service.uploads.reasons`. Files of ``POST /exams``, whose caller
+hears at once what became of them, do not pass here: `dicom_service.exams.store`.
 """
 
 from collections.abc import Collection, Mapping, Sequence

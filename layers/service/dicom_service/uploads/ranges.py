@@ -91,7 +91,7 @@ class RangedObject:
     client
         The S3 client.
     staged
-        The object; reads are refused once its ETag is another.
+        The object; reads are rejected once its ETag is another.
 
     Attributes
     ----------

@@ -85,4 +85,4 @@ class Recorder:
             self._table.count(job.staged.tracked, "refusals")
         if job.staged.session:
             self._table.received(job.staged.tracked)
-        self._table.put_off(job.staged.tracked, job.attempts)
+        self._table.record_attempt(job.staged.tracked, job.attempts)

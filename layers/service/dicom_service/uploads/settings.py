@@ -72,6 +72,6 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class ZipQueueSettings:
-    """The queue of those that are ZIPs."""
+    """The queue of staged objects that are ZIPs."""
 
     url: str = setting("ZIP_QUEUE_URL")

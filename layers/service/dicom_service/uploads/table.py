@@ -30,7 +30,7 @@ OPEN = "open"
 _OPEN_KEY, _OPEN_INDEX = "open", "OpenUploads"
 # A transaction takes 100 items: one is the upload's, and each file may have an event.
 FINISHED_AT_ONCE = 49
-_BUSY = "The upload cannot be noted at the moment; try again."
+_BUSY = "The upload cannot be recorded at the moment; try again."
 _Entries = Callable[[FileResult], Sequence[Mapping[str, Any]]]
 
 
@@ -87,7 +87,7 @@ class UploadsTable:
             )
             yield from map(aws.from_item, found)
 
-    def put_off(self, key: Key, attempt: int) -> None:
+    def record_attempt(self, key: Key, attempt: int) -> None:
         """Record that an attempt came to an end in order, unless the file is finished: it comes again."""
         names = {"#ttl": "ttl"}
         expression = "SET lastTry = :attempt, #ttl = :ttl REMOVE deaths"

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from dicom_service.day import iso
 from dicom_service.errors import BadRequest, Conflict, NotFound, PayloadTooLarge
 from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.reasons import EXPIRED
@@ -180,7 +180,7 @@ class UploadService:
             else:
                 way = self._presigned.post(key, file.size, file.sha256, lifetime)
             answers.append({"fileId": file_id, "name": file.name, **way})
-        return {"uploadId": upload_id, "expiresAt": _iso(expires_at), "files": answers}
+        return {"uploadId": upload_id, "expiresAt": iso(expires_at), "files": answers}
 
     def complete_file(self, upload_id: str, file_id: str, parts: Sequence[Mapping[str, Any]]) -> None:
         """Complete a multipart file; completing it again is harmless.
@@ -192,7 +192,7 @@ class UploadService:
         Conflict
             It is not a multipart file, parts are missing, or the upload has expired.
         Unavailable
-            Table or bucket refuse.
+            The table or the bucket is unavailable.
         """
         is_id = UPLOAD_ID.fullmatch(upload_id) and FILE_ID.fullmatch(file_id)
         file = self._table.get(upload_id, file_id) if is_id else None
@@ -236,8 +236,8 @@ class UploadService:
         return {
             "uploadId": upload_id,
             "state": _state(upload, files),
-            "createdAt": _iso(upload["createdAt"]),
-            "expiresAt": _iso(upload["expiresAt"]),
+            "createdAt": iso(upload["createdAt"]),
+            "expiresAt": iso(upload["expiresAt"]),
             "instances": len(stored),
             "studies": [{"StudyInstanceUID": uid, "instances": count} for uid, count in sorted(studies.items())],
             "counts": dict(Counter(file["state"] for file in files)),
@@ -280,7 +280,3 @@ def _state(upload: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> str
     if all("finishedAt" in file for file in files):
         return "completed"
     return str(upload["state"])
-
-
-def _iso(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

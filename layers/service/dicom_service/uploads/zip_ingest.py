@@ -50,7 +50,7 @@ class RetryLater(Exception):
 
 
 @dataclass
-class _Sent:
+class _Request:
     """Entries on their way to the PACS; their bytes belong to the request alone and go with it."""
 
     entries: list[tuple[int, str, Header]]
@@ -161,7 +161,7 @@ class ZipIngest:
 
     def _send_all(self, stretch: Iterator[Entry], refusals: int, registrar: _Registrar) -> list[dict[str, Any]]:
         results: dict[int, dict[str, Any]] = {}
-        sent: list[_Sent] = []
+        sent: list[_Request] = []
         batch: list[tuple[int, str, OutboundInstance]] = []
         size = 0
         uids: set[str] = set()
@@ -195,12 +195,14 @@ class ZipIngest:
         limits = self._settings
         return open_instance(entry.source(), max_inflated=limits.max_inflated, max_depth=limits.max_depth)
 
-    def _submit(self, batch: list[tuple[int, str, OutboundInstance]], sent: list[_Sent], registrar: _Registrar) -> None:
+    def _submit(
+        self, batch: list[tuple[int, str, OutboundInstance]], sent: list[_Request], registrar: _Registrar
+    ) -> None:
         in_flight = [entry for entry in sent if not entry.failures.done()]
         if len(in_flight) >= self._settings.connections:
             in_flight[0].failures.result()
         named = [(number, name, instance.header) for number, name, instance in batch]
-        sent.append(_Sent(named, self._pool.submit(self._store, [instance for _, _, instance in batch], registrar)))
+        sent.append(_Request(named, self._pool.submit(self._store, [instance for _, _, instance in batch], registrar)))
 
     def _store(self, batch: list[OutboundInstance], registrar: _Registrar) -> list[Sent]:
         failures = self._sender.send(batch)
@@ -208,7 +210,7 @@ class ZipIngest:
         return failures
 
     def _collect(
-        self, sent: Sequence[_Sent], refusals: int, results: dict[int, dict[str, Any]], registrar: _Registrar
+        self, sent: Sequence[_Request], refusals: int, results: dict[int, dict[str, Any]], registrar: _Registrar
     ) -> None:
         retried: list[StoreFailure] = []
         for request in sent:

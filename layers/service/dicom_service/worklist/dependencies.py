@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dicom_service.errors import SettingsError
 from dicom_service.outbox import Outbox, OutboxSettings
 from dicom_service.settings import PacsSettings, load, setting
-from dicom_service.uid_registry import UidRegistry, UidSettings
+from dicom_service.uid_registry import uid_registry
 from dicom_service.worklist.service import ErrorMapping, ServiceWorklist, WorklistService
 from dicom_service.worklist.store import WorkitemStore
 from dicomweb.worklist.base import Worklist
@@ -69,12 +69,6 @@ def settings() -> WorklistSettings:
 def store() -> WorkitemStore:
     """Return the store of the Workitems table."""
     return WorkitemStore(settings().table, Outbox(load(OutboxSettings)))
-
-
-@cache
-def uid_registry() -> UidRegistry:
-    """Return the registry that new UIDs come from."""
-    return UidRegistry(load(UidSettings))
 
 
 @cache

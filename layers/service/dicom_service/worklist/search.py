@@ -76,7 +76,7 @@ def _merged(table: str, query: Query, limit: int, cursor: str | None) -> tuple[l
 def _one_index(request: dict[str, Any], query: Query, limit: int) -> tuple[list[Row], str | None]:
     found: list[Row] = []
     read = 0
-    # DynamoDB refuses bounds the wrong way round, which a cursor beyond the last day makes.
+    # DynamoDB rejects bounds the wrong way round, which a cursor beyond the last day makes.
     if request["ExpressionAttributeValues"][":low"]["S"] > request["ExpressionAttributeValues"][":high"]["S"]:
         return found, None
     while True:
