@@ -4,28 +4,21 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from local.stack import LocalStack
 from tests.support.audit_stack import accesses, invoke_export, move_to_a_day_that_has_ended, shared, verify
-from tests.support.stack import Stack, temporary_settings
+from tests.support.stack import Stack, own_stack
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(os.environ.get("SOAK") != "1", reason="deploys a stack of its own")
-PARAMETERS = {"AuditExport": "locked", "AccessEvents": "ENABLED"}
 
 
 @pytest.fixture(scope="module")
 def locked() -> Iterator[Stack]:
-    with temporary_settings() as settings:
-        local = LocalStack(replace(settings, parameters={**settings.parameters, **PARAMETERS}))
-        try:
-            yield Stack(local, local.up())
-        finally:
-            local.down()
+    with own_stack(AuditExport="locked", AccessEvents="ENABLED") as started:
+        yield started
 
 
 def test_a_day_is_exported_to_a_bucket_with_versions_and_what_lies_over_it_is_found(locked: Stack) -> None:

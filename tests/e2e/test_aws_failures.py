@@ -13,8 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.stack import LocalStack
-from tests.support.stack import Stack, temporary_settings
+from tests.support.stack import Stack, own_stack
 from tests.support.staged import stage
 from tests.support.upload_files import ROOT, dicom
 from tests.support.waiting import wait_for
@@ -25,13 +24,10 @@ pytestmark = pytest.mark.skipif("SOAK" not in os.environ, reason="a stack of its
 
 @pytest.fixture(scope="module")
 def failing() -> Iterator[Stack]:
-    with pytest.MonkeyPatch.context() as patch, temporary_settings() as settings:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FAIL_AWS_CALLS", str(SHARE))
-        local = LocalStack(settings)
-        try:
-            yield Stack(local, local.up())
-        finally:
-            local.down()
+        with own_stack() as started:
+            yield started
 
 
 def test_each_exam_is_stored_and_announced_once_and_no_caller_is_told_an_error(failing: Stack) -> None:

@@ -1,11 +1,12 @@
-"""Every command of the runbook, and those of the deploy guide that give credentials, by the AWS CLI on the local stack.
+"""Every command of the runbook, and those of the deploy guide that give credentials, by the AWS CLI on a local stack.
 
-In `make soak`: each takes seconds.
+In `make soak`: each takes seconds. The stack is one of its own, with the queues of all options.
 """
 
 import json
 import os
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,7 +14,8 @@ from scripts.redrive import QUEUES
 from scripts.smoke.deployment import instance, new_uid
 from tests.support.authorizer import renew_authorizer
 from tests.support.runbook import commands, install_cli, keys, restore, run
-from tests.support.stack import Stack
+from tests.support.stack import Stack, own_stack
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.skipif("SOAK" not in os.environ, reason="the AWS CLI takes seconds for each command")
 
@@ -21,9 +23,11 @@ pytestmark = pytest.mark.skipif("SOAK" not in os.environ, reason="the AWS CLI ta
 NOT_HERE: dict[str, str] = {}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cli() -> None:
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
     install_cli()
+    with own_stack(AccessEvents="ENABLED") as started:
+        yield started
 
 
 @pytest.mark.parametrize("alarm", commands())
@@ -66,7 +70,11 @@ def test_the_credentials_of_the_deploy_guide(stack: Stack) -> None:
 def test_a_table_is_restored_into_the_stack(stack: Stack) -> None:
     dynamodb, table = stack.client("dynamodb"), stack.outputs["ExamsTable"]
     dicom = {"Content-Type": "application/dicom"}
-    assert stack.request("POST", "/exams", data=instance(new_uid()), headers=dicom).status_code == 200
+    study = new_uid()
+    assert stack.request("POST", "/exams", data=instance(study), headers=dicom).status_code == 200
+    # Once it is announced nothing writes into the table.
+    row = {"StudyInstanceUID": {"S": study}, "SOPInstanceUID": {"S": "#study"}}
+    wait_for(lambda: "announcedAt" in dynamodb.get_item(TableName=table, Key=row).get("Item", {}))
     rows = sorted(json.dumps(row, sort_keys=True) for row in dynamodb.scan(TableName=table)["Items"])
     described = dynamodb.describe_table(TableName=table)["Table"]
     run(stack, re.sub(r"--restore-date-time \S+", "--use-latest-restorable-time", restore()))

@@ -9,7 +9,7 @@ import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,18 +138,25 @@ def running_tiny_pacs() -> Iterator[TinyPacs]:
             server.stop()
 
 
+@contextmanager
+def own_stack(**parameters: str) -> Iterator[Stack]:
+    """A stack of a test's own, deployed with other parameters."""
+    with temporary_settings() as settings:
+        local = LocalStack(replace(settings, parameters={**settings.parameters, **parameters}))
+        try:
+            yield Stack(local, local.up())
+        finally:
+            local.down()
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The deployed service."""
     if env_file := os.environ.get("STACK_ENV"):
         yield _running_stack(Path(env_file).resolve())
         return
-    with temporary_settings() as settings:
-        local = LocalStack(settings)
-        try:
-            yield Stack(local, local.up())
-        finally:
-            local.down()
+    with own_stack() as started:
+        yield started
 
 
 def _running_stack(env_file: Path) -> Stack:

@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.support.transformed import resources, transformed
+import pytest
+
+from tests.support.transformed import refusing, resources, transformed
 
 ROOT = Path(__file__).parents[2]
 # By CloudFormation's quotas; S3 takes a template of 1 MB.
 MOST_RESOURCES, MOST_PARAMETERS, LONGEST = 500, 200, 1_000_000
+THREE_DAYS = 3 * 86_400
 
 
 def test_it_is_within_the_quotas() -> None:
@@ -86,6 +89,70 @@ def test_a_runtime_whose_glibc_is_too_old_for_the_layers_is_refused_on_aws() -> 
     # The layers' wheels are the reason; with others the rule may go.
     for makefile in (ROOT / "layers").glob("*/Makefile"):
         assert "manylinux_2_28" in makefile.read_text()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "refused"),
+    [
+        ({}, set()),
+        ({"WorklistFiles": "s3://files/worklist", "WorklistFilesBucket": "files"}, set()),
+        ({"WorklistFiles": "s3://files/worklist"}, {"WorklistFilesNeedABucket"}),
+        ({"WorklistFilesBucket": "files"}, {"WorklistFilesNeedABucket"}),
+        # The local stack writes into a folder.
+        ({"WorklistFiles": "/var/worklist", "LocalMode": "true"}, set()),
+        ({"DomainName": "dicom.example.org"}, {"DomainNeedsACertificate"}),
+        ({"DomainName": "dicom.example.org", "CertificateArn": "arn:aws:acm:r:1:certificate/1"}, set()),
+        ({"PythonRuntime": "python3.11"}, {"RuntimeOfAmazonLinux2023"}),
+    ],
+)
+def test_parameters_that_cannot_work_are_refused_before_anything_is_made(
+    parameters: dict[str, str], refused: set[str]
+) -> None:
+    """No function of AWS has a folder to write worklist files into, and none may write into a bucket not named."""
+    assert refusing(parameters) == refused
+
+
+def test_a_dead_letter_is_kept_for_days_after_its_last_try() -> None:
+    """A queue keeps the first date of a message that it takes over: ten days of tries leave four to react."""
+    queues = resources("AWS::SQS::Queue")
+    dead = {
+        queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]: queue
+        for queue in queues.values()
+        if "RedrivePolicy" in queue
+    }
+    assert len(dead) >= 7
+    for name, source in dead.items():
+        longest = source["RedrivePolicy"]["maxReceiveCount"] * source["VisibilityTimeout"]
+        # A message that expires before its last try becomes no dead letter, and rings nowhere.
+        assert longest < source["MessageRetentionPeriod"], name
+        assert queues[name]["MessageRetentionPeriod"] - longest >= THREE_DAYS, name
+    # AND what streams and rules give up, which come with a date of their own
+    given_up = {
+        mapping["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0]
+        for mapping in resources("AWS::Lambda::EventSourceMapping").values()
+        if "DestinationConfig" in mapping
+    }
+    assert len(given_up) >= 3
+    assert {queues[name]["MessageRetentionPeriod"] for name in given_up | dead.keys()} == {1_209_600}
+
+
+def test_a_new_account_is_told_what_concurrency_it_needs_and_an_alarm_tells_of_a_lack() -> None:
+    """A new account may have ten executions at once, and must have a hundred left that no function reserves."""
+    # GIVEN what the queues may take in all, at the defaults
+    parameters, most = transformed()["Parameters"], 0
+    for mapping in resources("AWS::Lambda::EventSourceMapping").values():
+        limit: Any = mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0)
+        limit = limit["Fn::If"][1] if isinstance(limit, dict) else limit
+        most += parameters[limit["Ref"]]["Default"] if isinstance(limit, dict) else limit
+    assert most > 50
+    # THEN the guide says so, no function asks for a share, and refusals of any function ring
+    assert f"the queues up to {most} in all" in " ".join((ROOT / "docs/deploying.md").read_text().split())
+    reserving = ("ReservedConcurrentExecutions", "ProvisionedConcurrencyConfig")
+    for kind in ("AWS::Lambda::Function", "AWS::Lambda::Alias"):
+        assert not [name for name, properties in resources(kind).items() if properties.keys() & set(reserving)]
+    alarm = resources("AWS::CloudWatch::Alarm")["ThrottlesAlarm"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("AWS/Lambda", "Throttles", 0)
+    assert alarm["Dimensions"] == {"Ref": "AWS::NoValue"}
 
 
 def test_layers_for_another_runtime_are_not_taken_from_the_cache() -> None:

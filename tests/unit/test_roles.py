@@ -72,6 +72,39 @@ def test_what_reads_a_queue_or_a_stream_may_read_that_one_alone() -> None:
         assert read == sources.get(function, set()), function
 
 
+def test_who_puts_a_dropped_file_aside_may_take_its_tags_along() -> None:
+    """S3 refuses to copy an object with tags to whoever may not read and write tags, whatever becomes of them."""
+    copying = 0
+    for name, role in resources("AWS::IAM::Role").items():
+        rights = {
+            (action, str(resource))
+            for statement in statements(role)
+            for action in listed(statement["Action"])
+            for resource in listed(statement["Resource"])
+        }
+        dropped, aside = (str({"Fn::Sub": f"${{StagingBucket.Arn}}/{folder}/*"}) for folder in ("drop", "quarantine"))
+        if {("s3:GetObject", dropped), ("s3:PutObject", aside)} <= rights:
+            copying += 1
+            assert rights >= {
+                ("s3:GetObjectTagging", dropped),
+                ("s3:GetObjectVersionTagging", dropped),
+                ("s3:PutObjectTagging", aside),
+            }, name
+    assert copying >= 2
+
+
+def test_worklist_files_go_into_the_bucket_that_is_named_and_into_no_other() -> None:
+    own, named = "${CacheBucket.Arn}/worklist/*", "arn:${AWS::Partition}:s3:::${WorklistFilesBucket}/*"
+    writing = [
+        s for s in statements(resources("AWS::IAM::Role")["WriteWorklistFileRole"]) if "s3:PutObject" in s["Action"]
+    ]
+    assert [s["Resource"] for s in writing] == [
+        {"Fn::If": ["WorklistFilesInBucket", {"Fn::Sub": named}, {"Fn::Sub": own}]}
+    ]
+    others = [name for name, role in resources("AWS::IAM::Role").items() if "WorklistFilesBucket" in str(role)]
+    assert others == ["WriteWorklistFileRole"]
+
+
 def test_health_imaging_is_open_to_the_functions_that_ask_the_pacs_and_to_no_other() -> None:
     policy = resources("AWS::IAM::Policy")["HealthImagingPolicy"]
     functions = resources("AWS::Lambda::Function").items()

@@ -1,20 +1,11 @@
 """The table of docs/security.md: every finding is in it, and every test that it names is there."""
 
 import re
-from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
+from tests.support.named_tests import TESTS, gone, named
+
 TABLE = (TESTS.parent / "docs" / "security.md").read_text().partition("| nr |")[2]
 ROWS = re.findall(r"^\| (\d+) \|(.*)$", TABLE, re.MULTILINE)
-
-
-def named(row: str) -> list[tuple[Path, str]]:
-    """The tests that a row names; … stands for the file named before."""
-    found, file = [], TESTS
-    for path, name in re.findall(r"`((?:[\w/]+\.py)|…)(?:::(\w+))?`", row):
-        file = file if path == "…" else TESTS / path
-        found.append((file, name))
-    return found
 
 
 def test_every_finding_is_in_the_table() -> None:
@@ -22,14 +13,8 @@ def test_every_finding_is_in_the_table() -> None:
 
 
 def test_every_test_that_it_names_is_there() -> None:
-    tests = [test for _, row in ROWS for test in named(row)]
-    assert len(tests) >= 45
-    missing = [
-        f"{file}::{name}"
-        for file, name in tests
-        if not file.is_file() or (name and f"def {name}(" not in file.read_text())
-    ]
-    assert missing == []
+    assert len([test for _, row in ROWS for test in named(row)]) >= 45
+    assert gone([row for _, row in ROWS]) == []
     assert [number for number, row in ROWS if not named(row)] == []
 
 

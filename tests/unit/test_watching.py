@@ -59,6 +59,18 @@ def test_alarms_of_one_stack_do_not_ring_for_another() -> None:
     assert variables["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
+def test_no_log_is_kept_for_ever_and_each_function_writes_into_one_of_these() -> None:
+    """Lambda makes a group that never expires for a function that names none."""
+    groups = resources("AWS::Logs::LogGroup")
+    assert len(groups) >= 3
+    kept = {name: group["RetentionInDays"]["Ref"] for name, group in groups.items()}
+    assert {name for name, parameter in kept.items() if parameter != "LogRetentionDays"} == {"AuditLogs"}
+    assert kept["AuditLogs"] == "AuditRetentionDays"
+    functions = resources("AWS::Lambda::Function")
+    assert len(functions) > 30
+    assert {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions.values()} <= groups.keys()
+
+
 def dashboard_metrics() -> list[list[Any]]:
     (dashboard,) = resources("AWS::CloudWatch::Dashboard").values()
     body = json.loads(dashboard["DashboardBody"]["Fn::Sub"])

@@ -56,6 +56,18 @@ def test_an_error_that_nobody_foresaw_ends_its_file_and_no_other(world: World, m
     )
 
 
+def test_a_dropped_file_with_tags_is_put_aside_with_them(world: World) -> None:
+    """Whoever drops files may tag them; the rights that the copy needs are in tests/unit/test_roles.py."""
+    world.put("drop/letter", b"no DICOM")
+    world.s3.put_object_tagging(
+        Bucket="staging", Key="drop/letter", Tagging={"TagSet": [{"Key": "from", "Value": "ct1"}]}
+    )
+    until_quiet(world, world.events("drop/"))
+    (key,) = world.keys("quarantine/")
+    assert world.s3.get_object_tagging(Bucket="staging", Key=key)["TagSet"] == [{"Key": "from", "Value": "ct1"}]
+    assert world.keys("drop/") == []
+
+
 def test_an_error_that_passes_ends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as failing:
         fails_at(failing, uid(2))
