@@ -19,6 +19,8 @@ from botocore.endpoint import Endpoint
 
 from benchmarks.cost.counting import Counted, counting
 from dicom_service import aws
+from dicom_service.exams.request_files import UploadedFile
+from dicom_service.exams.store import store_files
 from dicom_service.notifications.announce import Announcer, AnnounceSettings
 from dicom_service.notifications.publish import Publisher, PublishSettings
 from tests.support import cloud as clouds
@@ -29,6 +31,8 @@ from tests.support.uploads import World, cloud
 BATCH = 100
 _MIB = 1024 * 1024
 _STUDY = "1.2.3"
+# Of POST /exams (functions/upload_exam), less what the form itself takes.
+_LARGEST_BODY = 4_400_000
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,9 @@ class Flow:
         How many objects the client sends to S3.
     instances, megabytes
         Of the exam.
-    zipped, dropped
-        Whether the files are one ZIP, and whether they are dropped instead of uploaded.
+    zipped, dropped, direct
+        Whether the files are one ZIP, whether they are dropped instead of uploaded, and whether they are bodies of
+        ``POST /exams``, as many in one as it takes.
     """
 
     name: str
@@ -53,6 +58,12 @@ class Flow:
     megabytes: float
     zipped: bool = False
     dropped: bool = False
+    direct: bool = False
+
+    @property
+    def per_request(self) -> int:
+        """How many files fit into one request of ``POST /exams``."""
+        return int(_LARGEST_BODY // (self.megabytes * 1e6 / self.instances))
 
 
 FLOWS = (
@@ -60,6 +71,7 @@ FLOWS = (
     Flow("CT 300 × 0.5 MB, one ZIP", 1, 300, 150, zipped=True),
     Flow("CT 300 × 0.5 MB, dropped", 300, 300, 150, dropped=True),
     Flow("CR 1 × 15 MB, a form", 1, 1, 15),
+    Flow("CT 300 × 0.5 MB, POST /exams", 300, 300, 150, direct=True),
 )
 
 
@@ -72,7 +84,10 @@ def count(flow: Flow) -> Counted:
         contents = _contents(flow)
         packed = [_zip(contents)] if flow.zipped else contents
         with counting() as counted:
-            _arrive(world, flow, packed, counted)
+            if flow.direct:
+                _post(world, flow, contents, counted)
+            else:
+                _arrive(world, flow, packed, counted)
             _announce(world, flow, counted)
         if len(world.pacs.stored) != flow.instances or counted["EventBridge"] < 1:
             raise RuntimeError(f"{flow.name}: the exam did not come through")
@@ -129,6 +144,17 @@ def _arrive(world: World, flow: Flow, contents: Sequence[bytes], counted: Counte
         if world.deliver(batch):
             raise RuntimeError(f"{flow.name}: files are left")
         _worked_off(counted, len(batch))
+
+
+def _post(world: World, flow: Flow, contents: Sequence[bytes], counted: Counted) -> None:
+    """Send the files as bodies of ``POST /exams``."""
+    files = [UploadedFile(f"{number}.dcm", content) for number, content in enumerate(contents)]
+    for start in range(0, len(files), flow.per_request):
+        body = files[start : start + flow.per_request]
+        stored = store_files(body, world.pacs, world.registry(), world.admission())
+        if not stored.complete:
+            raise RuntimeError(f"{flow.name}: files are left")
+        counted["API calls"] += 1
 
 
 def _announce(world: World, flow: Flow, counted: Counted) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from benchmarks.cost.flows import Flow
 
 _COUNTED = ("S3 PUT", "S3 GET", "DynamoDB WRU", "DynamoDB RRU", "SQS", "EventBridge")
+# The audit's record of a request is in two indexes too.
+WRITES_OF_A_RECORD = 3
 # Columns of the table, and which units each adds up.
 SERVICES = {
     "S3 requests": ("S3 PUT", "S3 GET"),
@@ -30,13 +32,15 @@ def load_prices() -> dict[str, Any]:
 def units(flow: Flow, counted: Mapping[str, int], prices: Mapping[str, Any]) -> dict[str, float]:
     """Return everything that one exam is billed for, counted and assumed."""
     assumed = prices["assumed"]
-    calls = counted["API calls"] + (0 if flow.dropped else assumed["status polls of a client"])
+    polls = 0 if flow.dropped or flow.direct else assumed["status polls of a client"]
+    calls = counted["API calls"] + polls
     # Before each call the authorizer is called, which needs no call of the gateway.
     others = counted["invocations"] + 2 * calls
     each = assumed["GB-s of ingest for an entry of a ZIP" if flow.zipped else "GB-s of ingest for a file"]
     large = assumed["GB-s of ingest for a MB of a large file"] * flow.megabytes if flow.instances == 1 else 0
     return {
         **{name: counted[name] for name in _COUNTED},
+        "DynamoDB WRU": counted["DynamoDB WRU"] + WRITES_OF_A_RECORD * calls,
         "Lambda requests": others,
         "Lambda GB-s": each * flow.instances + large + assumed["GB-s of any other invocation"] * others,
         "API Gateway": calls,

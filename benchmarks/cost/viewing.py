@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 
 from benchmarks.cost.counting import Counted, counting
-from benchmarks.cost.prices import in_usd
+from benchmarks.cost.prices import WRITES_OF_A_RECORD, in_usd
 from tests.support.viewer_calls import Viewer, viewing
 from tests.support.viewers import ANY_FRAME, Archive, image
 
 SLICES = 600
-# Two indexes of the audit's table hold what a record is counted up in, so they are written with it.
-_WRITES_OF_A_RECORD = 3
 _STUDY, _SERIES, _PATIENT = "1.2.3", "1.2.3.4", "P1"
 
 
@@ -48,7 +46,7 @@ def _look(viewer: Viewer, instances: list[str]) -> Looked:
             answer = viewer.get(path, Accept=ANY_FRAME if "/frames/" in path else "*/*", Accept_Encoding="gzip")
             if answer.status != 200:
                 raise RuntimeError(f"{path} was answered {answer.status}")
-    counted["DynamoDB WRU"] += (_WRITES_OF_A_RECORD - 1) * counted["dynamodb.UpdateItem"]
+    counted["DynamoDB WRU"] += (WRITES_OF_A_RECORD - 1) * counted["dynamodb.UpdateItem"]
     for unit in ("DynamoDB WRU", "DynamoDB RRU"):
         counted[unit] += len(paths)
     return Looked(len(paths), counted)

@@ -108,8 +108,11 @@ class World:
     def sender(self) -> Sender:
         if not self.claims:
             return Sender(self.pacs)
+        return Sender(self.pacs, self.admission())
+
+    def admission(self) -> Admission:
         claims = Claims(ClaimSettings("Instances", "Exams"), lease=CLAIM_LEASE, clock=lambda: self.now)
-        return Sender(self.pacs, Admission(AdmissionSettings(False, False), self.pacs, claims))
+        return Admission(AdmissionSettings(False, False), self.pacs, claims)
 
     def ingest(self, **settings: int) -> Ingest:
         """What IngestExamFunction runs."""

@@ -1,5 +1,6 @@
 """What an exam costs: requests counted, not estimated, and no more of them than docs/cost.md says."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from benchmarks.cost.viewing import look, usd
 from dicom_service import aws
 from tests.support.cloud import ENVIRONMENT
 
-FORMS, ZIP, DROPPED, LARGE = FLOWS
+FORMS, ZIP, DROPPED, LARGE, DIRECT = FLOWS
 
 
 def few(flow: Flow, number: int = 40) -> Flow:
@@ -36,6 +37,15 @@ def test_a_zip_costs_no_request_a_file() -> None:
     counted = count(few(ZIP))
     assert counted["S3 PUT"] + counted["S3 GET"] <= 20
     assert 4 * 40 < counted["DynamoDB WRU"] <= 4 * 40 + 40
+
+
+def test_a_body_of_several_files_costs_no_request_to_s3_and_four_units_a_file() -> None:
+    assert DIRECT.per_request == 8
+    counted = count(replace(few(DIRECT), megabytes=20))
+    assert counted["API calls"] == math.ceil(40 / 8)
+    assert counted["S3 PUT"] == counted["S3 GET"] == 0
+    # Claimed and registered, each in a transaction; the exam's row for each request.
+    assert 4 * 40 < counted["DynamoDB WRU"] <= 4 * 40 + 60
 
 
 def test_a_large_image_is_read_by_three_requests_at_most() -> None:
@@ -65,8 +75,9 @@ def test_money_is_units_times_prices() -> None:
     assert set(lines) == set(SERVICES)
     # A million exams at a price for a million: the units of one exam times the price.
     assert lines["S3 requests"] == pytest.approx(3 * 5.0 + 3 * 0.4)
-    assert lines["DynamoDB writes"] == pytest.approx(counted["DynamoDB WRU"] * 0.625)
     assert units(few(FORMS, 3), counted, prices)["API Gateway"] == 11
+    # Each of those calls has a record in the audit, with its two indexes.
+    assert lines["DynamoDB writes"] == pytest.approx((counted["DynamoDB WRU"] + 11 * 3) * 0.625)
 
 
 def test_transactions_count_twice_and_urls_that_are_only_signed_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
