@@ -141,8 +141,8 @@ def fail_calls(share: float) -> None:
     enforce, chance = iam_evaluator.enforce, random.Random(0)  # noqa: S311 which requests, not who gets in
 
     def enforce_or_fail(access_key: str, action: str, service: str, *arguments: Any, **named: Any) -> Any:
+        signed = iam_evaluator._signed_request.get()  # which the first look at the request's rights takes away
         denied = enforce(access_key, action, service, *arguments, **named)
-        signed = iam_evaluator._signed_request.get()
         is_function = signed is not None and not signed.presigned  # who has a presigned URL is no SDK
         if denied is not None or not is_function or service not in _FAILURES or chance.random() >= share:
             return denied

@@ -105,3 +105,33 @@ asyncio.run(hypercorn.asyncio.serve())
     done = run_with_server(program)
     # THEN it does not wait for the function
     assert (done.returncode, done.stdout) == (0, "saved\n"), done.stderr
+
+
+def test_requests_of_functions_fail_and_no_presigned_ones() -> None:
+    # GIVEN a look at rights that takes the signature away as MiniStack's does, and failures of every request
+    program = """
+from ministack.core import iam_evaluator
+
+def enforce(key: str, action: str, service: str) -> None:
+    iam_evaluator.authenticate(key, "000000000000")
+    print(iam_evaluator._signed_request.get())
+
+iam_evaluator.enforce = enforce
+server.fail_calls(1.0)
+for service, presigned in (("dynamodb", False), ("s3", False), ("s3", True), ("events", False)):
+    request = iam_evaluator.SignedRequest("AKIA1", "POST", "/", {}, {}, presigned=presigned)
+    iam_evaluator._signed_request.set(request)
+    denied = iam_evaluator.enforce("AKIA1", service + ":GetItem", service)
+    print(service, presigned, denied and denied.code)
+"""
+    done = run_with_server(program)
+    # THEN those of functions to the stores fail
+    told = [line for line in done.stdout.splitlines() if not line.startswith("AWS fails")]
+    assert (done.returncode, told) == (
+        0,
+        [
+            *("None", "dynamodb False ThrottlingException", "None", "s3 False SlowDown"),
+            *("None", "s3 True None", "None", "events False None"),
+        ],
+    ), done.stderr
+    assert done.stdout.count("AWS fails: ") == 2
