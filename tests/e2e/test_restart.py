@@ -86,3 +86,26 @@ def test_streams_go_on_after_down_and_up_and_after_a_kill(unswept: Stack) -> Non
     add_and_see(stack)
     assert stack.request("GET", f"/workitems/{after}").status_code == 404
     wait_for(lambda: not file_of(stack, after), SECONDS)
+
+
+@pytest.mark.skipif("SOAK" not in os.environ, reason="waits for what does not come")
+def test_control_streams_that_are_not_rewound_stand_still(unswept: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = unswept
+    add_and_see(stack, 3)
+    # GIVEN a stack that starts with the positions of its last run, as MiniStack saves them
+    stack.local.down()
+    with monkeypatch.context() as broken:
+        broken.setattr("local.ministack.rewind_streams", lambda state: None)
+        restart(stack)
+    # WHEN a workitem is made THEN it is there, and its file does not come
+    body = new_workitem()
+    study = str(body["StudyInstanceUID"])
+    assert stack.request("POST", "/workitems", json=body).status_code == 200
+    with pytest.raises(AssertionError, match="not within"):
+        wait_for(lambda: file_of(stack, study), 20)
+    assert stack.request("GET", f"/workitems/{study}").status_code == 200
+    # AND after a start that rewinds them it does, within seconds as that of another one
+    stack.local.down()
+    restart(stack)
+    add_and_see(stack)
+    wait_for(lambda: file_of(stack, study), SECONDS)
