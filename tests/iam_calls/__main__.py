@@ -1,8 +1,8 @@
 """Compares the recorded calls of a run with the roles: ``python -m tests.iam_calls FOLDER [--write [--of TESTS]]``.
 
-Fails on a call without a grant; with ``--strict``, after a run of all tests of the deployed stack, also on a grant that
-was not used and for which `unused.yaml` has no reason. With ``--write`` it renews `tests/iam_calls/report.md`, which
-has every right of every function.
+Fails on a call without a grant, and on a grant that is used neither now nor in the run of `tests/iam_calls/report.md`
+and for which `unused.yaml` has no reason. With ``--write`` it renews that report, which has every right of every
+function: from this run alone, or with ``--of``, where only some tests ran, from this run and the report before.
 """
 
 import argparse
@@ -10,11 +10,21 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from tests.support.iam_calls import Accepted, Right, granted, load_baseline, missing, reason, recorded, unused
+from tests.support.iam_calls import (
+    REPORT,
+    Accepted,
+    Right,
+    granted,
+    load_baseline,
+    missing,
+    reason,
+    recorded,
+    unused,
+    used_before,
+)
 
 # What tests point a function at: a table that does not exist, and secrets of their own, which no role can name.
 OF_TESTS = ("table/no-such-table", ":secret:secret-of-")
-REPORT = Path(__file__).with_name("report").with_suffix(".md")
 
 
 def main() -> int:
@@ -23,12 +33,12 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--write", action="store_true", help="renew the report")
     parser.add_argument("--of", metavar="TESTS", help="for the report: what was run, where it was not all tests")
-    parser.add_argument("--strict", action="store_true", help="fail on unused rights without a reason")
     given = parser.parse_args()
     calls, grants, baseline = recorded(given.folder), granted(), load_baseline()
     idle = unused(calls, grants)
     lacking = [call for call in missing(calls, grants) if not any(name in call.resource for name in OF_TESTS)]
-    unexplained = [grant for grant in idle if reason(grant, baseline) is None]
+    before = used_before()
+    unexplained = [grant for grant in idle if reason(grant, baseline) is None and grant not in before]
     for call in lacking:
         print(f"missing: {call.role} {call.action} {call.resource}")
     for grant in unexplained:
@@ -36,11 +46,12 @@ def main() -> int:
     print(
         f"roles: {len(calls)} calls, {len(lacking)} without a grant; "
         f"{len(grants)} grants, {len(grants) - len(idle)} used, "
-        f"{len(idle) - len(unexplained)} unused with a reason, {len(unexplained)} without"
+        f"{len(idle) - len(unexplained)} unused with a reason or used before, {len(unexplained)} without"
     )
     if given.write and not lacking:
-        REPORT.write_text(_report(grants, idle, baseline, given.of))
-    return 1 if lacking or (given.strict and unexplained) else 0
+        never = [grant for grant in idle if grant not in before] if given.of else idle
+        REPORT.write_text(_report(grants, never, baseline, given.of))
+    return 1 if lacking or unexplained else 0
 
 
 def _report(grants: Collection[Right], idle: Sequence[Right], baseline: Sequence[Accepted], partly: str | None) -> str:
@@ -51,7 +62,7 @@ def _report(grants: Collection[Right], idle: Sequence[Right], baseline: Sequence
         "`make test` compares every run with the roles (tests/support/iam_calls.py).",
     ]
     if partly:
-        lines += ["", f'The run was a partial one, so "not seen" says little; it had {partly}.']
+        lines += ["", f"It is of a whole run and, for the rights that changed since, of {partly}."]
     lines += ["", f"{len(grants)} rights, {len(grants) - len(idle)} used, no call without a right."]
     for role in sorted({grant.role for grant in grants}):
         lines += ["", f"## {role.removesuffix('Role')}", "", "| action | on | |", "|---|---|---|"]

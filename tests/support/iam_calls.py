@@ -18,6 +18,7 @@ import yaml
 from tests.support.transformed import resources, transformed
 
 BASELINE = Path(__file__).parents[1] / "iam_calls" / "unused.yaml"
+REPORT = BASELINE.with_name("report").with_suffix(".md")
 STACK = "dicom-service"
 # Operations that IAM knows under the name of another.
 _SAME = {
@@ -155,6 +156,16 @@ def unused(calls: Iterable[Right], grants: Iterable[Right]) -> list[Right]:
     """Return the grants that no call needed."""
     calls = list(calls)
     return sorted(grant for grant in grants if not any(grant.covers(call) for call in calls))
+
+
+def used_before() -> set[Right]:
+    """Return the rights that were used in the run that the report is of."""
+    found, role = set(), ""
+    for line in REPORT.read_text().splitlines():
+        role = line[3:] + "Role" if line.startswith("## ") else role
+        if row := re.fullmatch(r"\| `(.+)` \| `(.+)` \| used \|", line):
+            found.add(Right(role, row[1], row[2]))
+    return found
 
 
 def reason(grant: Right, baseline: Iterable[Accepted]) -> str | None:

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from tests.support import iam_calls
-from tests.support.iam_calls import Accepted, Right, granted, load_baseline, missing, reason, recorded, unused
+from tests.support.iam_calls import (
+    Accepted,
+    Right,
+    granted,
+    load_baseline,
+    missing,
+    reason,
+    recorded,
+    unused,
+    used_before,
+)
 
 LIST = (
     "dicom-service-GetUploadRole-2F8A",
@@ -67,12 +77,25 @@ def test_a_right_of_the_template_that_a_call_needs_is_found(tmp_path: Path) -> N
     assert missing(calls, [grant for grant in granted() if grant.action != "dynamodb:Query"]) == sorted(calls)
 
 
+def unexplained(grants: set[Right]) -> list[Right]:
+    baseline, used = load_baseline(), used_before()
+    assert len(used) > 250
+    return sorted(grant for grant in grants if grant not in used and reason(grant, baseline) is None)
+
+
+def test_a_right_that_no_test_used_has_a_reason() -> None:
+    assert unexplained(granted()) == []
+    # AND a new one would have none
+    new = Right("GetUidRole", "dynamodb:DeleteItem", "UidsTable")
+    assert unexplained({*granted(), new}) == [new]
+
+
 def test_each_reason_is_for_a_right_that_exists(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     grants = granted()
     assert len(grants) > 300
     assert [entry for entry in load_baseline() if not any(entry.covers(grant) for grant in grants)] == []
-    unexplained: list[dict[str, Any]] = [{"actions": ["a:B"], "resource": "*", "roles": ["*"], "reason": "because"}]
+    without: list[dict[str, Any]] = [{"actions": ["a:B"], "resource": "*", "roles": ["*"], "reason": "because"}]
     monkeypatch.setattr(iam_calls, "BASELINE", tmp_path / "unused.yaml")
-    (tmp_path / "unused.yaml").write_text(json.dumps(unexplained))
+    (tmp_path / "unused.yaml").write_text(json.dumps(without))
     with pytest.raises(ValueError, match="a reason"):
         load_baseline()
