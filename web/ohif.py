@@ -7,6 +7,7 @@ version that is written otherwise fails here, when it is packed, and not in a br
 import hashlib
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,13 @@ _TOUR = re.compile(
 )
 _TOUR_NAMED = re.compile(rb";// CONCATENATED MODULE: [./]*node_modules/shepherd\.js/dist/css/[^\n]*\n[^\n]*\n")
 _NO_TOUR = b"const shepherd_fe = {};\n"
-_MICROSCOPY = b'pluginImports_modes.push("@ohif/mode-microscopy");\n'
+# What is there once in all bundles, and what is put there instead.
+_ONCE = {
+    b'pluginImports_modes.push("@ohif/mode-microscopy");\n': b"",
+    # A token in the address is sent with each reload until OHIF has started: app-config.js gives it in the page.
+    b"const token = lowerCaseSearchParams.get('token');\n": b"const token = null;\n"
+    b"  userAuthenticationService.setServiceImplementation({ getAuthorizationHeader: window.authorization });\n",
+}
 _TOUR_STYLE = re.compile(rb"[^{}]*shepherd[^{}]*{[^{}]*}")
 _INLINE = (
     '<script>console.time("scriptToView"),window.PUBLIC_URL="/"</script>',
@@ -63,9 +70,11 @@ def viewer(downloads: Path) -> Iterator[Source]:
         licence = read(package, "package/LICENSE")
     document = files.pop("index.html").decode("utf-8")
     own = {name: (HERE / name).read_bytes() for name in ("base.js", "app-config.js")}
-    version = hashlib.sha256(LOCK.read_bytes() + repr(sorted(own.items())).encode()).hexdigest()[:12]
+    made_of = LOCK.read_bytes() + Path(__file__).read_bytes() + repr(sorted(own.items())).encode()
+    version = hashlib.sha256(made_of).hexdigest()[:12]
     yield Source("viewer/viewer", rewrite_document(document, version).encode(), "viewer")
-    bundles = tours = modes = 0
+    bundles = tours = 0
+    once = Counter[bytes]()
     texts = []
     for name, content in (files | own | {"LICENSE.txt": licence}).items():
         if name.endswith(".js"):
@@ -74,8 +83,7 @@ def viewer(downloads: Path) -> Iterator[Source]:
             content, found = _TOUR.subn(_NO_TOUR, content)
             tours += found
             content = _TOUR_NAMED.sub(b"", content)
-            modes += content.count(_MICROSCOPY)
-            content = content.replace(_MICROSCOPY, b"")
+            content = replace_counted(content, once)
             _expect(b"LGPL" not in content, f"something under the LGPL is left in {name}")
             _expect(b"shepherd.js " not in content, f"the tour's library is left in {name}")
         elif name.endswith(".css"):
@@ -86,7 +94,8 @@ def viewer(downloads: Path) -> Iterator[Source]:
         yield Source(f"viewer/{version}/{name}", content, "viewer", is_immutable=True)
     yield Source(f"viewer/{version}/NOTICES.txt", notices(texts).encode(), "viewer", is_immutable=True)
     _expect(bundles == _BUNDLES_WITH_PATH, f"{bundles} bundles with a public path")
-    _expect(modes == 1, f"the mode for microscopy {modes} times")
+    for text in _ONCE:
+        _expect(once[text] == 1, f"{once[text]} times in the bundles: {text.decode().strip()}")
     _expect(tours == 1, f"the library of the tour {tours} times")
 
 
@@ -115,6 +124,14 @@ def rewrite_bundle(name: str, content: bytes) -> tuple[bytes, int]:
     _expect(found <= 1, f"{found} public paths in {name}")
     _expect(content.count(b"__webpack_require__.p =") == found, f"another public path in {name}")
     return content.replace(_PUBLIC_PATH.encode(), _FOUND_PATH.encode()), found
+
+
+def replace_counted(content: bytes, counts: Counter[bytes]) -> bytes:
+    """Return a bundle with what stands for each text that is there once in all; add how often each was there."""
+    for text, instead in _ONCE.items():
+        counts[text] += content.count(text)
+        content = content.replace(text, instead)
+    return content
 
 
 def _files(package: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:

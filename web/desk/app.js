@@ -90,13 +90,23 @@ function showSignIn(text) {
 }
 
 async function signOut() {
-  const { idToken } = sessions.session() ?? {};
+  const session = sessions.session();
   clearTimeout(ends);
-  sessions.forget();
+  sessions.signOut();
   feed.stop();
   // Whatever is under way ends with the page.
-  const url = idToken ? await oidc.signOutUrl(idToken) : null;
+  const url = session?.idToken ? await oidc.signOutUrl(session) : null;
   if (url) return location.assign(url);
+  startAnew();
+}
+
+function signedOutElsewhere() {
+  sessions.forget();
+  showSignIn();
+  startAnew();
+}
+
+function startAnew() {
   history.replaceState(null, "", location.pathname);
   location.reload();
 }
@@ -130,6 +140,7 @@ addEventListener("pageshow", (event) => {
   if (event.persisted && !sessions.session()) location.reload();
 });
 whenEnded(sessionEnded);
+sessions.whenSignedOutElsewhere(signedOutElsewhere);
 await loadWords();
 if (signin.isRenewal()) signin.renew().catch((error) => showSignIn(signin.saidOf(error)));
 else await arrive();

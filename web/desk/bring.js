@@ -5,7 +5,7 @@ import { filesDropped, filesOf, inspect, openStore, serviceApi, Upload } from ".
 import { announce, h, t } from "./dom.js";
 import { planView } from "./plan.js";
 import { runView } from "./run.js";
-import { session } from "./session.js";
+import { lastSession, session } from "./session.js";
 
 const ASK_FIRST = ["SEVERAL_PATIENTS", "STUDY_OF_SEVERAL_PATIENTS"];
 
@@ -20,7 +20,8 @@ export function bringView() {
 }
 
 addEventListener("beforeunload", (event) => {
-  if (running && !["done", "cancelled"].includes(running.state)) event.preventDefault();
+  // Who has signed out is not asked: what is shown has to go.
+  if (lastSession() && running && !["done", "cancelled"].includes(running.state)) event.preventDefault();
 });
 // Signed in again after the session had ended meanwhile.
 addEventListener("signedin", () => {

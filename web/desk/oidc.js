@@ -99,12 +99,13 @@ function claimsOf(token) {
 }
 
 // Ends the session at the issuer, too, where it can (OpenID Connect RP-Initiated Logout).
-export async function signOutUrl(idToken) {
+export async function signOutUrl({ idToken, accessToken }) {
   const { end_session_endpoint } = await discover().catch(() => ({}));
   if (!end_session_endpoint) return null;
   const url = new URL(end_session_endpoint);
   url.searchParams.set("client_id", client.id);
   url.searchParams.set("post_logout_redirect_uri", home);
-  if (idToken) url.searchParams.set("id_token_hint", idToken);
+  // Never what the service takes for a credential, which the ID token is where the audience is the client.
+  if (idToken !== accessToken) url.searchParams.set("id_token_hint", idToken);
   return url;
 }

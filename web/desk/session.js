@@ -2,6 +2,10 @@
 
 const SESSION = "desk.session";
 const PENDING = "desk.signin";
+// In localStorage, which all tabs see: a name for the last signing out of this browser. A session that began before it is
+// over, also where a tab has a copy: the viewer, another window, or one that was closed and is opened again.
+const SIGNED_OUT = "desk.signedOut";
+const lastSignOut = () => localStorage.getItem(SIGNED_OUT) ?? "";
 
 function read(key) {
   try {
@@ -11,28 +15,41 @@ function read(key) {
   }
 }
 
-// { accessToken, endsAt (null: not known), name, role, idToken }
+// { accessToken, endsAt (null: not known), name, role, idToken, after: the signing out before it }
 export function session() {
-  const found = read(SESSION);
+  const found = lastSession();
   return found && (found.endsAt === null || found.endsAt > Date.now()) ? found : null;
 }
 
 // Also one that has expired: whoever signs in again has to be the same person.
-export const lastSession = () => read(SESSION);
+export function lastSession() {
+  const found = read(SESSION);
+  return found && (found.after ?? "") === lastSignOut() ? found : null;
+}
 
 export function keep(session) {
-  sessionStorage.setItem(SESSION, JSON.stringify(session));
+  sessionStorage.setItem(SESSION, JSON.stringify({ ...session, after: lastSignOut() }));
 }
 
 // The service does not take it any more.
 export function expire() {
-  const found = read(SESSION);
+  const found = lastSession();
   if (found) keep({ ...found, endsAt: 0 });
 }
 
 export function forget() {
   sessionStorage.removeItem(SESSION);
   sessionStorage.removeItem(PENDING);
+}
+
+// Here and in all tabs.
+export function signOut() {
+  forget();
+  localStorage.setItem(SIGNED_OUT, String(Date.now()));
+}
+
+export function whenSignedOutElsewhere(listener) {
+  addEventListener("storage", ({ key }) => key === SIGNED_OUT && listener());
 }
 
 // What a sign-in under way has to find again when the issuer leads back.

@@ -77,9 +77,11 @@ export function renew() {
   return oidc.leave({ renew: true });
 }
 
-// In the window of its own: hands the session over. A browser may refuse to close a window that was elsewhere meanwhile.
+// In the window of its own: hands the session over and keeps none. A browser may refuse to close a window that was
+// elsewhere meanwhile.
 export function handOver(session) {
   renewals.postMessage(session);
+  sessions.forget();
   close();
   return h("main", { class: "card" }, h("h1", { tabindex: "-1" }, t("signedInAgain")), h("p", {}, t("closeThis")));
 }

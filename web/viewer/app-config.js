@@ -6,17 +6,37 @@ const dicomweb = new URL("../dicomweb", viewer).href;
 const here = new URL(location.href);
 const kept = (key) => JSON.parse(sessionStorage.getItem(key) ?? "null");
 const isDesk = here.searchParams.has("StudyInstanceUIDs") && kept("desk.session") !== null;
-const session = kept(isDesk ? "desk.session" : "share.session");
+const SESSION = isDesk ? "desk.session" : "share.session";
+const SIGNED_OUT = "desk.signedOut";
 const cameFrom = new URL(isDesk ? "../desk" : "../share", viewer);
 
-// OHIF takes its token from the address and removes it there; put in here, no request ever carries it.
-if (session && (session.endsAt === null || session.endsAt > Date.now())) {
-  here.searchParams.set("token", session.accessToken);
-  if (!isDesk) here.searchParams.set("StudyInstanceUIDs", session.studyUID);
-  history.replaceState(history.state, "", here);
-} else {
+// One of the desk is over when anybody has signed out of it in this browser since (web/desk/session.js).
+function session() {
+  const found = kept(SESSION);
+  const lives = found && (found.endsAt === null || found.endsAt > Date.now());
+  return lives && (!isDesk || (found.after ?? "") === (localStorage.getItem(SIGNED_OUT) ?? "")) ? found : null;
+}
+
+function leave() {
+  sessionStorage.removeItem(SESSION);
   location.replace(cameFrom);
 }
+
+// OHIF asks here before each request (web/ohif.py); the token is in no address, so none is sent, kept or restored with it.
+window.authorization = () => {
+  const token = session()?.accessToken;
+  return token ? { Authorization: `Bearer ${token}` } : {};
+};
+
+if (!session()) {
+  leave();
+} else if (!isDesk) {
+  here.searchParams.set("StudyInstanceUIDs", session().studyUID);
+  history.replaceState(history.state, "", here);
+}
+addEventListener("storage", ({ key }) => isDesk && key === SIGNED_OUT && leave());
+// A page that comes back from the browser's own memory.
+addEventListener("pageshow", ({ persisted }) => persisted && !session() && leave());
 
 window.config = {
   name: "dicom-service",

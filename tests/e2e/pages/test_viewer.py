@@ -2,11 +2,12 @@
 
 import re
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from tests.support.browser import Tab, tab
 from tests.support.page_exams import Exam
 from tests.support.stack import Stack
+from tests.support.waiting import wait_for
 
 SECONDS = 90_000
 
@@ -43,6 +44,37 @@ def test_a_colleague_reads_the_exam_in_ohif(browser: Browser, small_exam: Exam) 
         assert [url for url in at.asked if token in url] == []
         kept = at.remembered()
         assert [name for name, value in kept["local"].items() if small_exam.study_uid in value or token in value] == []
+
+
+def test_an_address_never_has_the_token_whatever_becomes_of_ohif(
+    stack: Stack, browser: Browser, small_exam: Exam
+) -> None:
+    held: list[Route] = []
+    with tab(browser, small_exam.link(role="diagnostic")) as at:
+        page = at.page
+        page.locator("button.primary").click()
+        at.shown(7)
+        token = page.evaluate("JSON.parse(sessionStorage['share.session']).accessToken")
+        # GIVEN a viewer that is opened again before OHIF has come
+        page.route("**/app.bundle.*.js", held.append)
+        page.get_by_role("link", name="Open in the diagnostic viewer").click()
+        wait_for(lambda: page.title() and held)
+        addresses = [page.url]
+        page.unroute_all(behavior="ignoreErrors")
+        page.reload()
+        position(page, 1)
+        # AND one in which OHIF refuses to start
+        with page.expect_event("pageerror"):
+            page.goto(f"{stack.api_url}/viewer/viewer?StudyInstanceUIDs={small_exam.study_uid}&customization=x")
+        addresses.append(page.url)
+        with page.expect_event("pageerror"):
+            page.reload()
+        # THEN
+        assert [url for url in addresses + at.asked if token in url] == []
+        assert len([url for url in at.asked if "/viewer/viewer" in url]) == 4
+        (said,) = set(at.errors)
+        assert "refusing to load customization" in said
+        at.errors.clear()
 
 
 def test_ohif_opens_the_shared_exam_whatever_the_address_says(

@@ -11,7 +11,7 @@ import pytest
 
 from web.notices import notices
 from web.npm import fetch
-from web.ohif import LOCK, Unexpected, rewrite_bundle, rewrite_document
+from web.ohif import LOCK, Unexpected, rewrite_bundle, rewrite_document, viewer
 
 HEAD = '<!doctype html><html><head><meta charset="UTF-8">'
 INLINE = (
@@ -66,6 +66,58 @@ def test_a_bundle_with_another_path_is_not_packed(path: str) -> None:
         rewrite_bundle("app.js", f"__webpack_require__.p = {path};".encode())
 
 
+TOKEN = "const token = lowerCaseSearchParams.get('token');\n"
+TOUR = (
+    ";// CONCATENATED MODULE: ./node_modules/shepherd.js/dist/js/shepherd.mjs\ntour();\n"
+    "//# sourceMappingURL=shepherd.mjs.map\n"
+)
+MICROSCOPY = 'pluginImports_modes.push("@ohif/mode-microscopy");\n'
+
+
+def published(*texts: str) -> dict[str, bytes]:
+    """OHIF's package, of which bundles have these texts."""
+    bundle = '__webpack_require__.p = "/";\n'
+    bundles = {f"package/dist/{number}.bundle.js": bundle + text for number, text in enumerate(texts)}
+    return {
+        name: text.encode()
+        for name, text in {"package/LICENSE": "MIT", "package/dist/index.html": HEAD + INLINE + REST, **bundles}.items()
+    }
+
+
+def packed(folder: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Pack it."""
+    lock = package(folder, files)
+    monkeypatch.setattr("web.ohif.LOCK", lock)
+    return {source.path.rpartition("/")[2]: source.content for source in viewer(folder)}
+
+
+def test_ohif_takes_the_token_from_the_page_and_never_from_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = published(f"a;\n  {TOKEN}  if (token) {{ use(token); }}\n", TOUR, MICROSCOPY, "", "", "", "", "")
+    given = packed(tmp_path, files, monkeypatch)
+
+    bundle = given["0.bundle.js"].decode()
+    assert "get('token')" not in bundle
+    assert "const token = null;\n" in bundle
+    assert "setServiceImplementation({ getAuthorizationHeader: window.authorization });\n" in bundle
+    config = given["app-config.js"].decode()
+    assert "window.authorization = " in config
+    assert '"token"' not in config
+
+
+@pytest.mark.parametrize("again", [TOKEN, MICROSCOPY])
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_version_that_has_a_text_otherwise_than_once_is_not_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: str, times: int
+) -> None:
+    others = [text for text in (TOKEN, MICROSCOPY) if text != again]
+    files = published(*others, TOUR, again * times, "", "", "", "", "")
+
+    with pytest.raises(Unexpected, match=rf"{times} times in the bundles.*another version"):
+        packed(tmp_path, files, monkeypatch)
+
+
 def test_the_notices_of_what_the_bundles_contain_are_one_file() -> None:
     bundles = [
         "; // MODULE: ../../node_modules/@scope/one/index.js\n/*! one v1 | (c) A | MIT License */\ncode();\n",
@@ -81,13 +133,17 @@ def test_the_notices_of_what_the_bundles_contain_are_one_file() -> None:
     assert "nothing of it" not in text
 
 
-def package(folder: Path, content: bytes, *, integrity: str | None = None) -> Path:
+MIT = {"package/LICENSE": b"MIT"}
+
+
+def package(folder: Path, files: dict[str, bytes], *, integrity: str | None = None) -> Path:
     """A package in the folder of downloads, and the lock that names it."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        member = tarfile.TarInfo("package/LICENSE")
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     (folder / "thing-1.0.0.tgz").write_bytes(file.getvalue())
     digest = base64.b64encode(hashlib.sha512(file.getvalue()).digest()).decode()
     lock = folder / "thing.json"
@@ -99,7 +155,7 @@ def package(folder: Path, content: bytes, *, integrity: str | None = None) -> Pa
 
 def test_what_was_fetched_before_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:1")
-    with fetch(package(tmp_path, b"MIT"), tmp_path) as archive:
+    with fetch(package(tmp_path, MIT), tmp_path) as archive:
         stream = archive.extractfile("package/LICENSE")
         assert stream
         assert stream.read() == b"MIT"
@@ -108,7 +164,7 @@ def test_what_was_fetched_before_needs_no_network(tmp_path: Path, monkeypatch: p
 def test_a_package_that_is_not_the_locked_one_is_fetched_again_and_never_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = package(tmp_path, b"MIT", integrity="sha512-AAAA")
+    lock = package(tmp_path, MIT, integrity="sha512-AAAA")
     registry = tmp_path / "@some" / "thing" / "-"
     registry.mkdir(parents=True)
     (registry / "thing-1.0.0.tgz").write_bytes((tmp_path / "thing-1.0.0.tgz").read_bytes())

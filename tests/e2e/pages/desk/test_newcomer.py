@@ -43,9 +43,9 @@ def test_a_newcomer_brings_an_exam_in_and_shares_it(stack: Stack, browser: Brows
         # WHEN it is opened in the viewer, in a tab of its own
         with page.context.expect_page() as opened:
             row.get_by_role("link", name="Open").click()
-        opened.value.get_by_text(re.compile(r"\(1/3\)")).first.wait_for()
-        assert stack.service_key not in opened.value.url
-        opened.value.close()
+        viewer = opened.value
+        viewer.get_by_text(re.compile(r"\(1/3\)")).first.wait_for()
+        assert stack.service_key not in viewer.url
         # AND shared: with whoever reads the QR code with a telephone
         row.get_by_role("link", name="Share").click()
         page.get_by_label("Note for you").fill("Dr. Conti")
@@ -75,10 +75,28 @@ def test_a_newcomer_brings_an_exam_in_and_shares_it(stack: Stack, browser: Brows
         accessible(at, "desk-exams")
         kept = at.remembered()
         assert (set(kept["local"]) - VIEWERS_OWN, kept["caches"]) == (set(), [])
-        page.get_by_role("button", name="Sign out").click()
-        page.get_by_role("heading", name="Sign in").wait_for()
+        signed_out_everywhere(page, viewer)
         assert at.remembered()["session"] == {}
         accessible(at, "desk-sign-in")
+
+
+def signed_out_everywhere(page: Page, viewer: Page) -> None:
+    """Sign out of the desk; nobody is signed in in the viewer, in another window, or in a copy of the session."""
+    address, copy = viewer.url, page.evaluate("sessionStorage['desk.session']")
+    with page.context.expect_page() as opened:
+        page.evaluate("open('desk#live')")
+    window = opened.value
+    window.get_by_role("button", name="Sign out").wait_for()
+    page.get_by_role("button", name="Sign out").click()
+    for each in (page, window, viewer):
+        each.get_by_role("heading", name="Sign in").wait_for()
+        assert each.evaluate("({...sessionStorage})") == {}
+    # A browser gives a tab that was closed its copy again.
+    for path in (address, page.url):
+        viewer.evaluate("copy => sessionStorage.setItem('desk.session', copy)", copy)
+        viewer.goto(path)
+        viewer.get_by_role("heading", name="Sign in").wait_for()
+    assert viewer.url == page.url
 
 
 def test_a_folder_of_two_patients_is_asked_about_first(stack: Stack, browser: Browser, tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def test_staff_sign_in_with_their_issuer_again_when_the_token_expires_and_out(
             view(page, "Exams")
             page.locator(".exam-row").first.wait_for()
             # WHEN the token has expired, signing in again takes a window, and the view stays
+            page.context.add_init_script("window.close = () => {}")
             page.clock.fast_forward((AN_HOUR + 60) * 1000)
             page.get_by_role("dialog", name="Please sign in again").wait_for()
             with page.context.expect_page() as window:
@@ -99,13 +100,21 @@ def test_staff_sign_in_with_their_issuer_again_when_the_token_expires_and_out(
             window.value.get_by_role("button", name="Continue").click()
             page.get_by_role("dialog").wait_for(state="detached")
             page.locator(".exam-row").first.wait_for()
+            # AND a window that its browser does not close keeps nothing
+            window.value.get_by_text("You can close this window.").wait_for()
+            assert window.value.evaluate("({...sessionStorage})") == {}
             # AND an answer that this tab did not ask for is not taken
             page.goto(f"{home}?code=stolen&state=guessed")
             page.get_by_text("Signing in did not work").wait_for()
             page.goto(home)
+            token = page.evaluate("JSON.parse(sessionStorage['desk.session']).accessToken")
             page.get_by_role("button", name="Sign out").click()
             page.get_by_role("button", name="Yes, sign me out").click()
             page.get_by_role("heading", name="Sign in").wait_for()
+            # which the issuer was asked for without the token, which the service takes for an hour more
+            ended = [url for url in at.asked if "post_logout_redirect_uri" in url]
+            assert len(ended) == 1
+            assert [url for url in at.asked if "id_token_hint" in url or token in url] == []
             assert at.remembered()["session"] == {}
             # THEN the issuer does not know this browser any more
             page.get_by_role("button", name="Sign in", exact=True).click()
