@@ -58,6 +58,12 @@ function said(place, text) {
 
 const saying = (error) => (error.isTemporary === false ? error.message : t("notNow"));
 
+// A newer service may record what this page has no word for.
+function did(action) {
+  const known = t(`did_${action}`);
+  return known.startsWith("did_") ? t("did_other") : known;
+}
+
 async function showAccesses(uid, place) {
   said(place, t("loading"));
   try {
@@ -65,7 +71,7 @@ async function showAccesses(uid, place) {
     if (!found.length) return said(place, t("nobodySaw"));
     const moment = (text) => new Date(text).toLocaleString(document.documentElement.lang, { dateStyle: "short", timeStyle: "short" });
     const rows = found.map((access) =>
-      h("tr", {}, h("td", {}, moment(access.at)), h("td", {}, access.who), h("td", {}, t(`did_${access.action}`)), h("td", {}, number(access.count))),
+      h("tr", {}, h("td", {}, moment(access.at)), h("td", {}, access.who), h("td", {}, did(access.action)), h("td", {}, number(access.count))),
     );
     const heads = ["when", "who", "what", "times"].map((key) => h("th", { scope: "col" }, t(key)));
     const table = h("table", {}, h("caption", {}, t("whoSaw")), h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows));
