@@ -113,6 +113,7 @@ function startAnew() {
 
 // What this visit begins with: an answer of the issuer, a printed link, a session of this tab, or nothing.
 async function arrive() {
+  sessions.adopt();
   const answer = oidc.takeAnswer();
   const key = sessions.takeKey();
   try {

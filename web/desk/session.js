@@ -24,11 +24,17 @@ export function session() {
 // Also one that has expired: whoever signs in again has to be the same person.
 export function lastSession() {
   const found = read(SESSION);
-  return found && (found.after ?? "") === lastSignOut() ? found : null;
+  return found?.after === lastSignOut() ? found : null;
 }
 
 export function keep(session) {
   sessionStorage.setItem(SESSION, JSON.stringify({ ...session, after: lastSignOut() }));
+}
+
+// One that a local stack's link has just left here; copies of others say after which signing out they began.
+export function adopt() {
+  const found = read(SESSION);
+  if (found && found.after === undefined) keep(found);
 }
 
 // The service does not take it any more.

@@ -14,7 +14,7 @@ const cameFrom = new URL(isDesk ? "../desk" : "../share", viewer);
 function session() {
   const found = kept(SESSION);
   const lives = found && (found.endsAt === null || found.endsAt > Date.now());
-  return lives && (!isDesk || (found.after ?? "") === (localStorage.getItem(SIGNED_OUT) ?? "")) ? found : null;
+  return lives && (!isDesk || found.after === (localStorage.getItem(SIGNED_OUT) ?? "")) ? found : null;
 }
 
 function leave() {

@@ -73,6 +73,11 @@ def test_a_newcomer_brings_an_exam_in_and_shares_it(stack: Stack, browser: Brows
         row.get_by_role("button", name="Who saw it").click()
         row.get_by_role("cell", name="Opened a link").wait_for()
         row.get_by_role("cell", name="Arrived in the PACS").wait_for()
+        # also in the words for what a newer service records
+        access = {"at": "2026-01-31T10:00:00Z", "who": "key:ris", "action": "printed", "count": 1}
+        page.route("**/accesses?*", lambda route: route.fulfill(status=200, json=[access]))
+        row.get_by_role("button", name="Who saw it").click()
+        row.get_by_role("cell", name="Had access", exact=True).wait_for()
         accessible(at, "desk-exams")
         kept = at.remembered()
         assert (set(kept["local"]) - VIEWERS_OWN, kept["caches"]) == (set(), [])
