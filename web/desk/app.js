@@ -102,7 +102,7 @@ async function signOut() {
 
 function signedOutElsewhere() {
   sessions.forget();
-  showSignIn();
+  root.replaceChildren();
   startAnew();
 }
 
