@@ -1,5 +1,5 @@
 // Tabs of one browser, as far as the pages' sessions go: each has a sessionStorage, all have one localStorage and hear of
-// its changes. A script on standard input uses `desk` and `viewer`; what it returns goes to standard output as JSON.
+// its changes. A script on standard input uses `desk`, `viewer` and `issuer`; what it returns goes to standard output as JSON.
 "use strict";
 const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
@@ -43,14 +43,27 @@ function tab(address, copied, globals) {
 
 const textOf = (...path) => readFileSync(join(WEB, ...path), "utf8");
 
+// What a module of the desk exports, run in a tab; what it imports are globals there.
+function exported(name, window) {
+  const text = textOf("desk", name);
+  const names = [...text.matchAll(/^export (?:async )?(?:function|const) (\w+)/gm)].map((found) => found[1]);
+  const body = text.replaceAll(/^import .*$/gm, "").replaceAll(/^export /gm, "");
+  return vm.runInContext(`(() => { ${body}\nreturn { ${names} }; })()`, window);
+}
+
 // web/desk/session.js
 function desk(copied) {
   const self = tab("http://here/v1/desk", copied, {});
-  const text = textOf("desk", "session.js");
-  const names = [...text.matchAll(/^export (?:function|const) (\w+)/gm)].map((found) => found[1]);
-  const body = text.replaceAll(/^export /gm, "");
-  self.sessions = vm.runInContext(`(() => { ${body}\nreturn { ${names} }; })()`, self.window);
+  self.sessions = exported("session.js", self.window);
   return self;
+}
+
+// web/desk/oidc.js, with an issuer that ends sessions at /end
+function issuer(settings) {
+  const found = { issuer: settings["oidc-issuer"], end_session_endpoint: `${settings["oidc-issuer"]}/end` };
+  const fetch = async () => ({ ok: true, json: async () => found });
+  const globals = { base: "http://here/v1/", meta: (name) => settings[name], fetch };
+  return exported("oidc.js", tab("http://here/v1/desk", {}, globals).window);
 }
 
 // web/viewer/app-config.js
@@ -62,5 +75,5 @@ function viewer(copied, query = "?StudyInstanceUIDs=1.2.3") {
   return self;
 }
 
-const script = new Function("desk", "viewer", readFileSync(0, "utf8"));
-console.log(JSON.stringify(script(desk, viewer)));
+const script = new Function("desk", "viewer", "issuer", readFileSync(0, "utf8"));
+Promise.resolve(script(desk, viewer, issuer)).then((said) => console.log(JSON.stringify(said)));

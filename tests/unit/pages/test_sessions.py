@@ -4,7 +4,9 @@ import json
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
+import pytest
 from playwright._impl._driver import compute_driver_executable
 
 TABS = Path(__file__).parents[2] / "support" / "tabs.cjs"
@@ -85,3 +87,16 @@ def test_a_session_that_has_expired_gives_no_token_and_is_remembered_for_who_it_
     )
 
     assert said == [None, "ris", "Bearer dsk_1", None, ["http://here/v1/desk"]]
+
+
+@pytest.mark.parametrize(("audience", "hint"), [("desk", None), ("https://api", "id_1")])
+def test_the_issuer_is_sent_no_credential_of_the_service_when_people_sign_out(audience: str, hint: str | None) -> None:
+    settings = {"oidc-issuer": "https://id", "oidc-client": "desk", "oidc-audience": audience, "oidc-scope": "openid"}
+    access = "id_1" if audience == "desk" else "acc_1"
+    session = {"accessToken": access, "idToken": "id_1"}
+    url = said_by(f"return issuer({json.dumps(settings)}).signOutUrl({json.dumps(session)});")
+
+    assert url.startswith("https://id/end?")
+    query = dict(parse_qsl(urlsplit(url).query))
+    assert query.pop("id_token_hint", None) == hint
+    assert query == {"client_id": "desk", "post_logout_redirect_uri": "http://here/v1/desk"}
