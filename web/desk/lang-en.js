@@ -155,7 +155,7 @@ export default {
   sendNothing: "Send nothing",
   interrupted: "An upload from {when} was interrupted: {sent} of {files} files were sent. Choose the same folder again to continue.",
   giveUp: "Discard",
-  sendingNow: "Uploading",
+  sendingNow: "Being brought in",
   pausedNow: "Paused",
   pause: "Pause",
   resume: "Resume",
