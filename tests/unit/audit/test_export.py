@@ -4,7 +4,8 @@ import datetime
 import gzip
 import json
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -93,6 +94,48 @@ def test_an_export_that_is_killed_goes_on(exporter: Exporter, clock: Clock, monk
     monkeypatch.setattr(aws.s3(), "put_object", real)
     assert exporter.run() == []
     assert findings(clock) == []
+
+
+def test_records_of_one_instant_are_exported_in_the_order_of_their_ids(recorder: Recorder, clock: Clock) -> None:
+    bucket(BUCKET)
+    for number in range(9):
+        serve_once(recorder, request(study=f"1.3.{number}"))
+    clock.forward(days=2)
+    stored = records()
+    reader = Rows(DAYS[0], lambda: reversed(stored))
+    assert Exporter(reader, Archive(BUCKET), clock=clock).run()[0] == DAYS[0]
+    assert [json.loads(line)["record"]["id"] for line in read(DAYS[0])[1:-1]] == [row["id"] for row in stored]
+
+
+class Rows(AuditReader):
+    """Finds the records that a test makes for one day."""
+
+    def __init__(self, day: str, rows: Callable[[], Iterator[dict[str, Any]]]) -> None:
+        self._day, self._rows = day, rows
+
+    def find(self, index: str, value: str, **_: Any) -> Iterator[dict[str, Any]]:
+        return self._rows() if value == self._day else iter(())
+
+
+def test_no_day_is_held_in_memory(clock: Clock) -> None:
+    """GIVEN a day of 30 MB WHEN it is exported and followed by the next THEN a tenth of it is in memory at most."""
+    bucket(BUCKET)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number in range(300):
+            yield {"id": f"{number:03}", "at": f"2026-01-30T00:00:00.{number:03}Z", "route": "x" * 100_000}
+
+    exporter = Exporter(Rows("2026-01-30", rows), Archive(BUCKET), clock=clock)
+    tracemalloc.start()
+    try:
+        assert exporter.run() == ["2026-01-30"]
+        clock.forward(days=1)
+        assert exporter.run() == ["2026-01-31"]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(read("2026-01-30")) == 302
+    assert peak < 3_000_000
 
 
 def change(lines: Lines) -> Lines:

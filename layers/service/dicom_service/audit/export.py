@@ -1,9 +1,18 @@
-"""The daily export: each day that has ended becomes one object, chained to the day before it (docs/audit.md)."""
+"""The daily export: each day that has ended becomes one object, chained to the day before it (docs/audit.md).
+
+A day is never in memory as a whole: its records flow from the table through a file to the bucket.
+"""
 
 import datetime
 import gzip
-from collections.abc import Callable, Iterator
+import json
+import tempfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 from dicom_service import aws, log
 from dicom_service.audit.chain import BEGINNING, Day, check_day, days_between, lines_of, position
@@ -69,18 +78,31 @@ class Archive:
         Unavailable
             The day is not there, or has no end.
         """
-        found = self.read(day, BEGINNING)
-        if any("the end of the file" in finding.what for finding in found.findings):
-            raise Unavailable("The last exported day of the audit is damaged; see python -m scripts.verify_audit.")
-        return found.end
+        with aws.errors(_UNREADABLE):
+            body = aws.s3().get_object(Bucket=self._bucket, Key=_key(day))["Body"]
+            try:
+                with gzip.open(body, "rt", encoding="utf-8") as lines:
+                    [line] = deque(lines, maxlen=1)
+                entry = json.loads(line)
+                if "end" in entry:
+                    return str(entry["hash"])
+            except (gzip.BadGzipFile, EOFError, ValueError, KeyError, TypeError, zlib.error):
+                pass
+        raise Unavailable("The last exported day of the audit is damaged; see python -m scripts.verify_audit.")
 
-    def write(self, day: str, lines: Iterator[str]) -> None:
-        """Write a day, once: what is there already stays."""
-        data = gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0)
-        with aws.errors("The days of the audit cannot be written at the moment; try again."):
-            aws.s3().put_object(
-                Bucket=self._bucket, Key=_key(day), Body=data, ContentType="application/gzip", IfNoneMatch="*"
-            )
+    def write(self, day: str, lines: Iterable[str]) -> dict[str, Any]:
+        """Write a day, once: what is there already stays; return its last line."""
+        line = ""
+        with tempfile.TemporaryFile() as file:
+            with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
+                for line in lines:
+                    packed.write(f"{line}\n".encode())
+            file.seek(0)
+            with aws.errors("The days of the audit cannot be written at the moment; try again."):
+                aws.s3().put_object(
+                    Bucket=self._bucket, Key=_key(day), Body=file, ContentType="application/gzip", IfNoneMatch="*"
+                )
+        return dict(json.loads(line))
 
 
 class Exporter:
@@ -114,12 +136,11 @@ class Exporter:
             previous, first = BEGINNING, self._first(yesterday)
         exported = []
         for day in days_between(first.isoformat(), yesterday.isoformat()):
-            records = sorted(self._reader.find(BY_DAY, day, newest_first=False), key=position)
-            lines = list(lines_of(day, previous, records))
-            self._archive.write(day, iter(lines))
-            previous = check_day(day, previous, lines).end
+            records = _in_order(self._reader.find(BY_DAY, day, newest_first=False))
+            end = self._archive.write(day, lines_of(day, previous, records))
+            previous = str(end["hash"])
             exported.append(day)
-            logger.info("a day of the audit exported", extra={"day": day, "records": len(records), "end": previous})
+            logger.info("a day of the audit exported", extra={"day": day, "records": end["count"], "end": previous})
         return exported
 
     def _first(self, yesterday: datetime.date) -> datetime.date:
@@ -128,6 +149,12 @@ class Exporter:
             if next(self._reader.find(BY_DAY, day.isoformat()), None):
                 return day
         return yesterday
+
+
+def _in_order(records: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield records that are in the order of time, those of one instant in the order of `position`."""
+    for _, instant in groupby(records, key=lambda record: record["at"]):
+        yield from sorted(instant, key=position)
 
 
 def _key(day: str) -> str:

@@ -4,7 +4,7 @@ The request itself names what it asks for; what else it shows only its answer sa
 a picture, the code that was redeemed. Outside of a request, notes go nowhere.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,10 +44,21 @@ class Shown:
 
 @dataclass
 class Notes:
-    """The notes on one request."""
+    """The notes on one request.
+
+    Parameters
+    ----------
+    who
+        Who calls, where no authorizer knows it.
+    shown
+        What the request is about.
+    write
+        Writes the record of a change that is not begun yet; None where it is, or where nothing changes.
+    """
 
     who: str = ""
     shown: list[Shown] = field(default_factory=list)
+    write: Callable[[], None] | None = None
 
 
 _notes: ContextVar[Notes | None] = ContextVar("notes of the audit", default=None)
@@ -69,6 +80,20 @@ def note_viewer(name: str) -> None:
     """Note who is calling, where no authorizer knows it."""
     if (notes := _notes.get()) is not None:
         notes.who = name
+
+
+def begin_change() -> None:
+    """Begin the record of a change by a caller whom no authorizer knows: now it is known to be one.
+
+    Raises
+    ------
+    Unavailable
+        The record cannot be written: nothing may be changed.
+    """
+    notes = _notes.get()
+    if notes is not None and notes.write is not None:
+        write, notes.write = notes.write, None
+        write()
 
 
 def note(*, study_uid: str = "", patient: Patient | None = None, hashed: str = "") -> None:

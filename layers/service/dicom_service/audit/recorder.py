@@ -8,11 +8,12 @@ import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from dicom_service import log
 from dicom_service.audit.actions import ARRIVAL, DOWNLOAD, PICTURE, Action, action_of
-from dicom_service.audit.notes import Notes, Shown, begin_notes, end_notes
+from dicom_service.audit.notes import Notes, Shown, begin_change, begin_notes, end_notes
 from dicom_service.audit.record import Record, Viewer
 from dicom_service.audit.store import AuditWriter
 from dicom_service.errors import Unavailable
@@ -22,6 +23,8 @@ from dicomweb.uid import is_uid
 logger = log.get_logger()
 
 UNKNOWN = "unknown"
+# Credentials of one exam, whose holders may be anybody.
+_RECIPIENTS = ("exam", "suspended")
 _STUDY_NAMES = ("studyuid", "studyinstanceuid")
 # A list that shows more exams is one record: a record for each would take longer than the list.
 MOST_EXAMS = 25
@@ -69,6 +72,8 @@ class Recorder:
     def begin(self, event: Mapping[str, Any]) -> Pending | None:
         """Begin the record of a request, and write it if the request changes something; None where none is needed.
 
+        What a stranger sends is a change only once the code says so (`notes.begin_change`), and gathered otherwise.
+
         Raises
         ------
         Unavailable
@@ -80,11 +85,17 @@ class Recorder:
         notes = begin_notes()
         if action is None:
             return None
-        pending = Pending(self._record(event, action), _asked(event, action), notes)
+        known = (event.get("requestContext") or {}).get("authorizer") or {}
+        pending = Pending(self._record(event, action, known), _asked(event, action, known), notes)
         if action.changes:
-            with self._in_earnest():
-                self._writer.begin(self._about(pending, [pending.asked])[0])
+            notes.write = partial(self._begin, pending)
+        if known:
+            begin_change()
         return pending
+
+    def _begin(self, pending: Pending) -> None:
+        with self._in_earnest():
+            self._writer.begin(self._about(_named(pending), pending.notes.shown)[0])
 
     def finish(self, pending: Pending | None, status: int) -> None:
         """Write the record of a request before its answer leaves.
@@ -97,14 +108,12 @@ class Recorder:
         end_notes()
         if pending is None:
             return
-        record = replace(pending.record, status=status, at=self._clock())
-        if pending.notes.who:
-            record = replace(record, viewer=replace(record.viewer, who=pending.notes.who))
-        answered = replace(pending, record=record)
+        answered = _named(replace(pending, record=replace(pending.record, status=status, at=self._clock())))
+        changes = pending.record.action.changes
         # A read that failed has shown nothing, whatever was found on the way.
-        about = pending.notes.shown if status < 400 or record.action.changes else []
+        about = pending.notes.shown if status < 400 or changes else []
         records = self._about(answered, about)
-        if not record.action.changes:
+        if not changes or pending.notes.write is not None:
             with self._in_earnest():
                 self._writer.gather(records)
             return
@@ -125,10 +134,8 @@ class Recorder:
         if action is None:
             return
         record = replace(self._record(event, action, context or {}), status=403 if context else 401)
-        # Strangers are gathered by their address: what they name must not fill the table.
-        asked = Shown() if context is None else _asked(event, action)
         with _logged():
-            self._writer.gather(self._about(Pending(record, asked, Notes()), []))
+            self._writer.gather(self._about(Pending(record, _asked(event, action, context or {}), Notes()), []))
 
     def arrived(self, viewer: Viewer, request_id: str, route: str, instances: Mapping[Shown, int]) -> None:
         """Record that files which no request holds are in the PACS, before they count as stored.
@@ -158,7 +165,7 @@ class Recorder:
             with self._in_earnest():
                 self._writer.gather(records[start : start + MOST_EXAMS])
 
-    def _record(self, event: Mapping[str, Any], action: Action, known: Mapping[str, Any] | None = None) -> Record:
+    def _record(self, event: Mapping[str, Any], action: Action, known: Mapping[str, Any]) -> Record:
         request = event.get("requestContext") or {}
         route = f"{event['httpMethod']} {event['resource']}"
         request_id = str(request.get("requestId") or "")
@@ -229,17 +236,30 @@ def _as_asked(event: Mapping[str, Any], action: Action) -> Action:
     return PICTURE if picture else action
 
 
-def _asked(event: Mapping[str, Any], action: Action) -> Shown:
-    """Return the exam and the patient that a request names: in its path, its query, its token, or its JSON body."""
+def _named(pending: Pending) -> Pending:
+    """Return a request with who is calling, where the code has found that out."""
+    record, who = pending.record, pending.notes.who
+    return replace(pending, record=replace(record, viewer=replace(record.viewer, who=who))) if who else pending
+
+
+def _asked(event: Mapping[str, Any], action: Action, known: Mapping[str, Any]) -> Shown:
+    """Return the exam and the patient that a request names: in its path, its query, its token, or its JSON body.
+
+    Of strangers nothing is taken, of recipients of one exam no other exam: they could fill the table, and write into
+    the audit of any exam and patient.
+    """
+    if not known:
+        return Shown()
     given: dict[str, Any] = _body(event) if action.changes else {}
     given |= event.get("queryStringParameters") or {}
     given |= event.get("pathParameters") or {}
     values = {name.lower(): value for name, value in given.items() if _is_text(value)}
     study = next((values[name] for name in _STUDY_NAMES if is_uid(values.get(name, ""))), "")
+    if known.get("role") in _RECIPIENTS:
+        own = study in ("", known.get("studyUID"))
+        return Shown(study, hashed=str(known.get("patient") or "")) if own else Shown()
     patient = Patient.of(values.get("patientid"))
-    context = (event.get("requestContext") or {}).get("authorizer") or {}
-    hashed = str(context.get("patient") or "") if context.get("role") == "exam" else ""
-    return Shown(study, patient if patient.patient_id and not hashed else None, hashed)
+    return Shown(study, patient if patient.patient_id else None)
 
 
 def _is_text(value: object) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dicom_service import metrics
-from dicom_service.audit.notes import note, note_viewer
+from dicom_service.audit.notes import begin_change, note, note_viewer
 from dicom_service.errors import NotFound, PacsError, Unauthorized
 from dicom_service.otp import codes
 from dicom_service.otp.audit import Actor, audit, network_of
@@ -95,8 +95,9 @@ class Redeemer:
         outcome = self._store.charge(otp_id, tag, now)
         charged = None if isinstance(outcome, Rejection) else outcome
         otp = outcome.otp if isinstance(outcome, Rejection) else outcome
-        note_viewer(f"otp:{codes.reference(otp_id)}")
+        # Who makes up an otpId makes up no viewer of the audit.
         if otp is not None:
+            note_viewer(f"otp:{codes.reference(otp_id)}")
             note(study_uid=otp.study_uid, hashed=otp.patient or "")
         correct = self._is_correct(otp, request, charged=charged is not None)
         if charged is None or not correct:
@@ -155,6 +156,7 @@ class Redeemer:
         """Count the use, or find the earlier use of this nonce, whose response was lost."""
         earlier = otp.redemptions.get(tag)
         if earlier is None:
+            begin_change()
             redeemed = event("OTP Redeemed", otp, uses=otp.uses + 1)
             rejection = self._store.use(otp, tag, redemption, redeemed, compared_at)
             if rejection is None:
