@@ -6,13 +6,15 @@ from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import check_uid, create_app, empty, json_body, serve
 from dicom_service.worklist.dependencies import worklist_service
+from dicom_service.worklist.listing import note_workitem
 
 app = create_app()
 
 
 @app.put("/workitems/<studyInstanceUID>/state")
 def change_workitem_state(studyInstanceUID: str) -> Response[Any]:
-    worklist_service().change_state(check_uid("studyInstanceUID", studyInstanceUID), json_body(app))
+    study_uid = check_uid("studyInstanceUID", studyInstanceUID)
+    note_workitem(worklist_service().change_state(study_uid, json_body(app)))
     return empty()
 
 

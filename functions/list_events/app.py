@@ -4,6 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
+from dicom_service.audit.notes import note_fields
 from dicom_service.edge import answer, create_app, serve
 from dicom_service.notifications.dependencies import feed
 from dicom_service.query import Query
@@ -18,6 +19,8 @@ def list_events() -> Response[Any]:
     limit = query.integer("limit", default=100, minimum=1, maximum=1000)
     query.check()
     page = feed().read(after, limit)
+    for notification in page.notifications:
+        note_fields(notification.detail)
     return answer({"events": [notification.body() for notification in page.notifications], "next": page.next})
 
 

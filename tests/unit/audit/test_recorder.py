@@ -117,10 +117,31 @@ def test_a_list_of_more_exams_leaves_one_record_that_names_them(recorder: Record
     assert "study" not in row and "patient" not in row
 
 
-def test_a_list_that_shows_nothing_is_recorded_by_the_patient_asked_for(recorder: Recorder) -> None:
-    serve_once(recorder, request("GET", "/exams/studies", study=None, query={"patientID": "CANARY-ALICE"}))
+@pytest.mark.parametrize(
+    ("route", "name"),
+    [("/exams/studies", "patientID"), ("/dicomweb/studies", "PatientID"), ("/dicomweb/studies", "00100020")],
+)
+def test_a_list_that_shows_nothing_is_recorded_by_the_patient_asked_for(
+    recorder: Recorder, route: str, name: str
+) -> None:
+    serve_once(recorder, request("GET", route, study=None, query={name: "CANARY-ALICE"}))
     [row] = records()
     assert (row["patient"], row.get("study")) == (hashed(ALICE), None)
+
+
+def test_a_search_by_the_tag_of_an_exam_is_recorded_with_it(recorder: Recorder) -> None:
+    serve_once(recorder, request("GET", "/dicomweb/studies", study=None, query={"0020000D": STUDY}))
+    [row] = records()
+    assert row["study"] == STUDY
+
+
+def test_fields_of_events_and_reports_name_exam_and_patient(recorder: Recorder) -> None:
+    pending = recorder.begin(request("GET", "/events", study=None))
+    notes.note_fields({"StudyInstanceUID": STUDY, "PatientID": "CANARY-ALICE", "IssuerOfPatientID": None})
+    notes.note_fields({"studyUID": OTHER, "otpId": "x"})
+    notes.note_fields({"uploadId": "x", "PatientID": 7})
+    recorder.finish(pending, 200)
+    assert {(row["study"], row.get("patient")) for row in records()} == {(STUDY, hashed(ALICE)), (OTHER, None)}
 
 
 def test_a_picture_and_a_file_of_one_route_are_told_apart(recorder: Recorder) -> None:

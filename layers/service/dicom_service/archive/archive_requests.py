@@ -6,15 +6,18 @@ caller got no answer. A queued build that nobody took is queued again by whoever
 
 import json
 import secrets
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dicom_service import aws
 from dicom_service.archive.table import QUEUED, READY, Archive, ArchivesTable
+from dicom_service.audit.notes import note
 from dicom_service.errors import NotFound, Unavailable
 from dicom_service.exams.instance_cache import URL_LIFETIME
 from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.pacs import pacs_errors
+from dicom_service.patient import PATIENT_FIELDS, Patient, PatientHasher
 from dicomweb.dataset import text
 
 if TYPE_CHECKING:
@@ -42,13 +45,23 @@ class ArchiveRequests:
         The cache bucket.
     queue_url
         The queue of builds.
+    hasher
+        Returns the hasher of patients.
     """
 
-    def __init__(self, client: "DicomwebClient", table: ArchivesTable, bucket: str, queue_url: str) -> None:
+    def __init__(
+        self,
+        client: "DicomwebClient",
+        table: ArchivesTable,
+        bucket: str,
+        queue_url: str,
+        hasher: Callable[[], PatientHasher],
+    ) -> None:
         self._client = client
         self._table = table
         self._bucket = bucket
         self._queue_url = queue_url
+        self._hasher = hasher
 
     def ask(self, study_uid: str, scope: PatientScope, requester: str) -> Archive:
         """Return the archive of an exam that is ready or being built; begin a build where there is none.
@@ -69,7 +82,9 @@ class ArchiveRequests:
         """
         with self._client.shared_deadline():
             scope.revalidate(self._client)
-            total = self._instances_in_pacs(study_uid)
+            rows = self._rows_in_pacs(study_uid)
+        scope.check_rows(rows)
+        total = _instances(rows)
         for _ in range(_TRIES):
             seen = self._table.get(study_uid)
             if seen and self._serves(seen, total, scope):
@@ -80,7 +95,7 @@ class ArchiveRequests:
                 continue
             build = secrets.token_hex(15)
             self._enqueue(study_uid, build)
-            if self._table.begin(study_uid, build, requester, seen):
+            if self._table.begin(study_uid, build, requester, seen, self._patients(rows)):
                 break
         found = self._table.get(study_uid)
         if found is None:
@@ -96,16 +111,19 @@ class ArchiveRequests:
         changed = None not in (total, archive.total) and total != archive.total
         return not changed and scope.accepts_label(archive.patient)
 
-    def _instances_in_pacs(self, study_uid: str) -> int | None:
+    def _rows_in_pacs(self, study_uid: str) -> list[dict[str, Any]]:
         with pacs_errors("The PACS has no exam with this StudyInstanceUID."):
             found = self._client.search_for_studies(
-                {"StudyInstanceUID": study_uid}, includefields=("NumberOfStudyRelatedInstances",)
+                {"StudyInstanceUID": study_uid}, includefields=("NumberOfStudyRelatedInstances", *PATIENT_FIELDS)
             )
         rows = [row for row in found.datasets if text(row, "0020000D") == study_uid]
         if not rows:
             raise NotFound("The PACS has no exam with this StudyInstanceUID.")
-        counts = [text(row, _INSTANCES) or "" for row in rows]
-        return sum(map(int, counts)) if all(count.isdigit() for count in counts) else None
+        return rows
+
+    def _patients(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        patients = dict.fromkeys(map(Patient.from_dataset, rows))
+        return " ".join(self._hasher().hash(patient) for patient in patients if patient.patient_id)
 
     @aws.errors(_NOT_QUEUED)
     def _enqueue(self, study_uid: str, build: str) -> None:
@@ -131,6 +149,8 @@ class ArchiveRequests:
         )
         if archive is None or gone:
             raise NotFound("No archive of this exam was asked for, or it has expired.", code="NO_SUCH_ARCHIVE")
+        for hashed in archive.patients.split():
+            note(study_uid=study_uid, hashed=hashed)
         return archive
 
     def url(self, archive: Archive) -> str:
@@ -141,6 +161,11 @@ class ArchiveRequests:
             "ResponseContentDisposition": f'attachment; filename="{archive.study_uid}.zip"',
         }
         return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=URL_LIFETIME)
+
+
+def _instances(rows: Iterable[Mapping[str, Any]]) -> int | None:
+    counts = [text(row, _INSTANCES) or "" for row in rows]
+    return sum(map(int, counts)) if all(count.isdigit() for count in counts) else None
 
 
 def view(archive: Archive) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dicom_service.settings import load, setting
 if TYPE_CHECKING:
     from dicom_service.archive.archive_requests import ArchiveRequests
     from dicom_service.archive.build import Builder
-    from dicom_service.patient import Patient
+    from dicom_service.patient import Patient, PatientHasher
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def archive_requests() -> "ArchiveRequests":
     """Return what answers the routes."""
     from dicom_service.archive.archive_requests import ArchiveRequests
 
-    return ArchiveRequests(pacs(), ArchivesTable(settings().table), cache_settings().bucket, settings().queue_url)
+    table, bucket = ArchivesTable(settings().table), cache_settings().bucket
+    return ArchiveRequests(pacs(), table, bucket, settings().queue_url, _hasher)
 
 
 @cache
@@ -69,8 +70,13 @@ def builder() -> "Builder":
     return Builder(parts)
 
 
-def _label_of(patient: "Patient") -> str:
-    from dicom_service.exams.patient_scope import patient_label
+def _hasher() -> "PatientHasher":
     from dicom_service.otp.dependencies import hasher
 
-    return patient_label(patient, hasher())
+    return hasher()
+
+
+def _label_of(patient: "Patient") -> str:
+    from dicom_service.exams.patient_scope import patient_label
+
+    return patient_label(patient, _hasher())

@@ -7,6 +7,7 @@ StudyInstanceUID   the key
 build              id of the build; a new one for each request that begins one
 state              ``queued``, ``building``, ``ready``, ``failed``, ``cancelled``
 requesters         otpIds of the codes that asked for it; `SERVICE` for other credentials
+patients           hashes of the patients that the PACS named when it was asked for
 owner, leaseUntil  the invocation that is at work, and until when nobody else may be
 total, done        instances of the exam, and those that are in the ZIP
 =================  =================================================================================================
@@ -40,6 +41,9 @@ class Archive:
     ----------
     patient
         Hashes of the patient whose files alone are in it, as `patient_label` makes them; empty where there are several.
+    patients
+        Hashes of those that the PACS named when it was asked for, divided by spaces: whom the audit and an erasure
+        find it by.
     """
 
     study_uid: str
@@ -54,6 +58,7 @@ class Archive:
     patient: str = ""
     expires_at: int | None = None
     reason: str | None = None
+    patients: str = ""
 
     @classmethod
     def of(cls, item: Mapping[str, Any]) -> "Archive":
@@ -71,6 +76,8 @@ class Archive:
             patient=item.get("patient", ""),
             expires_at=item.get("expiresAt"),
             reason=item.get("reason"),
+            # Rows of earlier versions have the label alone.
+            patients=item.get("patients") or " ".join(item.get("patient", "").split()[:1]),
         )
 
     def is_alive(self, now: float) -> bool:
@@ -119,7 +126,7 @@ class ArchivesTable:
         item = aws.get(self._name, {"StudyInstanceUID": study_uid})
         return Archive.of(item) if item else None
 
-    def begin(self, study_uid: str, build: str, requester: str, seen: Archive | None) -> bool:
+    def begin(self, study_uid: str, build: str, requester: str, seen: Archive | None, patients: str = "") -> bool:
         """Begin a build in place of what was seen; False if another request was faster."""
         now = self.now()
         item = {
@@ -129,6 +136,7 @@ class ArchivesTable:
             "requestedAt": now,
             "updatedAt": now,
             "requesters": {requester},
+            "patients": patients,
             "ttl": now + _KEPT,
         }
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(StudyInstanceUID)"}

@@ -51,13 +51,13 @@ class Notes:
     who
         Who calls, where no authorizer knows it.
     shown
-        What the request is about.
+        What the request is about, each once.
     write
         Writes the record of a change that is not begun yet; None where it is, or where nothing changes.
     """
 
     who: str = ""
-    shown: list[Shown] = field(default_factory=list)
+    shown: dict[Shown, None] = field(default_factory=dict)
     write: Callable[[], None] | None = None
 
 
@@ -100,14 +100,21 @@ def note(*, study_uid: str = "", patient: Patient | None = None, hashed: str = "
     """Note an exam or a patient that the request is about; give what is known."""
     notes = _notes.get()
     shown = Shown(study_uid, patient if patient and patient.patient_id else None, hashed)
-    if notes is not None and shown != Shown() and shown not in notes.shown:
-        notes.shown.append(shown)
+    if notes is not None and shown != Shown():
+        notes.shown[shown] = None
 
 
 def note_rows(rows: Iterable[Mapping[str, Any]]) -> None:
     """Note the exams and patients of the rows of a search, DICOM JSON Model."""
     for study_uid, patient in dict.fromkeys((_text(row, _STUDY), _patient(row)) for row in rows):
         note(study_uid=study_uid, patient=patient)
+
+
+def note_fields(fields: Mapping[str, Any]) -> None:
+    """Note the exam and the patient of fields by DICOM keyword, as events, reports and workitems have them."""
+    named = {name: value for name, value in fields.items() if isinstance(value, str)}
+    study_uid = named.get("StudyInstanceUID") or named.get("studyUID", "")
+    note(study_uid=study_uid, patient=Patient.of(named.get("PatientID"), named.get("IssuerOfPatientID")))
 
 
 def _patient(row: Mapping[str, Any]) -> Patient | None:

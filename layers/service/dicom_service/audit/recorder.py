@@ -6,7 +6,7 @@ A function that is killed has answered nobody, or leaves the record of a change 
 import base64
 import datetime
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,7 +25,9 @@ logger = log.get_logger()
 UNKNOWN = "unknown"
 # Credentials of one exam, whose holders may be anybody.
 _RECIPIENTS = ("exam", "suspended")
-_STUDY_NAMES = ("studyuid", "studyinstanceuid")
+# By keyword, as in this API, and by tag, as DICOMweb allows.
+_STUDY_NAMES = ("studyuid", "studyinstanceuid", "0020000d")
+_PATIENT_NAMES = ("patientid", "00100020")
 # A list that shows more exams is one record: a record for each would take longer than the list.
 MOST_EXAMS = 25
 # A longer body is no JSON that a route of this service takes.
@@ -111,7 +113,7 @@ class Recorder:
         answered = _named(replace(pending, record=replace(pending.record, status=status, at=self._clock())))
         changes = pending.record.action.changes
         # A read that failed has shown nothing, whatever was found on the way.
-        about = pending.notes.shown if status < 400 or changes else []
+        about = pending.notes.shown if status < 400 or changes else ()
         records = self._about(answered, about)
         if not changes or pending.notes.write is not None:
             with self._in_earnest():
@@ -135,7 +137,7 @@ class Recorder:
             return
         record = replace(self._record(event, action, context or {}), status=403 if context else 401)
         with _logged():
-            self._writer.gather(self._about(Pending(record, _asked(event, action, context or {}), Notes()), []))
+            self._writer.gather(self._about(Pending(record, _asked(event, action, context or {}), Notes()), ()))
 
     def arrived(self, viewer: Viewer, request_id: str, route: str, instances: Mapping[Shown, int]) -> None:
         """Record that files which no request holds are in the PACS, before they count as stored.
@@ -171,7 +173,7 @@ class Recorder:
         request_id = str(request.get("requestId") or "")
         return Record(viewer_of(event, known), _as_asked(event, action), self._clock(), request_id, route)
 
-    def _about(self, pending: Pending, shown: Sequence[Shown]) -> list[Record]:
+    def _about(self, pending: Pending, shown: Collection[Shown]) -> list[Record]:
         """Return one record for each exam and patient, at least one; one in all where they are too many."""
         entries = [one.filled(pending.asked) for one in shown] or [pending.asked]
         found = list(dict.fromkeys((one.study_uid, self._hash(one)) for one in entries))
@@ -258,7 +260,7 @@ def _asked(event: Mapping[str, Any], action: Action, known: Mapping[str, Any]) -
     if known.get("role") in _RECIPIENTS:
         own = study in ("", known.get("studyUID"))
         return Shown(study, hashed=str(known.get("patient") or "")) if own else Shown()
-    patient = Patient.of(values.get("patientid"))
+    patient = Patient.of(next((values[name] for name in _PATIENT_NAMES if name in values), ""))
     return Shown(study, patient if patient.patient_id else None)
 
 

@@ -26,7 +26,7 @@ def find_studies(places: Places, subject: Subject) -> None:
     for study in chain(_in_exams(places, subject), _in_events(places, subject), _in_codes(places, subject)):
         subject.add(study)
     for item in scan(places.archives):
-        if subject.is_hashed(item.get("patient", "")):
+        if subject.is_hashed(f"{item.get('patient', '')} {item.get('patients', '')}"):
             subject.add(item["StudyInstanceUID"])
     for item in scan(places.workitems):
         if _is_workitem_of(item, subject):

@@ -73,7 +73,7 @@ class Search:
             if not names_study(request, own):
                 return SearchResult([], more=False)
             scope.revalidate(self._client)
-        found = self._search(level, _with_fields(request, level, scope), own)
+        found = self._search(level, _with_fields(request, level), own)
         wanted = own or level.study_uid
         rows = [row for row in found.datasets if wanted is None or text(row, _STUDY_UID) in ("", wanted)]
         if own is not None and level.study_uid is None:
@@ -135,9 +135,9 @@ class Search:
             complete_series(self._client, str(level.study_uid), rows)
 
 
-def _with_fields(request: SearchRequest, level: Level, scope: PatientScope) -> SearchRequest:
-    """Add what the caller's patient is compared by, and the counts that some PACS return only when asked."""
-    wanted: Iterable[str] = PATIENT_FIELDS if scope.study_uid is not None else ()
+def _with_fields(request: SearchRequest, level: Level) -> SearchRequest:
+    """Add what patients are compared and recorded by, and the counts that some PACS return only when asked."""
+    wanted: Iterable[str] = PATIENT_FIELDS
     if level.name == "studies":
         wanted = (*wanted, *STUDY_FIELDS)
     elif level.name == "series":

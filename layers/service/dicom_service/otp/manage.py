@@ -108,7 +108,10 @@ class Manager:
         found = {entry for subject in subjects for entry in map(_sort_key, self._store.ids_of(subject))}
         entries = sorted(entry for entry in found if after is None or entry[:2] > after)
         page = entries[:limit]
-        views = [self._view(otp, (), {}) for otp in self._store.get_many([otp_id for *_, otp_id in page])]
+        otps = self._store.get_many([otp_id for *_, otp_id in page])
+        for otp in otps:
+            note(study_uid=otp.study_uid, hashed=otp.patient or "")
+        views = [self._view(otp, (), {}) for otp in otps]
         next_cursor = f"{-page[-1][0]}.{page[-1][1]}" if len(entries) > limit else None
         return [{name: value for name, value in view.items() if name not in _SINGLE} for view in views], next_cursor
 

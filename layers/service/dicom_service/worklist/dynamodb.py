@@ -55,8 +55,8 @@ class DynamoWorklist:
 
         return self._change(key, moved)
 
-    def delete(self, key: WorkitemKey) -> None:
-        """Remove a workitem."""
+    def delete(self, key: WorkitemKey) -> Workitem:
+        """Remove a workitem; return it."""
         for _ in range(_ATTEMPTS):
             row = self._row(key)
             check_deletable(row.item)
@@ -64,7 +64,7 @@ class DynamoWorklist:
                 self._store.remove(row, [events.event(events.DELETED, row.item)])
             except Outdated:
                 continue
-            return
+            return row.item
         raise _contended()
 
     def _change(self, key: WorkitemKey, change: Callable[[Workitem], tuple[Workitem, str]]) -> Workitem:

@@ -46,8 +46,13 @@ def _is_simple(parameters: Parameters) -> bool:
     return bool(parameters.choice("format", ("dicom", "simple"), default="dicom") == "simple")
 
 
-def _body(item: Workitem, *, simple: bool) -> dict[str, Any]:
+def note_workitem(item: Workitem) -> None:
+    """Note the exam and the patient of a workitem for the audit."""
     note(study_uid=item.study_instance_uid, patient=Patient.of(item.fields.get("PatientID")))
+
+
+def _body(item: Workitem, *, simple: bool) -> dict[str, Any]:
+    note_workitem(item)
     return to_simple(item) if simple else to_mwl(item)
 
 

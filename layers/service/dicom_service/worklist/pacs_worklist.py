@@ -159,8 +159,8 @@ class PacsWorklist:
             raise
         return self._recovery.confirm_state(row, state)
 
-    def delete(self, key: WorkitemKey) -> None:
-        """Take a workitem off the list; where the PACS can only cancel it, it is hidden from then on.
+    def delete(self, key: WorkitemKey) -> Workitem:
+        """Take a workitem off the list, and return it; where the PACS can only cancel it, it is hidden from then on.
 
         Where the PACS cannot be asked, the deletion is carried out later.
         """
@@ -172,8 +172,9 @@ class PacsWorklist:
         except DicomwebError as error:
             if self._after_failure(row, error) is None:
                 raise
-            return
+            return current
         self._recovery.confirm_delete(row)
+        return current
 
     def recover(self) -> Recovered:
         """Recover the changes that requests have left pending for longer than `PENDING_TIMEOUT`."""

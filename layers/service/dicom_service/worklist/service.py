@@ -70,8 +70,8 @@ class ServiceWorklist(Protocol):
             PS3.4 CC.1.1 does not allow the move, another client owns the workitem, or it has a pending change.
         """
 
-    def delete(self, key: WorkitemKey) -> None:
-        """Take a workitem off the list.
+    def delete(self, key: WorkitemKey) -> Workitem:
+        """Take a workitem off the list; return it.
 
         Raises
         ------
@@ -133,8 +133,8 @@ class WorklistService:
         with self._error_mapping():
             return self._worklist.update(WorkitemKey(study_instance_uid), changes)
 
-    def change_state(self, study_instance_uid: str, body: Mapping[str, Any]) -> None:
-        """Move a workitem to the state that the body names.
+    def change_state(self, study_instance_uid: str, body: Mapping[str, Any]) -> Workitem:
+        """Move a workitem to the state that the body names; return it.
 
         Raises
         ------
@@ -146,12 +146,12 @@ class WorklistService:
             problem = {"field": "State", "problem": 'the body is {"State": one of ' + ", ".join(STATES[1:]) + "}"}
             raise BadRequest("The body does not name a state.", code="INVALID_STATE", errors=[problem])
         with self._error_mapping():
-            self._worklist.change_state(WorkitemKey(study_instance_uid), state)
+            return self._worklist.change_state(WorkitemKey(study_instance_uid), state)
 
-    def delete(self, study_instance_uid: str) -> None:
-        """Remove a workitem."""
+    def delete(self, study_instance_uid: str) -> Workitem:
+        """Remove a workitem; return it."""
         with self._error_mapping():
-            self._worklist.delete(WorkitemKey(study_instance_uid))
+            return self._worklist.delete(WorkitemKey(study_instance_uid))
 
 
 def _step_id() -> str:

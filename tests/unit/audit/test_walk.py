@@ -1,0 +1,60 @@
+"""A walk over all routes: whatever is done with an exam of a known patient is found by that patient."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dicom_service.audit.actions import ROUTES
+from dicom_service.otp.dependencies import hasher
+from dicom_service.patient import Patient, index_value
+from tests.support import audit_walk
+from tests.support.audit import records
+from tests.support.audit_walk import PATIENT, STUDY, Walk
+
+# Neither a row of an upload nor a row of the audit is asked whose the exam is.
+BY_EXAM = {("GET", "/uploads/{uploadId}"), ("GET", "/exams/studies/{studyUID}/accesses")}
+BY_VIEWER = {("POST", "/uploads"), ("POST", "/uploads/{uploadId}/files/{fileId}/complete")}
+# The code is not suspended: that it was tried is recorded.
+FAILS = {("POST", "/otps/{otpId}/resume"): 409}
+METHODS = ["POST", "GET", "PATCH", "PUT", "DELETE"]
+TOKEN = "/access-token"
+
+
+@pytest.fixture
+def walk(cloud: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walk]:
+    with audit_walk.walk(monkeypatch) as made:
+        yield made
+
+
+def test_whatever_is_done_with_an_exam_is_found_by_its_patient(walk: Walk) -> None:
+    """WHEN each route is called twice, the second time out of caches THEN both are found by the patient."""
+    hashed = hasher().hash(Patient.of(PATIENT))
+    own = index_value(hashed)
+    token = {"principal": "otp:x", "role": "exam", "studyUID": STUDY, "patient": hashed, "tokenHash": "0" * 64}
+    routes = [route for route, action in ROUTES.items() if action is not None]
+    seen, missing, failed = 0, [], []
+    for method, resource in sorted(routes, key=lambda route: METHODS.index(route[0])):
+        for who in ("first", "second") if method == "GET" else ("first",):
+            route, number = (method, resource), f"{who} {method} {resource}"
+            context = token if resource == TOKEN else {"principal": number, "role": "service"}
+            answer = walk.call(route, number, None if resource == "/otps/redeem" else context)
+            expected = FAILS.get(route)
+            if answer.status != expected and answer.status >= 400:
+                failed.append((number, answer.status, answer.body))
+            found = [row for row in records() if row["requestId"] == number]
+            by_patient = any(row.get("patient") == own for row in found)
+            by_exam = any(STUDY in (row.get("study"), *row.get("studies", "").split()) for row in found)
+            seen += by_patient
+            if not found or not (by_patient or (route in BY_EXAM and by_exam) or route in BY_VIEWER):
+                missing.append(number)
+    assert not failed and not missing
+    assert seen >= 75
+
+
+def test_control_a_row_that_names_no_patient_is_missed(walk: Walk) -> None:
+    """GIVEN the routes that are found otherwise THEN they are not found by the patient, and need to be named."""
+    own = index_value(hasher().hash(Patient.of(PATIENT)))
+    for route in sorted(BY_EXAM | BY_VIEWER):
+        walk.call(route, f"control {route}", {"principal": "control", "role": "service"})
+        found = [row for row in records() if row["requestId"] == f"control {route}"]
+        assert found and own not in {row.get("patient") for row in found}, route
