@@ -157,8 +157,8 @@ class World:
         )
         return Builder(parts, clock=lambda: self.ticks)
 
-    def begin(self, requester: str = "service") -> None:
-        assert self.table().begin(STUDY, BUILD, requester, None)
+    def begin(self, requester: str = "service", patients: str = "") -> None:
+        assert self.table().begin(STUDY, BUILD, requester, None, patients)
 
     def build(self, *, attempt: int = 1, seconds_left: float = 900) -> Outcome:
         return self.builder().build({"StudyInstanceUID": STUDY, "build": BUILD}, attempt, seconds_left)

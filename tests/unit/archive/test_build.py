@@ -12,7 +12,7 @@ from dicom_service.archive import instances, zip_stream
 from dicom_service.archive.table import LEASE, SILENCE
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Retry
 from dicomweb.errors import PacsUnreachable
-from tests.support.archives import BUILD, STUDY, World, slices
+from tests.support.archives import BUILD, CACHE, STUDY, World, slices
 from tests.support.faults import Killed
 
 MESSAGE = {"StudyInstanceUID": STUDY, "build": BUILD}
@@ -44,6 +44,14 @@ def files_of(world: World) -> dict[str, bytes]:
     archive = world.zip()
     assert archive.testzip() is None
     return {name: archive.read(name) for name in archive.namelist() if name.startswith("DICOM/")}
+
+
+def test_the_zip_carries_whom_it_was_asked_for_by_which_an_erasure_finds_it(world: World) -> None:
+    world.pacs.add(*slices(1, patient="P-1"), *slices(1, series=2, patient="P-2"))
+    world.begin(patients="k1.a. k1.b.")
+    assert world.build() == Done()
+    head = aws.s3().head_object(Bucket=CACHE, Key=world.archive().key)
+    assert (head["Metadata"]["patient"], world.archive().patient) == ("k1.a. k1.b.", "")
 
 
 @pytest.mark.usefixtures("small_parts")

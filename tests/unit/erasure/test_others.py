@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dicom_service import aws
+from dicom_service.archive.table import ArchivesTable
 from dicom_service.erasure.stores import unfinished
 from dicom_service.erasure.subject import Request
 from dicom_service.outbox import Event
@@ -90,6 +91,22 @@ def test_a_word_finds_what_names_no_patient(world: World) -> None:
     listed = world.ingest.s3.list_object_versions(Bucket=BUCKET)
     assert [entry["Key"] for entry in listed["Versions"]] == ["quarantine/drop/other"]
     assert "DeleteMarkers" not in listed
+
+
+def test_an_archive_that_is_being_made_or_has_no_label_is_found_by_the_patient(world: World) -> None:
+    # GIVEN a queued archive of each patient, and a ZIP that has lost its row
+    archives = ArchivesTable(world.places.archives)
+    for person in (ALICE, BOB):
+        assert archives.begin(person.study, "ab" * 15, "service", None, world.otp.hasher.hash(person.patient))
+    lost = {"Bucket": "cache", "Key": f"archives/{ALICE.study}.7/ab.zip"}
+    both_patients = " ".join(world.otp.hasher.hash(person.patient) for person in (ALICE, BOB))
+    world.ingest.s3.put_object(**lost, Body=b"zip", Metadata={"patient": both_patients})
+
+    world.erase(PATIENT)
+
+    assert archives.get(ALICE.study) is None
+    assert "Contents" not in world.ingest.s3.list_objects_v2(Bucket="cache")
+    assert archives.get(BOB.study) is not None
 
 
 def test_multipart_uploads_that_nobody_finished_go_and_others_stay(world: World) -> None:

@@ -170,7 +170,7 @@ class _Work:
 
     def _begin(self) -> Checkpoint:
         instances = list_instances(self.parts.client, self.archive.study_uid)
-        upload = MultipartUpload.begin(self.parts.checkpoints.bucket, self.archive.key)
+        upload = MultipartUpload.begin(self.parts.checkpoints.bucket, self.archive.key, self.archive.patients)
         upload.close()
         begun = Checkpoint(upload.upload_id, instances)
         self.parts.checkpoints.save(self.archive.checkpoint_key, begun)

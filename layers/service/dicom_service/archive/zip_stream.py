@@ -18,6 +18,7 @@ PART = 16 * 1024 * 1024
 # What is tried of a file before it is compressed, and down to which part of it that must come.
 _SAMPLE, _WORTH_IT = 8 * 1024, 0.9
 _FIELDS = ("filename", "date_time", "compress_type", "flag_bits", "CRC", "compress_size", "file_size", "header_offset")
+_MOST_PATIENTS = 15
 _NOT_WRITTEN = "The archive cannot be written at the moment; it is tried again."
 
 Date = tuple[int, int, int, int, int, int]
@@ -42,10 +43,20 @@ class MultipartUpload:
         self._sending: Future[str] | None = None
 
     @classmethod
-    def begin(cls, bucket: str, key: str) -> "MultipartUpload":
-        """Begin an upload."""
+    def begin(cls, bucket: str, key: str, patients: str = "") -> "MultipartUpload":
+        """Begin an upload.
+
+        Parameters
+        ----------
+        patients
+            Hashes of the patients that it is about, divided by spaces, by which an erasure finds it.
+        """
+        # S3 keeps 2 KB with an object.
+        metadata = {"patient": " ".join(patients.split()[:_MOST_PATIENTS])}
         with aws.errors(_NOT_WRITTEN):
-            begun = aws.s3().create_multipart_upload(Bucket=bucket, Key=key, ContentType="application/zip")
+            begun = aws.s3().create_multipart_upload(
+                Bucket=bucket, Key=key, ContentType="application/zip", Metadata=metadata
+            )
         return cls(bucket, key, begun["UploadId"])
 
     @property
