@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -155,12 +156,13 @@ def test_delete_and_create_anew(harness: Harness, state: str) -> None:
         harness.service.change_state("1.2.3.1", {"State": step})
     # WHEN it is deleted THEN it is gone
     harness.service.delete("1.2.3.1")
-    for gone in (
+    calls: tuple[Callable[[], Any], ...] = (
         lambda: harness.service.get("1.2.3.1"),
         lambda: harness.service.delete("1.2.3.1"),
         lambda: harness.service.update("1.2.3.1", {"AdmissionID": "2"}),
         lambda: harness.service.change_state("1.2.3.1", {"State": CANCELED}),
-    ):
+    )
+    for gone in calls:
         with pytest.raises(NotFound):
             gone()
     assert studies(harness) == {"1.2.3.2"}
