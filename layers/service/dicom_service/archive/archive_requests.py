@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dicom_service import aws
 from dicom_service.archive.table import QUEUED, READY, Archive, ArchivesTable
 from dicom_service.audit.notes import note
-from dicom_service.errors import NotFound, Unavailable
+from dicom_service.errors import Conflict, NotFound, Unavailable
 from dicom_service.exams.instance_cache import URL_LIFETIME
 from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.pacs import pacs_errors
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _NOT_QUEUED = "The archive cannot be queued at the moment; try again."
 # Seconds after which a queued build that nobody works on is queued again.
 _FORGOTTEN = 60
+_NONE = "No archive of this exam was asked for, or it has expired."
+_NOT_ALONE = "The files of this exam name another patient, or several; its issuer has to correct them in the PACS."
 # So that the row is there when the message is.
 _DELAY = 1
 _TRIES = 4
@@ -75,8 +77,11 @@ class ArchiveRequests:
         ------
         NotFound
             The PACS has no such exam.
+        Conflict
+            Its files are not, or not only, of the patient whom the access token was issued for: another build of them
+            would not be either.
         ExamSuspended
-            It is not the patient's whom the access token was issued for.
+            By the PACS, it is not that patient's.
         PacsError, Unavailable
             The PACS or a store fails.
         """
@@ -84,10 +89,11 @@ class ArchiveRequests:
             scope.revalidate(self._client)
             rows = self._rows_in_pacs(study_uid)
         scope.check_rows(rows)
-        total = _instances(rows)
+        total, patients = _instances(rows), self._patients(rows)
         for _ in range(_TRIES):
             seen = self._table.get(study_uid)
-            if seen and self._serves(seen, total, scope):
+            if seen and self._is_current(seen, total, patients):
+                _check_label(seen, scope)
                 if self._table.join(seen, requester):
                     if seen.state == QUEUED and self._table.now() - seen.updated_at > _FORGOTTEN:
                         self._enqueue(study_uid, seen.build)
@@ -95,21 +101,22 @@ class ArchiveRequests:
                 continue
             build = secrets.token_hex(15)
             self._enqueue(study_uid, build)
-            if self._table.begin(study_uid, build, requester, seen, self._patients(rows)):
+            if self._table.begin(study_uid, build, requester, seen, patients):
                 break
         found = self._table.get(study_uid)
         if found is None:
             raise Unavailable(_NOT_QUEUED)
         return found
 
-    def _serves(self, archive: Archive, total: int | None, scope: PatientScope) -> bool:
-        """Return whether an archive is what the caller would get by another build."""
+    def _is_current(self, archive: Archive, total: int | None, patients: str) -> bool:
+        """Return whether an archive is what another build would be."""
         if not archive.is_alive(self._table.now()):
             return False
         if archive.state != READY:
             return True
         changed = None not in (total, archive.total) and total != archive.total
-        return not changed and scope.accepts_label(archive.patient)
+        # A correction in the PACS makes another ZIP, for staff too.
+        return not changed and patients in ("", archive.patients)
 
     def _rows_in_pacs(self, study_uid: str) -> list[dict[str, Any]]:
         with pacs_errors("The PACS has no exam with this StudyInstanceUID."):
@@ -136,19 +143,16 @@ class ArchiveRequests:
         Raises
         ------
         NotFound
-            None was, it has expired, or it is of another patient than the access token.
-        ExamSuspended, PacsError, Unavailable
+            None was, it has expired, or it is from before the PACS had this patient.
+        Conflict, ExamSuspended, PacsError, Unavailable
             As `ask`.
         """
         with self._client.shared_deadline():
             scope.revalidate(self._client)
         archive = self._table.get(study_uid)
-        gone = archive is None or (
-            archive.state == READY
-            and not (archive.is_alive(self._table.now()) and scope.accepts_label(archive.patient))
-        )
-        if archive is None or gone:
-            raise NotFound("No archive of this exam was asked for, or it has expired.", code="NO_SUCH_ARCHIVE")
+        if archive is None or (archive.state == READY and not archive.is_alive(self._table.now())):
+            raise NotFound(_NONE, code="NO_SUCH_ARCHIVE")
+        _check_label(archive, scope)
         for hashed in archive.patients.split():
             note(study_uid=study_uid, hashed=hashed)
         return archive
@@ -161,6 +165,14 @@ class ArchiveRequests:
             "ResponseContentDisposition": f'attachment; filename="{archive.study_uid}.zip"',
         }
         return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=URL_LIFETIME)
+
+
+def _check_label(archive: Archive, scope: PatientScope) -> None:
+    if archive.state != READY or scope.accepts_label(archive.patient):
+        return
+    if scope.accepts_label(archive.patients):
+        raise Conflict(_NOT_ALONE, code="PATIENT_MISMATCH")
+    raise NotFound(_NONE, code="NO_SUCH_ARCHIVE")
 
 
 def _instances(rows: Iterable[Mapping[str, Any]]) -> int | None:

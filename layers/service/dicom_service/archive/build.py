@@ -19,6 +19,7 @@ from dicom_service.aws import messages
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry, backoff
 from dicom_service.errors import NotFound, ServiceError
 from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.otp.exam import only_patient
 from dicom_service.patient import Patient
 from dicomweb.client import DicomwebClient
 
@@ -160,8 +161,11 @@ class _Work:
         if kept.size is None and not self._write(kept, upload):
             return False
         upload.complete()
-        patients = [Patient.of(patient_id, issuer) for patient_id, issuer in kept.contents["patients"]]
-        label = self.parts.label_of(patients[0]) if len(patients) == 1 else ""
+        # A file that names nobody, or cannot be read, is whose the exam is by the PACS.
+        patient = only_patient(
+            [patient for one in kept.contents["patients"] if (patient := Patient.of(*one)).patient_id]
+        )
+        label = self.parts.label_of(patient) if patient else ""
         total = len(kept.instances)
         self.parts.table.finish(archive, self.owner, size=kept.size or 0, total=total, patient=label)
         checkpoints.remove(archive.checkpoint_key)
