@@ -1,4 +1,4 @@
-"""Guards that were tried in process alone: where credentials may go, how long objects live, what a summary may weigh,
+"""Guards that were tried in process alone: where credentials may go, how long uploads live, what a summary may weigh,
 and where an error ends that nobody foresaw.
 """
 
@@ -44,19 +44,37 @@ def test_no_credential_of_the_pacs_leaves_over_plain_http(stack: Stack) -> None:
         assert proxy.asked.total() >= 1
 
 
-def test_the_bucket_was_deployed_with_the_days_that_are_documented(stack: Stack) -> None:
-    """What the rules do only time shows, and only on AWS; these are the ones that are in force."""
-    s3, bucket = stack.client("s3"), stack.staging_bucket
-    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-    lives = {
-        rule.get("Filter", {}).get("Prefix", rule.get("Prefix")): (
-            rule["Expiration"]["Days"] + rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
-        )
-        for rule in rules
-        if rule["Status"] == "Enabled" and "NoncurrentVersionExpiration" in rule
-    }
-    assert lives == {"uploads/": 30, "drop/": 30, "quarantine/": 90, "reports/": 90}
-    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+def test_an_upload_that_its_client_gave_up_ends_with_what_came(stack: Stack) -> None:
+    # GIVEN an upload of which one file came, one never does, and one in parts was begun
+    study = f"2.25.{uuid.uuid4().int}"
+    content = dicom(1, study=study)
+    wanted = [{"name": "a", "size": len(content)}, {"name": "b", "size": 512}, {"name": "c", "size": 100 << 20}]
+    opened = stack.request("POST", "/uploads", json={"files": wanted}).json()
+    form, upload_id = opened["files"][0], opened["uploadId"]
+    assert requests.post(form["url"], data=form["fields"], files={"file": content}, timeout=60).status_code == 204
+    wait_for(lambda: progress(stack, upload_id)["counts"].get("stored") == 1, 60)
+    s3, key = stack.client("s3"), f"uploads/{upload_id}/0003"
+
+    def begun() -> list[str]:
+        found = s3.list_multipart_uploads(Bucket=stack.staging_bucket).get("Uploads", [])
+        return [each["Key"] for each in found if each["Key"] == key]
+
+    assert progress(stack, upload_id)["state"] == "open"
+    assert begun() == [key]
+
+    # WHEN its hour is over
+    functions = stack.client("lambda")
+    with variables(stack, "ExpireUploadsFunction", UPLOAD_GRACE_SECONDS="-3700") as name:
+        answer = functions.invoke(FunctionName=name, Payload=b"{}")
+        assert "FunctionError" not in answer
+        assert json.loads(answer["Payload"].read())["uploads"] >= 1
+
+    # THEN it has ended, its parts are gone, and the exam is announced with what came
+    told = progress(stack, upload_id)
+    assert told["state"] == "expired"
+    assert [file.get("reason") for file in told["files"]] == [None, "EXPIRED", "EXPIRED"]
+    assert begun() == []
+    assert announced(stack, study)["NumberOfStudyRelatedInstances"] == 1
 
 
 class _ManySeries(BaseHTTPRequestHandler):
