@@ -4,6 +4,8 @@ import jpeg_ls
 import pytest
 
 from dicom_service.origin_server import answers, frames
+from dicom_service.origin_server.frame_source import SYNTAX, FrameSource
+from dicom_service.origin_server.shared_cache import Entry
 from tests.support.viewer_calls import Viewer
 from tests.support.viewers import ANY_FRAME, EXPLICIT, Archive, Parts, compressed, image
 
@@ -142,6 +144,46 @@ def test_no_list_of_frames_is_400(numbers: str, viewer: Viewer, multiframe: obje
     given = viewer.get(path(multiframe, numbers))
     assert (given.status, given.json["code"]) == (400, "INVALID_FRAMES")
     assert not archive.asked
+
+
+@pytest.mark.parametrize(("numbers", "asked"), [("1,2,3,4", 3), ("1,1,1,1", 1)])
+def test_frames_that_are_too_long_together_are_400_and_not_read_to_the_end(
+    numbers: str, asked: int, viewer: Viewer, multiframe: object, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "MOST_BYTES", 2 * 128)
+    given = viewer.get(path(multiframe, numbers), Accept=ANY_FRAME)
+    assert (given.status, given.json["code"]) == (400, "INVALID_FRAMES")
+    assert archive.asked["frames"] == asked
+    # Control: what fits is there, and one frame by itself is, however long.
+    assert viewer.get(path(multiframe, "1,2"), Accept=ANY_FRAME).status == 200
+    monkeypatch.setattr(frames, "MOST_BYTES", 1)
+    assert viewer.get(path(multiframe, "3"), Accept=ANY_FRAME).status == 200
+
+
+def test_what_grows_by_being_transcoded_is_limited_too(
+    viewer: Viewer, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN compressed frames that fit THEN what the PACS makes of them does not, and is not made to the end."""
+    made = compressed(image("P1", MINE, SERIES, frames=4), RLE)
+    archive.add(made)
+    asked: list[int] = []
+
+    def transcoded(_: object, __: object, ___: object, number: int, ____: object) -> Entry:
+        asked.append(number)
+        return Entry(b"x" * 300_000, {SYNTAX: EXPLICIT})
+
+    monkeypatch.setattr(FrameSource, "transcoded", transcoded)
+    monkeypatch.setattr(frames, "MOST_BYTES", 700_000)
+    given = viewer.get(path(made, "1,1,2,3,4"), Accept='multipart/related; type="application/octet-stream"')
+    assert (given.status, given.json["code"], asked) == (400, "INVALID_FRAMES", [1, 2])
+
+
+def test_a_frame_that_is_named_twice_is_read_once_and_comes_twice(
+    viewer: Viewer, multiframe: object, archive: Archive
+) -> None:
+    given = viewer.get(path(multiframe, "2,2"), Accept=ANY_FRAME)
+    assert len(Parts.of(given.headers["Content-Type"], given.body).bodies) == 2
+    assert archive.asked["frames"] == 1
 
 
 def test_a_frame_beyond_the_last_is_404_and_the_next_is_not(

@@ -1,7 +1,7 @@
 """Frames for viewers (PS3.18 §10.4.1.1.6): in the transfer syntax that the caller takes, compressed where too long."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import imaging
@@ -21,6 +21,8 @@ from dicom_service.origin_server.transfer_syntaxes import (
 )
 
 MOST_FRAMES = 100
+# Of several frames together, counted as they are held; a frame by itself may have any size.
+MOST_BYTES = 64 * 1024 * 1024
 _LIST = re.compile(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*")
 
 
@@ -79,6 +81,8 @@ class Frames:
 
         Raises
         ------
+        BadRequest
+            The frames have more than `MOST_BYTES` together.
         NotFound
             There is no such instance or frame.
         NotAcceptable
@@ -87,7 +91,7 @@ class Frames:
             The PACS cannot be asked.
         """
         usable = [each for each in ranges if each.is_multipart or len(numbers) == 1 or each.is_anything]
-        entries = [self._source.stored(state, name, number) for number in numbers]
+        entries = _each_once(numbers, lambda number: self._source.stored(state, name, number)) or []
         if sum(len(entry.body) for entry in entries) > LARGEST_ANSWER:
             entries = self._smaller(name, entries, usable)
         parts, chosen = self._parts(state, name, numbers, entries, usable)
@@ -126,18 +130,16 @@ class Frames:
         wanted = asked_of_pacs(each)
         if wanted is None:
             return None
-        made: list[Entry] = []
-        for number, entry in zip(numbers, entries, strict=True):
-            is_native = entry.attributes[SYNTAX] in NATIVE
-            if wanted[1] == JPEG_LS and is_native:
-                compressed = self._compressed(name, [entry])
-                one = compressed[0] if compressed else None
-            else:
-                one = self._source.transcoded(state, name, number, wanted)
-            if one is None:
-                return None
-            made.append(one)
-        return _labelled(made, each)
+        stored = dict(zip(numbers, entries, strict=True))
+
+        def make(number: int) -> Entry | None:
+            if wanted[1] == JPEG_LS and stored[number].attributes[SYNTAX] in NATIVE:
+                compressed = self._compressed(name, [stored[number]])
+                return compressed[0] if compressed else None
+            return self._source.transcoded(state, name, number, wanted)
+
+        made = _each_once(numbers, make)
+        return _labelled(made, each) if made else None
 
     def _smaller(self, name: InstanceName, entries: list[Entry], ranges: Sequence[MediaRange]) -> list[Entry]:
         """Compress frames that do not fit into an answer, if the caller takes JPEG-LS; else they stay as they are."""
@@ -154,6 +156,28 @@ class Frames:
             ]
         except imaging.ImagingError:
             return None
+
+
+def _each_once(numbers: Sequence[int], make: Callable[[int], Entry | None]) -> list[Entry] | None:
+    """Return frames, each made once however often it is asked for; None where one cannot be made.
+
+    Raises
+    ------
+    BadRequest
+        Together they have more than `MOST_BYTES`; what is left of them is not made.
+    """
+    made: dict[int, Entry] = {}
+    size = 0
+    for number in numbers:
+        if number not in made:
+            one = make(number)
+            if one is None:
+                return None
+            made[number] = one
+        size += len(made[number].body)
+        if size > MOST_BYTES and len(numbers) > 1:
+            raise BadRequest("These frames are too long for one answer; ask for fewer at once.", code="INVALID_FRAMES")
+    return [made[number] for number in numbers]
 
 
 def _labelled(entries: Sequence[Entry], each: MediaRange) -> list[tuple[bytes, str]] | None:
