@@ -95,7 +95,8 @@ def test_the_walk_through_of_the_readme(stack: Stack, tmp_path: Path) -> None:
     viewed = ["POST 201", "POST 200"]
     assert answers.splitlines() == planned + uploaded + announced + shared + taken_home + viewed
     for name in ("thumbnail.jpg", "shared.jpg"):
-        assert Image.open(tmp_path / name).format == "JPEG"
+        with Image.open(tmp_path / name) as picture:
+            assert picture.format == "JPEG"
     assert (tmp_path / "exam" / "index.html").is_file()
     assert '"State": "COMPLETED"' in run.stdout or '"State":"COMPLETED"' in run.stdout
     assert re.search(r"1 instances of 1 studies", run.stdout)
