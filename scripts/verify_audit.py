@@ -6,8 +6,9 @@
     python -m scripts.verify_audit --since 2026-01-01 --known HASH
 
 Finds records that were changed, removed, added or put in another order since their day was exported. Prints the last
-hash: keep it where nobody can change it, and give it as ``--known`` later, when it must still be in the chain. Uses the
-AWS credentials and the region of the environment; ``--stack`` names the CloudFormation stack.
+hash: keep it where nobody can change it, and give it as ``--known`` later, when it must still be in the chain. Once the
+first days have expired, the chain begins with the hash of a day that is gone, which is printed. Uses the AWS
+credentials and the region of the environment; ``--stack`` names the CloudFormation stack.
 """
 
 import argparse
@@ -15,34 +16,73 @@ import datetime
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import boto3
 
 from dicom_service.audit.chain import BEGINNING, Finding, compare, days_between
-from dicom_service.audit.export import Archive
+from dicom_service.audit.export import FIRST_DAYS, Archive
 from dicom_service.audit.store import BY_DAY, AuditReader, AuditTable
 from dicom_service.errors import ServiceError
 
+# A day expires at midnight some time after its retention, and the days before the first are gone by then.
+_MARGIN = datetime.timedelta(days=3)
+# The export of yesterday may still be under way.
+_EXPORTED = datetime.timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is checked.
+
+    Parameters
+    ----------
+    today
+        The day of the check.
+    retention_days
+        Days for which exported days are kept (AuditRetentionDays).
+    since
+        Compare the table from this day on.
+    known
+        A last hash that was printed before; empty for none.
+    """
+
+    today: datetime.date
+    retention_days: int = 3653
+    since: str = ""
+    known: str = ""
+
 
 class Verification:
-    """One check of all days; `findings` yields what is wrong, `end` and `records` are known after it."""
+    """One check of all days; `findings` yields what is wrong, the other attributes are known after it.
 
-    def __init__(self, reader: AuditReader, archive: Archive, *, since: str, today: datetime.date) -> None:
+    Attributes
+    ----------
+    start, end
+        The hash that the first day follows, and the last one.
+    days, records
+        How many there are.
+    """
+
+    def __init__(self, reader: AuditReader, archive: Archive, scope: Scope) -> None:
         self._reader = reader
         self._archive = archive
-        self._since = since
-        self._today = today
-        self.end = BEGINNING
+        self._scope = scope
+        self.start = self.end = BEGINNING
+        self.days = 0
         self.ends: set[str] = set()
         self.records = 0
 
     def findings(self, now: float) -> Iterator[Finding]:
         """Yield what is not as it was written, day by day."""
-        days = self._archive.days()
-        if not days:
-            return
-        # The export of yesterday may still be under way.
-        for day in days_between(days[0], max(days[-1], (self._today - datetime.timedelta(days=2)).isoformat())):
+        days, ended = self._archive.days(), self._scope.today - _EXPORTED
+        self.days = len(days)
+        if days:
+            self.start = self.end = self._start(days[0])
+            self.ends.add(self.start)
+        else:
+            yield from self._not_exported(ended)
+        for day in days_between(days[0], max(days[-1], ended.isoformat())) if days else ():
             if day not in days:
                 yield Finding("missing", day, "the day")
                 continue
@@ -51,8 +91,23 @@ class Verification:
             self.ends.add(found.end)
             self.records += len(found.records)
             yield from found.findings
-            if day >= self._since:
+            if day >= self._scope.since:
                 yield from compare(found, self._reader.find(BY_DAY, day), now)
+        if self._scope.known and self._scope.known not in self.ends:
+            yield Finding("changed", "the chain", "which no longer has the known hash")
+
+    def _start(self, first: str) -> str:
+        """Return the hash that the first day may follow: of a day that has expired, or that is known; else none."""
+        said = self._archive.start_of(first)
+        oldest = self._scope.today - datetime.timedelta(days=self._scope.retention_days) + _MARGIN
+        return said if first <= oldest.isoformat() or said == self._scope.known else BEGINNING
+
+    def _not_exported(self, ended: datetime.date) -> Iterator[Finding]:
+        for number in range(FIRST_DAYS):
+            day = (ended - datetime.timedelta(days=number)).isoformat()
+            if next(self._reader.find(BY_DAY, day), None):
+                yield Finding("missing", day, "the day, and all others")
+                return
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,17 +125,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("nothing is exported: AuditExport is none", file=sys.stderr)
         return 2
     reader, archive = AuditReader(AuditTable(outputs["AuditTable"])), Archive(outputs["AuditBucket"])
-    check = Verification(reader, archive, since=given.since, today=datetime.datetime.now(datetime.UTC).date())
+    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
+    retention = int(parameters.get("AuditRetentionDays", Scope.retention_days))
+    today = datetime.datetime.now(datetime.UTC).date()
+    check = Verification(reader, archive, Scope(today, retention, given.since, given.known or ""))
     try:
         findings = list(check.findings(time.time()))
     except ServiceError as error:
         print(f"not checked: {error.detail}", file=sys.stderr)
         return 2
-    if given.known and given.known not in check.ends:
-        findings.append(Finding("changed", "the chain", "which no longer has the known hash"))
     for finding in findings:
         print(finding)
-    print(f"{len(check.ends)} days, {check.records} records, {len(findings)} findings; last hash {check.end}")
+    if not check.days and not findings:
+        print("not checked: no day has been exported yet", file=sys.stderr)
+        return 2
+    if check.start != BEGINNING:
+        print(f"the days before have expired; the first follows {check.start}")
+    print(f"{check.days} days, {check.records} records, {len(findings)} findings; last hash {check.end}")
     return 1 if findings else 0
 
 

@@ -7,8 +7,10 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -17,7 +19,8 @@ from dicom_service.audit.chain import Finding
 from dicom_service.audit.export import Archive, Exporter
 from dicom_service.audit.recorder import Recorder
 from dicom_service.audit.store import AuditReader, AuditTable
-from scripts.verify_audit import Verification
+from scripts import verify_audit
+from scripts.verify_audit import Scope, Verification
 from tests.support.audit import NOON, TABLE, Clock, records, request, serve_once
 from tests.support.cloud import bucket
 from tests.support.faults import Killed
@@ -41,9 +44,8 @@ def exporter(recorder: Recorder, clock: Clock) -> Exporter:
 
 
 def findings(clock: Clock, **changes: Any) -> list[Finding]:
-    check = Verification(
-        AuditReader(AuditTable(TABLE)), Archive(BUCKET), since=changes.get("since", ""), today=clock.now.date()
-    )
+    wanted = {name: value for name, value in changes.items() if name in ("since", "known", "retention_days")}
+    check = Verification(AuditReader(AuditTable(TABLE)), Archive(BUCKET), Scope(clock.now.date(), **wanted))
     found = list(check.findings(changes.get("now", clock.now.timestamp())))
     assert check.records >= changes.get("floor", 15)
     return found
@@ -229,6 +231,58 @@ def test_what_has_expired_may_be_gone_from_the_table(exporter: Exporter, clock: 
     assert [finding.kind for finding in findings(clock)] == ["missing"]
     assert findings(clock, now=time.time() + 20 * 365 * 86_400) == []
     assert findings(clock, since=DAYS[1]) == []
+
+
+def test_days_that_have_expired_are_not_missed(exporter: Exporter, clock: Clock) -> None:
+    # GIVEN days that are kept for 30 days, the oldest of which is gone
+    clock.forward(days=28)
+    assert len(exporter.run()) == 32
+    end_of_first = Archive(BUCKET).end_of(DAYS[0])
+    aws.s3().delete_object(Bucket=BUCKET, Key=key(DAYS[0]))
+    kept: dict[str, Any] = {"retention_days": 30, "floor": 10}
+    assert findings(clock, **kept) == []
+    assert findings(clock, **kept, known=end_of_first) == []
+    assert findings(clock, **kept, known="0" * 63)
+
+    # BUT one that is younger than that is missed, unless the hash of its end is known
+    younger = kept | {"retention_days": 60}
+    assert {finding.day for finding in findings(clock, **younger)} == {DAYS[1]}
+    assert findings(clock, **younger, known=end_of_first) == []
+    # AND one in the middle is in any case
+    aws.s3().delete_object(Bucket=BUCKET, Key=key(DAYS[2]))
+    assert Finding("missing", DAYS[2], "the day") in findings(clock, **kept)
+
+
+def verify(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the script on a stack whose outputs are those of these tests."""
+    outputs = {"AuditTable": TABLE, "AuditBucket": BUCKET}
+    stack = {
+        "Outputs": [{"OutputKey": name, "OutputValue": value} for name, value in outputs.items()],
+        "Parameters": [{"ParameterKey": "AuditRetentionDays", "ParameterValue": "3653"}],
+    }
+    described = SimpleNamespace(describe_stacks=lambda **_: {"Stacks": [stack]})
+    real = boto3.client
+    monkeypatch.setattr(
+        boto3, "client", lambda name, **given: described if name == "cloudformation" else real(name, **given)
+    )
+    return verify_audit.main(arguments)
+
+
+def test_an_emptied_bucket_is_found_and_one_that_never_had_a_day_is_not_checked(
+    exporter: Exporter, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # GIVEN records of days that have ended, and a bucket without a day THEN that is a finding
+    assert findings(clock, floor=0) == [Finding("missing", DAYS[1], "the day, and all others")]
+    assert verify(monkeypatch) == 1
+    # AND once there are neither, nothing was checked, which is no success
+    for row in records():
+        aws.dynamodb().delete_item(TableName=TABLE, Key=aws.to_item({"id": row["id"]}))
+    assert verify(monkeypatch) == 2
+    assert verify(monkeypatch, "--known", "0" * 64) == 1
+    assert "no day has been exported yet" in capsys.readouterr().err
+    # Control: a day without records is exported, and checked.
+    assert exporter.run() == DAYS[-1:]
+    assert findings(clock, floor=0) == []
 
 
 def test_a_locked_day_cannot_be_removed_and_what_hides_it_is_found(exporter: Exporter, clock: Clock) -> None:

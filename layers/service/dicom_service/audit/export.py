@@ -26,7 +26,7 @@ PREFIX = "accesses/"
 # A day is complete when no function can still be running that began in it, and the index has caught up.
 _SETTLED = datetime.timedelta(minutes=20)
 # How far back the first export looks.
-_FIRST_DAYS = 400
+FIRST_DAYS = 400
 _UNREADABLE = "The exported days cannot be read at the moment; try again."
 
 
@@ -70,6 +70,10 @@ class Archive:
             text = ""
         return check_day(day, previous, text.splitlines())
 
+    def start_of(self, day: str) -> str:
+        """Return the hash that a day says it follows; `BEGINNING` where that cannot be read."""
+        return str(self._line_of(day, lambda lines: next(lines, "")).get("previous", BEGINNING))
+
     def end_of(self, day: str) -> str:
         """Return the last hash of a day as it is written.
 
@@ -78,17 +82,20 @@ class Archive:
         Unavailable
             The day is not there, or has no end.
         """
+        entry = self._line_of(day, lambda lines: deque(lines, maxlen=1).pop())
+        if "end" not in entry or "hash" not in entry:
+            raise Unavailable("The last exported day of the audit is damaged; see python -m scripts.verify_audit.")
+        return str(entry["hash"])
+
+    def _line_of(self, day: str, choose: Callable[[Iterator[str]], str]) -> dict[str, Any]:
+        """Return a line of a day, which is read as a stream; empty where it cannot be read."""
         with aws.errors(_UNREADABLE):
             body = aws.s3().get_object(Bucket=self._bucket, Key=_key(day))["Body"]
             try:
                 with gzip.open(body, "rt", encoding="utf-8") as lines:
-                    [line] = deque(lines, maxlen=1)
-                entry = json.loads(line)
-                if "end" in entry:
-                    return str(entry["hash"])
-            except (gzip.BadGzipFile, EOFError, ValueError, KeyError, TypeError, zlib.error):
-                pass
-        raise Unavailable("The last exported day of the audit is damaged; see python -m scripts.verify_audit.")
+                    return dict(json.loads(choose(lines)))
+            except (gzip.BadGzipFile, EOFError, IndexError, ValueError, TypeError, zlib.error):
+                return {}
 
     def write(self, day: str, lines: Iterable[str]) -> dict[str, Any]:
         """Write a day, once: what is there already stays; return its last line."""
@@ -144,7 +151,7 @@ class Exporter:
         return exported
 
     def _first(self, yesterday: datetime.date) -> datetime.date:
-        for number in range(_FIRST_DAYS, 0, -1):
+        for number in range(FIRST_DAYS, 0, -1):
             day = yesterday - datetime.timedelta(days=number)
             if next(self._reader.find(BY_DAY, day.isoformat()), None):
                 return day
