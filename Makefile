@@ -10,7 +10,7 @@ REQUIREMENTS_dicomweb = $(EXPORT) dicomweb
 REQUIREMENTS_service = $(EXPORT) dicom-service --prune requests --prune urllib3
 REQUIREMENTS_imaging = $(EXPORT) imaging --prune pydicom
 
-.PHONY: help browser demo up down reset events bootstrap test bench check conformance cost gate oldest smoke licences lint lock lock-check sbom soak
+.PHONY: help browser demo desk up down reset events bootstrap test bench check conformance cost gate oldest smoke licences lint lock lock-check sbom soak
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ up: bootstrap ## start the service here, in front of Orthanc or PACS_URL
 demo: ## fill the service here with sample exams and a worklist, and print a link to one of them
 	@test -f local/.state/env || { echo "Nothing is up here: make up"; exit 1; }
 	@set -a; . local/.state/env; set +a; python -m scripts.demo
+	@python -m local desk
+
+desk: ## print another link that signs in to the desk here, once
+	@python -m local desk
 
 down: ## stop it; what is stored stays
 	@python -m local down

@@ -1,4 +1,4 @@
-"""`python -m local up|down|reset`: the local stack from the command line; the Makefile calls it."""
+"""`python -m local up|desk|down|reset`: the local stack from the command line; the Makefile calls it."""
 
 import argparse
 import sys
@@ -13,9 +13,9 @@ The service is up.
   service key  {SERVICE_KEY}
   PACS         {STACK_PACS_URL}
 
-Bring exams in, find them, share them, in a browser (the link signs you in with the service key: keep it to yourself):
+Bring exams in, find them, share them, in a browser (the link signs you in once, within an hour; another: make desk):
 
-  {API_URL}/desk#key={SERVICE_KEY}
+  {desk}
 
 Fill it with sample exams and a worklist, and look at one exam as its patient would:
 
@@ -32,7 +32,11 @@ Try:
 
 def up(stack: LocalStack) -> None:
     values = stack.up()
-    print(_UP.format(**values, env_file=stack.settings.env_file))
+    print(_UP.format(**values, desk=stack.desk_link(), env_file=stack.settings.env_file))
+
+
+def desk(stack: LocalStack) -> None:
+    print(f"The desk; the link signs you in once, within an hour:\n\n  {stack.desk_link()}\n")
 
 
 def down(stack: LocalStack) -> None:
@@ -46,7 +50,7 @@ def reset(stack: LocalStack) -> None:
 
 
 def main() -> int:
-    commands = {"up": up, "down": down, "reset": reset}
+    commands = {"up": up, "desk": desk, "down": down, "reset": reset}
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("command", choices=commands)
     command = commands[parser.parse_args().command]

@@ -27,6 +27,8 @@ from local.settings import (
 )
 from local.template import load_template
 
+# The name of the stack's own service key.
+LOCAL = "local"
 _ARTIFACTS = "sam-artifacts"
 # The state of the deployment is stored in the emulated cloud itself: killed, that falls back to an earlier state.
 _RECORD = "/local/deployed"
@@ -181,7 +183,7 @@ class Deployment:
 
     def _fill_secrets(self, outputs: dict[str, str], pacs: Pacs) -> None:
         keys = self.keys()
-        known = (("local", "service", keys.service), ("auditor", "auditor", keys.auditor))
+        known = ((LOCAL, "service", keys.service), ("auditor", "auditor", keys.auditor))
         values = {
             "ServiceKeysSecret": {"keys": [_entry(name, role, key) for name, role, key in known]},
             "PacsSecret": {"username": pacs.user, "password": pacs.password},

@@ -14,6 +14,7 @@ from local.settings import (
     Settings,
     write_private,
 )
+from local.sign_ins import SignIns
 
 _SERVER = Path(__file__).parent / "ministack_server.py"
 # Of the caller's environment, which the server and the functions see nothing else of.
@@ -32,6 +33,11 @@ class MiniStack:
     def pid(self) -> int | None:
         """The process while it runs."""
         return self._server.pid()
+
+    @property
+    def sign_ins(self) -> SignIns:
+        """The sign-ins to the desk that this server hands out."""
+        return SignIns(self._folder / "sign-ins")
 
     @property
     def log(self) -> str:

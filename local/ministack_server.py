@@ -7,11 +7,14 @@ A layer is unpacked once and not for each process of each function: that took mo
 
 It ends when it has saved its state: otherwise it would wait for its threads, which wait for functions and queues.
 
+It signs people in to the desk, once for each link that `make up` has printed (sign_ins.py).
+
 With ``RECORD_AWS_CALLS`` it writes each different call that a role made to a file of that folder (tests/iam_calls).
 With ``FAIL_AWS_CALLS`` it answers that share of the functions' requests as AWS does at times and MiniStack never.
 """
 
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -96,6 +99,21 @@ def share_layers(layers: UnpackedLayers) -> None:
     Worker._spawn = spawn_on_shared
 
 
+def sign_in_at_the_desk(folder: Path) -> None:
+    """Answer at one more path, before MiniStack does."""
+    # By its place: this folder is no place to import from, since it has a module with the name of MiniStack's package.
+    spec = importlib.util.spec_from_file_location("sign_ins", Path(__file__).with_name("sign_ins.py"))
+    assert spec and spec.loader  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    serve = hypercorn.asyncio.serve
+
+    async def serve_both(app: Any, *arguments: Any, **named: Any) -> None:
+        await serve(module.hand_out(app, module.SignIns(folder)), *arguments, **named)
+
+    hypercorn.asyncio.serve = serve_both
+
+
 def end_when_saved() -> None:
     """End the process once the server has stopped, which is after the state was saved."""
     serve = hypercorn.asyncio.serve
@@ -162,5 +180,6 @@ if __name__ == "__main__":
         record_calls(Path(calls))
     if share := os.environ.get("FAIL_AWS_CALLS"):
         fail_calls(float(share))
+    sign_in_at_the_desk(Path(os.environ["STATE_DIR"]).with_name("sign-ins"))
     end_when_saved()
     main()

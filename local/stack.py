@@ -3,10 +3,11 @@
 import shlex
 import shutil
 
-from local.deploy import Deployment
+from local import sign_ins
+from local.deploy import LOCAL, Deployment
 from local.ministack import MiniStack
 from local.orthanc import Orthanc
-from local.settings import ADMINISTRATOR, REGION, Pacs, Settings, say, write_private
+from local.settings import ADMINISTRATOR, REGION, LocalStackError, Pacs, Settings, say, write_private
 from scripts.worklist_files import refresh, studies_in
 
 
@@ -42,6 +43,20 @@ class LocalStack:
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in values.items())
         write_private(self.settings.env_file, "".join(lines))
         return values
+
+    def desk_link(self) -> str:
+        """Return a link that signs in to the desk with the local key, once.
+
+        Raises
+        ------
+        LocalStackError
+            Nothing is up.
+        """
+        if self.ministack.pid is None:
+            raise LocalStackError("Nothing is up here: make up")
+        session = {"accessToken": self.deployment.keys().service, "endsAt": None, "name": LOCAL, "role": "service"}
+        code = self.ministack.sign_ins.register({"desk": f"{self.deployment.api_url()}/desk", "session": session})
+        return f"{self.settings.endpoint}{sign_ins.PATH}#{code}"
 
     def down(self) -> list[str]:
         """Stop both servers; return the names of those that were running."""

@@ -149,7 +149,7 @@ def main() -> int:
     fill(api_url, arguments.key)
     link = share(api_url, arguments.key, arguments.role)
     print(f"\nOpen this once, in a browser, within a day:\n\n  {link}\n")
-    print(f"Find it and {len(OTHERS)} others, and a worklist:\n\n  {api_url}/desk#key={arguments.key}\n")
+    print(f"It and {len(OTHERS)} others, and a worklist, are at the desk:\n\n  {api_url}/desk\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The desk, signed in with the local key as the link of `make up` does it, and folders to bring in."""
+"""The desk, signed in by a link of `make up` or with a key that is typed, and folders to bring in."""
 
 import hashlib
 import io
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
 
@@ -37,12 +37,15 @@ def table_of_contents() -> bytes:
 
 @contextmanager
 def desk(browser: Browser, stack: Stack, key: str = "", **options: Any) -> Iterator[Tab]:
-    """Open the desk by a link that signs in; no request and no address has its key."""
-    secret = key or stack.service_key
-    with tab(browser, f"{stack.api_url}/desk#key={secret}", **options) as at:
+    """Open the desk, by a link that signs in unless a key is given; no request and no address has the key."""
+    home = f"{stack.api_url}/desk"
+    with tab(browser, home if key else stack.local.desk_link(), **options) as at:
+        if key:
+            at.page.get_by_label("Service key").fill(key)
+            at.page.get_by_role("button", name="Sign in with the key").click()
         at.page.get_by_role("button", name="Sign out").wait_for()
-        assert at.page.url == f"{stack.api_url}/desk"
-        assert [url for url in at.asked if secret in url] == []
+        assert at.page.url == home
+        assert [url for url in at.asked if (key or stack.service_key) in url] == []
         yield at
 
 
@@ -82,11 +85,11 @@ def folder_of(place: Path, *patients: str, slices: int = 3, **values: Any) -> di
     return studies
 
 
-def bring(page: Page, folder: Path) -> None:
-    """Choose a folder, as a drop of it would."""
+def bring(page: Page, what: Path) -> None:
+    """Choose a folder or a file, as a drop of it would."""
     with page.expect_file_chooser() as chosen:
-        page.get_by_role("button", name="Choose a folder").click()
-    chosen.value.set_files(folder)
+        page.get_by_role("button", name="Choose a folder" if what.is_dir() else "Choose files").click()
+    chosen.value.set_files(what)
 
 
 @contextmanager
@@ -104,3 +107,36 @@ def another_key(stack: Stack, role: str) -> Iterator[str]:
     finally:
         manager.put_secret_value(SecretId=secret, SecretString=before)
         renew_authorizer(stack)
+
+
+def _synthetic(count: int) -> list[dict[str, str]]:
+    """Exams and workitems at once."""
+    common = {"PatientBirthDate": "19700101", "StudyDate": "20260131", "ModalitiesInStudy": "CT", "State": "SCHEDULED"}
+    return [
+        {**common, "StudyInstanceUID": f"1.2.{n}", "PatientName": f"Long^{n:05}", "PatientID": str(n)}
+        | {"AccessionNumber": f"A{n}", "ScheduledStationAETitle": f"ST{n % 5}", "Modality": "CT"}
+        | {
+            "ScheduledProcedureStepStartTime": f"{8 + n % 10:02}{n % 60:02}",
+            "ScheduledProcedureStepDescription": "Head",
+        }
+        for n in range(count)
+    ]
+
+
+def long_lists(page: Page) -> None:
+    """Answer the page as a service with ten thousand exams and a thousand workitems of a day would."""
+    exams, items = _synthetic(10_000), _synthetic(1_000)
+
+    def list_exams(route: Route) -> None:
+        asked = dict(pair.split("=") for pair in route.request.url.partition("?")[2].split("&"))
+        start = int(asked["offset"])
+        rows = exams[start : start + int(asked["limit"])]
+        more = {"Link": '<x>; rel="next"'} if start + len(rows) < len(exams) else {}
+        route.fulfill(status=200, headers={"Content-Type": "application/json", **more}, body=json.dumps(rows))
+
+    def list_items(route: Route) -> None:
+        route.fulfill(status=200, headers={"Content-Type": "application/json"}, body=json.dumps(items))
+
+    page.route("**/exams/studies?*", list_exams)
+    page.route("**/workitems?*", list_items)
+    page.route("**/thumbnail*", lambda route: route.fulfill(status=404, body="{}"))

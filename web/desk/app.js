@@ -111,19 +111,15 @@ function startAnew() {
   location.reload();
 }
 
-// What this visit begins with: an answer of the issuer, a printed link, a session of this tab, or nothing.
+// What this visit begins with: an answer of the issuer, a session of this tab, or nothing.
 async function arrive() {
   sessions.adopt();
   const answer = oidc.takeAnswer();
-  const key = sessions.takeKey();
   try {
     if (answer) {
       const { pending, ...found } = await oidc.finish(answer);
       const { session } = await signin.enter(found);
       if (pending.renew) return put(signin.handOver(session), h("header", { class: "bar" }, ...service()), t("deskTitle"));
-    } else if (key) {
-      sessions.forget();
-      await signin.enter({ accessToken: key });
     }
   } catch (error) {
     return showSignIn(signin.saidOf(error));
@@ -132,10 +128,7 @@ async function arrive() {
   else showSignIn();
 }
 
-addEventListener("hashchange", () => {
-  if (location.hash.startsWith("#key=")) location.reload();
-  else showView();
-});
+addEventListener("hashchange", showView);
 // A page that comes back from the browser's own memory, after its session has ended.
 addEventListener("pageshow", (event) => {
   if (event.persisted && !sessions.session()) location.reload();

@@ -1,4 +1,5 @@
 // Who is signed in, in sessionStorage alone: it ends with the tab, with signing out, and when the token expires.
+// A local stack's one-time sign-in (local/sign_ins.py) leaves a session here.
 
 const SESSION = "desk.session";
 const PENDING = "desk.signin";
@@ -70,10 +71,3 @@ export function takePending() {
 }
 
 export const mayChange = () => session()?.role === "service";
-
-// The key of a printed link leaves the address bar at once; a fragment reaches no server and no log.
-export function takeKey() {
-  const key = /^#key=([!-~]+)$/.exec(location.hash)?.[1];
-  if (key) history.replaceState(null, "", location.pathname);
-  return key ? decodeURIComponent(key) : null;
-}

@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
+import requests
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.authorizer import renew_authorizer
-from tests.support.browser import tab
+from tests.support.browser import NOTHING, axe_violations, tab
 from tests.support.deployed import variables
 from tests.support.desk import accessible, another_key, bring, desk, folder_of, view
 from tests.support.oidc_issuer import oidc_issuer
@@ -42,6 +43,22 @@ def test_a_reader_sees_no_button_that_fails(stack: Stack, browser: Browser, smal
         assert page.get_by_text("Plan an exam").count() == page.get_by_role("button", name="Cancel").count() == 0
         view(page, "Live")
         assert [each for each in answers if each[0] in (401, 403)] == []
+
+
+def test_a_link_of_make_up_opens_the_desk_once(stack: Stack, browser: Browser) -> None:
+    link = stack.local.desk_link()
+    # What looks ahead of a person uses nothing up.
+    assert requests.get(link, timeout=30).status_code == 200
+    with tab(browser, link) as at:
+        at.page.get_by_text("local (may change)").wait_for()
+        assert at.page.url == f"{stack.api_url}/desk"
+    with tab(browser, link) as at:
+        at.page.get_by_text("This link has been used before").wait_for()
+        assert at.remembered() == NOTHING
+        assert axe_violations(at.page) == []
+        # nor does the desk know who that is
+        at.page.goto(f"{stack.api_url}/desk")
+        at.page.get_by_role("heading", name="Sign in").wait_for()
 
 
 def test_a_session_that_ends_during_an_upload_goes_on_after_signing_in_again(

@@ -1,12 +1,11 @@
 """The worklist of a day, done by itself when the exam comes, which Live shows by itself; and lists of any length."""
 
-import json
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 from pydicom.uid import generate_uid
 
-from tests.support.desk import accessible, desk, folder_of, view
+from tests.support.desk import accessible, desk, folder_of, long_lists, view
 from tests.support.stack import Stack
 
 
@@ -52,39 +51,11 @@ def test_an_exam_is_planned_rescheduled_and_done_when_it_comes(stack: Stack, bro
         accessible(at, "desk-live")
 
 
-def synthetic(count: int) -> list[dict[str, str]]:
-    """Exams and workitems at once."""
-    common = {"PatientBirthDate": "19700101", "StudyDate": "20260131", "ModalitiesInStudy": "CT", "State": "SCHEDULED"}
-    return [
-        {**common, "StudyInstanceUID": f"1.2.{n}", "PatientName": f"Long^{n:05}", "PatientID": str(n)}
-        | {"AccessionNumber": f"A{n}", "ScheduledStationAETitle": f"ST{n % 5}", "Modality": "CT"}
-        | {
-            "ScheduledProcedureStepStartTime": f"{8 + n % 10:02}{n % 60:02}",
-            "ScheduledProcedureStepDescription": "Head",
-        }
-        for n in range(count)
-    ]
-
-
 def test_however_long_a_list_is_the_page_holds_one_page_of_it(stack: Stack, browser: Browser) -> None:
     """Ten thousand exams, a thousand workitems, as the API would list them."""
-    exams, items = synthetic(10_000), synthetic(1_000)
-
-    def list_exams(route: Route) -> None:
-        asked = dict(pair.split("=") for pair in route.request.url.partition("?")[2].split("&"))
-        start = int(asked["offset"])
-        rows = exams[start : start + int(asked["limit"])]
-        more = {"Link": '<x>; rel="next"'} if start + len(rows) < len(exams) else {}
-        route.fulfill(status=200, headers={"Content-Type": "application/json", **more}, body=json.dumps(rows))
-
-    def list_items(route: Route) -> None:
-        route.fulfill(status=200, headers={"Content-Type": "application/json"}, body=json.dumps(items))
-
     with desk(browser, stack) as at:
         page = at.page
-        page.route("**/exams/studies?*", list_exams)
-        page.route("**/workitems?*", list_items)
-        page.route("**/thumbnail*", lambda route: route.fulfill(status=404, body="{}"))
+        long_lists(page)
         view(page, "Exams")
         page.get_by_text("1 to 50", exact=True).wait_for()
         for start in (51, 101):
