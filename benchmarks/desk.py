@@ -1,4 +1,4 @@
-"""A folder brought in by a browser, against scripts.upload_exam with the same files.
+"""A folder brought in by a browser, against scripts.upload_exam with the same files; how long its page stands still.
 
 Both end when the PACS has every file, which is counted after the clock has stopped; each round has new instances. The
 browser's clock starts when the person has confirmed what was inspected, the script's when it is called.
@@ -13,9 +13,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from benchmarks.files import template
 from benchmarks.servers import WorkNotDone
@@ -24,12 +25,36 @@ from local.stack import LocalStack
 from scripts import upload_exam
 from tests.support.browser import launch
 from tests.support.counting_proxy import CountingProxy
+from tests.support.desk import bring, desk, long_lists, view
 from tests.support.stack import Stack, temporary_settings
-from tests.support.upload_page import UploadPage, memory_of_tabs, profile, proxied
+from tests.support.upload_page import UploadPage, memory_of, processes_of_tabs, profile, proxied
 
 FILES, SIDE, WARM_UP, ROUNDS = 500, 512, 40, 3
 DROPPED = 1000
+PAGES, SWITCHES = 20, 10
 _NAME = f"browser: {FILES} files of 0.5 MB"
+# Tasks of 50 ms and more (Long Tasks API).
+_WATCH = """() => {
+  window.tasks = [];
+  const since = performance.now();
+  new PerformanceObserver((list) => {
+    for (const { startTime, duration } of list.getEntries()) if (startTime >= since) tasks.push(duration);
+  }).observe({ type: "longtask" });
+}"""
+_SEEN = "() => new Promise((done) => setTimeout(() => done(tasks), 200))"
+
+
+class Tasks:
+    """Tasks of a page's thread, from now on, that keep it from answering."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        page.evaluate(_WATCH)
+
+    def row(self, measured: str) -> Row:
+        """Return the longest; 0 where none took 50 ms."""
+        seen = self._page.evaluate(_SEEN)
+        return Row(measured, f"{len(seen)} of 50 ms and more", max(seen, default=0.0), "ms", aim=100)
 
 
 def measure() -> Iterator[Row]:
@@ -42,6 +67,8 @@ def measure() -> Iterator[Row]:
             with proxied(stack) as proxy, tempfile.TemporaryDirectory() as folder:
                 yield from _against_the_script(stack, browser, proxy, Path(folder))
                 yield from _first_byte(stack, browser, proxy, Path(folder))
+                yield from _at_the_desk(stack, browser, Path(folder))
+            yield from _long_lists(stack, browser)
             browser.close()
         finally:
             local.down()
@@ -64,32 +91,27 @@ def _check(stack: Stack, study: str, count: int) -> None:
 
 
 def _against_the_script(stack: Stack, browser: Browser, proxy: CountingProxy, folder: Path) -> Iterator[Row]:
-    ours, theirs, tasks, inspected, grown = [], [], [], [], []
+    ours, theirs = [], []
     for turn in range(ROUNDS + 1):
         count = FILES if turn else WARM_UP
         for side in ("browser", "script")[:: 1 if turn % 2 else -1]:
             exam, study = _files(folder, count)
             if side == "script":
-                taken = _by_script(stack, exam)
+                theirs.append(_by_script(stack, exam))
             else:
-                taken, looked, longest, more = _by_browser(stack, browser, proxy, exam)
+                ours.append(_by_browser(stack, browser, proxy, exam, count))
             _check(stack, study, count)
             shutil.rmtree(exam)
-            if not turn:
-                continue
-            if side == "script":
-                theirs.append(taken)
-            else:
-                ours.append(taken)
-                inspected.append(looked)
-                tasks.append(longest)
-                grown.append(more)
-    yield Pairs(tuple(ours), tuple(theirs)).row(_NAME, "scripts.upload_exam, the same files", aim=1.25)
-    yield Row(f"browser: inspection of {FILES} files of 0.5 MB", "", statistics.median(inspected), "s")
-    yield Row("browser: longest task of the page's thread", f"{ROUNDS} uploads", max(tasks), "ms", aim=100)
-    yield Row(
-        "browser: growth of the tab's memory while 250 MB are sent", f"{ROUNDS} uploads", max(grown), "MB", aim=64
-    )
+    ours, theirs = ours[1:], theirs[1:]
+    times = Pairs(tuple(each.seconds for each in ours), tuple(theirs))
+    yield times.row(_NAME, "scripts.upload_exam, the same files", aim=1.25)
+    looked = statistics.median(each.inspected for each in ours)
+    yield Row(f"browser: inspection of {FILES} files of 0.5 MB", "", looked, "s")
+    yield max((each.longest for each in ours), key=lambda row: row.ours)
+    most = max(each.grown for each in ours)
+    yield Row("browser: growth of the tab's memory while 250 MB are sent", f"{ROUNDS} uploads", most, "MB", aim=64)
+    kept = max(each.kept for each in ours)
+    yield Row("browser: what of that is left after a collection", f"{ROUNDS} uploads", kept, "MB", aim=16)
 
 
 def _by_script(stack: Stack, exam: Path) -> float:
@@ -103,40 +125,98 @@ def _by_script(stack: Stack, exam: Path) -> float:
     return taken
 
 
-def _by_browser(stack: Stack, browser: Browser, proxy: CountingProxy, exam: Path) -> tuple[float, float, float, float]:
-    """Return seconds of the upload and of the inspection, the longest task, and by how many MB the tab grew."""
+@dataclass(frozen=True)
+class Sent:
+    """An upload: seconds of inspection and sending, the longest task, by how many MB the tab grew and stayed grown."""
+
+    inspected: float
+    seconds: float
+    longest: Row
+    grown: float
+    kept: float
+
+
+def _by_browser(stack: Stack, browser: Browser, proxy: CountingProxy, exam: Path, count: int) -> Sent:
     # The page comes through the proxy, everything else past it.
     with profile(browser, proxy, bypass=f"<-loopback>,127.0.0.1:{stack.local.settings.ports.api}") as context:
         tab = UploadPage(context, stack)
+        tasks = Tasks(tab.page)
         begun = time.monotonic()
-        tab.choose(exam)
+        tab.inspect(exam)
         looked = time.monotonic() - begun
-        first = memory_of_tabs(browser)
-        most = first
+        _collect(context, tab.page)
+        pids = processes_of_tabs(browser)
+        first = most = memory_of(pids)
         begun = time.monotonic()
         tab.start()
-        while tab.progress["state"] == "running":
-            most = max(most, memory_of_tabs(browser))
+        while (progress := tab.progress)["state"] == "running":
+            most = max(most, memory_of(pids))
             time.sleep(0.25)
         taken = time.monotonic() - begun
-        report = tab.report
-        if report["counts"] != {"stored": len(report["files"])}:
-            raise WorkNotDone(str(report["counts"]))
-        return taken, looked, tab.seen["longest"], (most - first) / 1e6
+        if progress["counts"] != {"stored": count}:
+            raise WorkNotDone(str(progress["counts"]))
+        longest = tasks.row(f"browser: longest task of the page's thread, {count} files inspected and sent")
+        _collect(context, tab.page)
+        kept = memory_of(pids)
+        return Sent(looked, taken, longest, (most - first) / 1e6, (kept - first) / 1e6)
+
+
+def _collect(context: BrowserContext, page: Page) -> None:
+    """Have the page collect what nothing refers to any more."""
+    session = context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    session.detach()
 
 
 def _first_byte(stack: Stack, browser: Browser, proxy: CountingProxy, folder: Path) -> Iterator[Row]:
     exam, study = _files(folder, DROPPED)
     with profile(browser, proxy) as context:
         tab = UploadPage(context, stack)
-        tab.choose(exam)
+        tab.inspect(exam)
         proxy.first_byte = {}
         confirmed = time.monotonic()
         tab.start()
         tab.until_done(900)
-        longest = tab.seen["longest"]
     _check(stack, study, DROPPED)
+    shutil.rmtree(exam)
     first = min(at for path, at in proxy.first_byte.items() if path.startswith(f"/{stack.staging_bucket}"))
     name = f"browser: from the confirmation of {DROPPED} files to the first byte at S3"
     yield Row(name, "counted by a proxy", (first - confirmed) * 1000, "ms", aim=1000)
-    yield Row(f"browser: longest task of the page's thread, {DROPPED} files", "", longest, "ms", aim=100)
+
+
+def _at_the_desk(stack: Stack, browser: Browser, folder: Path) -> Iterator[Row]:
+    """Bring files in at the desk itself, while somebody looks at the list of them."""
+    exam, study = _files(folder, DROPPED)
+    with desk(browser, stack) as at:
+        tasks = Tasks(at.page)
+        bring(at.page, exam)
+        at.page.locator("summary", has_text="Files").first.click()
+        at.page.get_by_role("heading", name="Everything has arrived").wait_for(timeout=300_000)
+        expect(at.page.locator('.file[data-state="stored"]')).to_have_count(50)
+        yield tasks.row(f"desk: longest task, {DROPPED} files of 0.5 MB brought in, their list in sight")
+    _check(stack, study, DROPPED)
+    shutil.rmtree(exam)
+
+
+def _long_lists(stack: Stack, browser: Browser) -> Iterator[Row]:
+    """Turn pages of ten thousand exams, and switch to a thousand workitems and back; the answers are made up."""
+    with desk(browser, stack) as at:
+        page = at.page
+        long_lists(page)
+        view(page, "Exams")
+        page.get_by_text("1 to 50", exact=True).wait_for()
+        tasks = Tasks(page)
+        for start in range(51, 51 + 50 * PAGES, 50):
+            page.get_by_role("button", name="Next page").click()
+            page.get_by_text(f"{start:,} to {start + 49:,}", exact=True).wait_for()
+        expect(page.locator(".exam-row")).to_have_count(50)
+        yield tasks.row(f"desk: longest task, {PAGES} pages of 10,000 exams turned")
+        tasks = Tasks(page)
+        for turn in range(SWITCHES):
+            view(page, "Worklist")
+            page.get_by_text("1 to 50", exact=True).wait_for()
+            page.get_by_label("Station", exact=True).select_option(f"ST{turn % 5}")
+            expect(page.locator(".item")).to_have_count(50)
+            view(page, "Exams")
+            page.get_by_text("1 to 50", exact=True).wait_for()
+        yield tasks.row(f"desk: longest task, {SWITCHES} times from exams to 1,000 workitems and back")

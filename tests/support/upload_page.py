@@ -1,7 +1,6 @@
 """A page of another origin than the service that uses the upload engine, as somebody else's page would."""
 
-import resource
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,15 @@ _DOCUMENT = b"""<!doctype html><html lang="en"><head><meta charset="utf-8"><titl
 <script type="module" src="page.js"></script></head><body>
 <input id="folder" type="file" webkitdirectory multiple><input id="files" type="file" multiple></body></html>"""
 _SCRIPT = b"""import * as engine from "./engine.js";
-const seen = { states: [], files: [], errors: [], longest: 0 };
-new PerformanceObserver((list) => {
-  for (const { duration } of list.getEntries()) seen.longest = Math.max(seen.longest, duration);
-}).observe({ type: "longtask", buffered: true });
+const seen = { states: [], files: [], errors: [] };
 window.desk = {
   seen,
   // Replaces what the service answers, once.
   answer: null,
   async inspect(id) {
     this.plan = await engine.inspect(engine.filesOf(document.getElementById(id).files));
+  },
+  get found() {
     const { files, ...rest } = this.plan;
     return { ...rest, files: files.map(({ path, size, kind }) => ({ path, size, kind })) };
   },
@@ -89,9 +87,14 @@ class UploadPage:
 
     def choose(self, folder: Path) -> dict[str, Any]:
         """Choose a folder and return what the engine finds in it."""
-        self.page.set_input_files("#folder", folder)
-        found: dict[str, Any] = self.page.evaluate("desk.inspect('folder')")
+        self.inspect(folder)
+        found: dict[str, Any] = self.page.evaluate("desk.found")
         return found
+
+    def inspect(self, folder: Path) -> None:
+        """Choose a folder, and leave what is found in the page."""
+        self.page.set_input_files("#folder", folder)
+        self.page.evaluate("desk.inspect('folder')")
 
     def start(self, key: str = "") -> None:
         self.page.evaluate(
@@ -108,9 +111,9 @@ class UploadPage:
         found: dict[str, Any] = self.page.evaluate("desk.upload.report")
         return found
 
-    def until_sent(self, files: int) -> None:
+    def until_sent(self, files: int, seconds: float) -> None:
         """Wait until so many files have been sent."""
-        wait_for(lambda: self.progress["filesSent"] >= files, PATIENCE / 1000)
+        wait_for(lambda: self.progress["filesSent"] >= files, seconds)
 
     def until_done(self, seconds: float = PATIENCE / 1000) -> dict[str, Any]:
         """Wait for the end and return the report."""
@@ -133,13 +136,21 @@ class UploadPage:
         self.page.close(run_before_unload=False)
 
 
-def memory_of_tabs(browser: Browser) -> int:
-    """Return the bytes that the processes of all tabs have in memory (resident)."""
+def processes_of_tabs(browser: Browser) -> list[int]:
+    """Return the processes in which tabs and their workers run. The browser keeps a spare one ready at times."""
     session = browser.new_browser_cdp_session()
     processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
     session.detach()
-    pids = [process["id"] for process in processes if process["type"] == "renderer"]
-    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * resource.getpagesize()
+    return [process["id"] for process in processes if process["type"] == "renderer"]
+
+
+def memory_of(pids: Iterable[int]) -> int:
+    """Return the bytes of memory that processes have for themselves: resident, and of no file."""
+    total = 0
+    for pid in pids:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        total += sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
+    return total * 1024
 
 
 @contextmanager

@@ -24,12 +24,14 @@ export function runView(upload, plan, again) {
   const list = pagedList({ load: (...page) => ofRows(inOrder(files))(...page), row, empty: "", label: t("files") });
   let dirty;
 
-  function soon() {
-    dirty ??= setTimeout(() => {
-      dirty = undefined;
-      if (list.element.isConnected) list.again();
-    }, REDRAW);
+  // Drawn while somebody may look at it.
+  function draw() {
+    clearTimeout(dirty);
+    dirty = undefined;
+    if (panel.open) list.again();
   }
+
+  const soon = () => panel.isConnected && (dirty ??= setTimeout(draw, REDRAW));
 
   const button = (key, work) => h("button", { type: "button", onclick: work }, t(key));
   function controls() {
@@ -61,15 +63,14 @@ export function runView(upload, plan, again) {
     const bad = detail.files.filter(({ state }) => BAD.includes(state)).length;
     title.textContent = upload.state === "cancelled" ? t("cancelledNow") : bad ? t("doneWithProblems", { count: number(bad) }) : t("doneAll");
     announce(title.textContent);
-    clearTimeout(dirty);
-    list.again();
+    draw();
     showExams(exams, detail);
   });
   controls();
-  list.show();
   const patients = plan.patients.flatMap((patient) => patient.studies.map((study) => h("p", {}, h("strong", {}, nameOf(patient.name)), ` ${studyLine(study)}`)));
   const head = h("section", { class: "card", "aria-live": "off" }, title, ...patients, bar, facts, trouble, control);
-  return h("div", { class: "running" }, head, exams, h("details", { class: "card" }, h("summary", {}, t("files")), skippedNote(plan), list.element));
+  const panel = h("details", { class: "card", ontoggle: draw }, h("summary", {}, t("files")), skippedNote(plan), list.element);
+  return h("div", { class: "running" }, head, exams, panel);
 }
 
 // What needs somebody first.

@@ -2,7 +2,9 @@
 
 import { Pool } from "./pool.js";
 
-const A_MESSAGE = 16;
+// Files for which a worker is asked at once: for each, the page's own thread waits for the browser while the message is written.
+const A_MESSAGE = 4;
+const TELL_EVERY = 16;
 const LARGEST_FILE = 5 * 1024 ** 3;
 
 // `files` is [{ file, path }] (files.js) or a list of File. `onProgress({ done, of })` is called now and then.
@@ -12,6 +14,7 @@ export async function inspect(files, { onProgress, signal } = {}) {
   signal?.addEventListener("abort", () => pool.close());
   const plan = new Plan();
   let done = 0;
+  let told = 0;
   try {
     const chunks = [];
     for (let start = 0; start < named.length; start += A_MESSAGE) chunks.push(named.slice(start, start + A_MESSAGE));
@@ -21,6 +24,8 @@ export async function inspect(files, { onProgress, signal } = {}) {
         signal?.throwIfAborted();
         chunk.forEach((entry, n) => plan.add(entry, found[n]));
         done += chunk.length;
+        if (done < told + TELL_EVERY && done < named.length) return;
+        told = done;
         onProgress?.({ done, of: named.length });
       }),
     );

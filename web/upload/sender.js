@@ -126,7 +126,7 @@ export class Sender {
   async sent(entry) {
     if (!entry.way.parts) this.ledger.load(entry, 1, entry.size);
     await this.memory.keep([entry], { isSent: true });
-    this.ledger.move(entry, "sent");
+    this.ledger.move(entry, "sent", { way: undefined });
   }
 }
 

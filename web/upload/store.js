@@ -2,11 +2,19 @@
 // parts. No path, no name, nothing of a patient; removed when the upload is done.
 
 const VERSION = 1;
+// Records that are written at once: a page that writes a thousand stands still for as long.
+const A_STEP = 50;
 
 const settled = (request) =>
   new Promise((done, failed) => {
     request.onsuccess = () => done(request.result);
     request.onerror = () => failed(request.error);
+  });
+
+const committed = (transaction) =>
+  new Promise((done, failed) => {
+    transaction.oncomplete = () => done();
+    transaction.onabort = () => failed(transaction.error);
   });
 
 export async function openStore(name = "dicom-upload") {
@@ -30,14 +38,20 @@ class Store {
     return settled(this.files("readonly").getAll());
   }
 
-  async put(records) {
-    const files = this.files("readwrite");
-    await Promise.all(records.map((record) => settled(files.put(record))));
+  put(records) {
+    return this.change(records, (files, record) => files.put(record));
   }
 
-  async remove(keys) {
-    const files = this.files("readwrite");
-    await Promise.all(keys.map((key) => settled(files.delete(key))));
+  remove(keys) {
+    return this.change(keys, (files, key) => files.delete(key));
+  }
+
+  async change(items, work) {
+    for (let start = 0; start < items.length; start += A_STEP) {
+      const files = this.files("readwrite");
+      for (const item of items.slice(start, start + A_STEP)) work(files, item);
+      await committed(files.transaction);
+    }
   }
 
   // Uploads that were interrupted: [{ job, files, sent, bytes, bytesSent, startedAt }]; those of open tabs are not.

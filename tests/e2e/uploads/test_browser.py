@@ -22,6 +22,7 @@ from tests.support.waiting import wait_for
 SOAK = bool(os.environ.get("SOAK"))
 FILES, BYTES, SILENCE, RATE = (1000, 2_000_000, 30, None) if SOAK else (24, 100_000, 3, 1e6)
 LARGE = 200 if SOAK else 70
+SECONDS = 900 if SOAK else 120
 MIB = 1024 * 1024
 # What a form adds to the file that it carries.
 FORM = 8192
@@ -108,7 +109,7 @@ def test_killed_at_half_it_goes_on_and_sends_no_finished_file_again(
         first = UploadPage(context, stack)
         first.choose(tmp_path / "exam")
         first.start()
-        first.until_sent(FILES // 2)
+        first.until_sent(FILES // 2, SECONDS)
         first.kill()
         before = bytes_to_bucket(stack, proxy)
         assert before < total
@@ -117,7 +118,7 @@ def test_killed_at_half_it_goes_on_and_sends_no_finished_file_again(
         again.start()
         (interrupted,) = again.page.evaluate("desk.interrupted")
         assert interrupted["sent"] >= FILES // 2
-        report = again.until_done(900 if SOAK else 120)
+        report = again.until_done(SECONDS)
         progress = again.progress
         kept = again.page.evaluate("desk.store.load()")
     sent = bytes_to_bucket(stack, proxy)
@@ -178,12 +179,12 @@ def test_the_network_is_cut_and_nothing_is_lost(
         tab = UploadPage(context, stack)
         tab.choose(tmp_path / "exam")
         tab.start()
-        tab.until_sent(FILES // 2)
+        tab.until_sent(FILES // 2, SECONDS)
         with proxy.cut():
             time.sleep(SILENCE)
             assert tab.progress["state"] == "running"
             assert tab.progress["retrying"] > 0
-        report = tab.until_done(900 if SOAK else 120)
+        report = tab.until_done(SECONDS)
     assert proxy.refused > 0
     assert report["counts"] == {"stored": FILES}
     assert in_pacs(stack, study) == FILES
