@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from benchmarks.browsing import deployed, profile
 from benchmarks.servers import WorkNotDone
 from benchmarks.table import Row
-from local.stack import LocalStack
-from tests.support.browser import SIZES, launch
 from tests.support.page_exams import Exam, ct
-from tests.support.stack import Stack, temporary_settings
 
 OPENINGS, WARM_UP = 20, 3
 SLICES, SIDE, MIDDLE = 300, 512, 151
@@ -38,38 +36,26 @@ _WATCH = """() => {
 
 def measure() -> Iterator[Row]:
     """Return the time and the bytes of the first picture, and how slices follow the finger."""
-    with temporary_settings() as settings, sync_playwright() as playwright:
-        local = LocalStack(settings)
-        try:
-            stack = Stack(local, local.up())
-            exam = Exam(stack).add("CT", "Axial", ct(SLICES, SIDE))
-            browser = launch(playwright)
-            yield from _first_pictures(browser, exam)
-            yield from _scrolled(browser, exam)
-            browser.close()
-        finally:
-            local.down()
+    with deployed() as (stack, browser):
+        exam = Exam(stack).add("CT", "Axial", ct(SLICES, SIDE))
+        yield from _first_pictures(browser, exam)
+        yield from _scrolled(browser, exam)
 
 
 @contextmanager
 def _phone(browser: Browser, exam: Exam) -> Iterator[tuple[Page, list[float]]]:
-    context = browser.new_context(**SIZES["phone"])
-    # The first call of each function unpacks its layers, and the line is slow.
-    context.set_default_timeout(180_000)
-    page = context.new_page()
-    received: list[float] = []
-    session = context.new_cdp_session(page)
-    session.send("Network.enable")
-    session.send("Network.emulateNetworkConditions", _LINE)
-    session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
-    session.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
-    page.goto(exam.link())
-    page.locator("button.primary").wait_for()
-    page.evaluate(_WATCH)
-    try:
+    with profile(browser, "phone") as context:
+        page = context.new_page()
+        received: list[float] = []
+        session = context.new_cdp_session(page)
+        session.send("Network.enable")
+        session.send("Network.emulateNetworkConditions", _LINE)
+        session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+        session.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+        page.goto(exam.link())
+        page.locator("button.primary").wait_for()
+        page.evaluate(_WATCH)
         yield page, received
-    finally:
-        context.close()
 
 
 def _first_pictures(browser: Browser, exam: Exam) -> Iterator[Row]:

@@ -10,27 +10,23 @@ in the same tab.
 import base64
 import gzip
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from benchmarks.browsing import PATIENCE, deployed, profile
 from benchmarks.servers import WorkNotDone
 from benchmarks.table import Row, in_turn
 from local.settings import SHARED, Pacs
-from local.stack import LocalStack
-from tests.support.browser import CHROMIUM, SIZES
+from tests.support.loopback import Loopback, LoopbackHandler
 from tests.support.page_exams import Exam, ct
-from tests.support.stack import Stack, temporary_settings
 from web.ohif import viewer
 from web.source import Source
 
 SLICES, SIDE = 60, 512
 ROUNDS = 5
-_PATIENCE = 180_000
 # Notes when the middle of the first viewport is not black any more: the phantom has tissue there.
 _WATCH = """(() => {
   const bright = (canvas) => {
@@ -59,18 +55,10 @@ _OF_ORTHANC = """window.config = {
 
 def measure() -> Iterator[Row]:
     """Return the time to the first picture, first and second visit, ours and Orthanc's."""
-    with temporary_settings() as settings, sync_playwright() as playwright:
-        local = LocalStack(settings)
-        try:
-            stack = Stack(local, local.up())
-            exam = Exam(stack).add("CT", "Axial", ct(SLICES, SIDE))
-            flags = ["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-web-security"]
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-            with _plain_server(stack.pacs) as plain:
-                yield from _compared(browser, exam, f"{plain}/viewer/viewer", stack.pacs)
-            browser.close()
-        finally:
-            local.down()
+    with deployed("--disable-web-security") as (stack, browser):
+        exam = Exam(stack).add("CT", "Axial", ct(SLICES, SIDE))
+        with _plain_server(stack.pacs) as plain:
+            yield from _compared(browser, exam, f"{plain}/viewer/viewer", stack.pacs)
 
 
 def _compared(browser: Browser, exam: Exam, plain: str, pacs: Pacs) -> Iterator[Row]:
@@ -110,13 +98,9 @@ def _row(measured: str, against: str, ours: tuple[float, ...], theirs: tuple[flo
 
 @contextmanager
 def _desk(browser: Browser, headers: dict[str, str] | None = None) -> Iterator[Page]:
-    context: BrowserContext = browser.new_context(**SIZES["desktop"], locale="en-GB", extra_http_headers=headers or {})
-    context.set_default_timeout(_PATIENCE)
-    context.add_init_script(_WATCH)
-    try:
+    with profile(browser, "desktop", extra_http_headers=headers or {}) as context:
+        context.add_init_script(_WATCH)
         yield context.new_page()
-    finally:
-        context.close()
 
 
 def _pressed(page: Page) -> float:
@@ -135,7 +119,7 @@ def _visited(page: Page, plain: str, study_uid: str) -> float:
 
 def _first_picture(page: Page) -> float:
     page.locator(".cornerstone-canvas").first.wait_for()
-    for _ in range(_PATIENCE // 50):
+    for _ in range(PATIENCE // 50):
         if found := page.evaluate("window.firstPicture"):
             return float(found)
         page.wait_for_timeout(50)
@@ -150,17 +134,11 @@ def _plain_server(pacs: Pacs) -> Iterator[str]:
     own = _OF_ORTHANC.replace("URL", json.dumps(pacs.url))
     sources[config] = Source(config.lstrip("/"), own.encode(), "viewer", is_immutable=True)
     files = {path: (source, gzip.compress(source.content, 6)) for path, source in sources.items()}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, files))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
+    with Loopback(partial(_Files, files)) as server:
+        yield server.url
 
 
-class _Files(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class _Files(LoopbackHandler):
     def __init__(self, files: dict[str, tuple[Source, bytes]], *rest: object) -> None:
         self._files = files
         super().__init__(*rest)  # type: ignore[arg-type]
@@ -176,6 +154,3 @@ class _Files(BaseHTTPRequestHandler):
         self.end_headers()
         if found:
             self.wfile.write(found[1])
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""

@@ -1,12 +1,12 @@
 """A proxy that has the API at another origin and below another path, as a custom domain with a base path does."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
+
+from tests.support.loopback import Loopback, LoopbackHandler
 
 PLACE = "/our/place"
 # These answers have no body, whatever was asked (RFC 9110 §6.4.1); no test expects one or the other.
@@ -17,18 +17,11 @@ _OF_ONE_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length"
 @contextmanager
 def another_path(api_url: str) -> Iterator[str]:
     """Yield the URL below which the API can be reached instead."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Proxy, api_url))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}{PLACE}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with Loopback(partial(_Proxy, api_url)) as server:
+        yield server.url + PLACE
 
 
-class _Proxy(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class _Proxy(LoopbackHandler):
     def __init__(self, api_url: str, *rest: object) -> None:
         self._api_url = api_url
         super().__init__(*rest)  # type: ignore[arg-type]
@@ -54,6 +47,3 @@ class _Proxy(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     do_GET = do_POST = do_DELETE = _pass_on
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""

@@ -35,9 +35,10 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def launch(playwright: Playwright) -> Browser:
-    """Start Debian's Chromium; WebGL is drawn without a graphics card."""
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--enable-unsafe-swiftshader"])
+def launch(playwright: Playwright, *flags: str) -> Browser:
+    """Start Debian's Chromium, with more flags if there are any; WebGL is drawn without a graphics card."""
+    args = ["--no-sandbox", "--enable-unsafe-swiftshader", *flags]
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=args)
 
 
 # Not each violation is a line of the console by itself: one whose exception is caught is none.

@@ -7,16 +7,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
+
+from tests.support.loopback import Loopback, LoopbackHandler
 
 _CHUNK = 1 << 18
 _HOP = {"connection", "proxy-connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
-class CountingProxy:
+class CountingProxy(Loopback):
     """A context manager; a browser context takes `options` as its proxy.
 
     Parameters
@@ -54,13 +54,11 @@ class CountingProxy:
         self._due = 0.0
         self.lock = threading.Lock()
         self.live: set[socket.socket] = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        super().__init__(type("Handler", (_Handler,), {"proxy": self}))
 
     def options(self, *, bypass: str = "<-loopback>") -> Any:
         """Return the proxy settings of a browser context; `bypass` may name hosts that it goes to directly."""
-        return {"server": f"http://127.0.0.1:{self._server.server_address[1]}", "bypass": bypass}
+        return {"server": self.url, "bypass": bypass}
 
     @contextmanager
     def cut(self) -> Iterator[None]:
@@ -86,21 +84,9 @@ class CountingProxy:
         with self.lock:
             return {path: count for path, count in self.sent.items() if path.startswith(prefix)}
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LoopbackHandler):
     proxy: CountingProxy
-    protocol_version = "HTTP/1.1"
 
     def setup(self) -> None:
         super().setup()
@@ -119,9 +105,6 @@ class _Handler(BaseHTTPRequestHandler):
     def handle(self) -> None:
         with suppress(OSError):
             super().handle()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
     def _forward(self) -> None:
         if self.proxy.is_cut:

@@ -9,11 +9,10 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 
 import requests
+
+from tests.support.loopback import Loopback, LoopbackHandler
 
 # What can happen to one STOW-RS request.
 FAULTS = (
@@ -40,7 +39,7 @@ class Killed(BaseException):
     """The function's process is gone, without a word: nothing may catch this."""
 
 
-class FaultyProxy:
+class FaultyProxy(Loopback):
     """A context manager; `url` is the DICOMweb root behind it.
 
     Parameters
@@ -60,6 +59,8 @@ class FaultyProxy:
         Statuses that requests for certain ends of a path are answered with, such as ``{"metadata": 501}``.
     asked
         How often each last part of a path was asked for.
+    paths
+        How often each path was asked for, whatever its query.
     """
 
     def __init__(self, target: str, *, stall: float = 1.5, basic: tuple[str, str] | None = None, port: int = 0) -> None:
@@ -69,16 +70,10 @@ class FaultyProxy:
         self.faults: deque[str] = deque()
         self.lacks: dict[str, int] = {}
         self.asked: Counter[str] = Counter()
+        self.paths: Counter[str] = Counter()
         self.met: Counter[str] = Counter()
         self.lock = threading.Lock()
-        handler = type("Handler", (_Handler,), {"proxy": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(type("Handler", (_Handler,), {"proxy": self}), port)
 
     def script(self, faults: Sequence[str]) -> None:
         """Let the next store requests meet these faults, one each; then all goes well."""
@@ -90,31 +85,18 @@ class FaultyProxy:
             self.met[fault or "none"] += 1
             return fault
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
     proxy: FaultyProxy
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
     def do_GET(self) -> None:
         if not self._may_pass():
             return
-        last = self.path.partition("?")[0].rpartition("/")[2]
+        path = self.path.partition("?")[0]
+        last = path.rpartition("/")[2]
         with self.proxy.lock:
             self.proxy.asked[last] += 1
+            self.proxy.paths[path] += 1
         if last in self.proxy.lacks:
             self._answer(self.proxy.lacks[last], b"", {})
         else:
