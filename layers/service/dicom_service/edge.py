@@ -28,6 +28,7 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from dicom_service import log
 from dicom_service.auth.route_scope import enforce_route_scope
 from dicom_service.base_path import without_base_path
+from dicom_service.conditions import takes_gzip
 from dicom_service.cors import allowed_origin, is_preflight, preflight, with_origin
 from dicom_service.dependencies import edge_settings
 from dicom_service.errors import BadRequest, NotFound, PayloadTooLarge, ServiceError
@@ -39,6 +40,7 @@ PROBLEM = "application/problem+json"
 # Our own bodies need three levels; callbacks keep whatever the PACS sends.
 DEEPEST_BODY = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_WORTH_COMPRESSING = 1024
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -153,6 +155,20 @@ def answer(
     """Return an answer with a JSON body, or with bytes unchanged."""
     payload = body if isinstance(body, bytes) else to_json(body)
     return Response(status, content_type, payload, headers={**NO_STORE, **(headers or {})})
+
+
+def compressible_answer(
+    app: APIGatewayRestResolver,
+    value: Any,
+    *,
+    headers: Mapping[str, str] | None = None,
+    content_type: str = "application/json",
+) -> Response[str]:
+    """Return an answer with a JSON body, compressed by gzip where it is long and the caller takes that."""
+    body = to_json(value)
+    compress = len(body) >= _WORTH_COMPRESSING and takes_gzip(app)
+    shown = {**NO_STORE, "Vary": "Accept-Encoding", **(headers or {})}
+    return Response(200, content_type, body, headers=shown, compress=compress)
 
 
 def empty(status: int = 204, *, headers: Mapping[str, str] | None = None) -> Response[str]:

@@ -1,5 +1,6 @@
 """Lists, files and pictures, out of a PACS whose every answer is known."""
 
+import gzip
 import json
 from collections.abc import Callable
 from io import BytesIO
@@ -49,6 +50,21 @@ def test_more_rows_are_linked_to_with_the_same_filters(invoke: Invoke) -> None:
         given = invoke("list_exams", server.url, **picture(patientID="P", limit="2"))
     assert len(given.json) == 2
     assert given.headers["Link"].endswith('/v1/exams/studies?patientID=P&limit=2&offset=2>; rel="next"')
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"), [("gzip, deflate, br", True), ("br", False), ("gzip;q=0", False)]
+)
+def test_long_lists_are_compressed_for_who_takes_it(invoke: Invoke, accepted: str, is_compressed: bool) -> None:
+    rows = [{"0020000D": {"vr": "UI", "Value": [f"1.2.{n}"]}} for n in range(100)]
+    with FakePacs(dicom_json(rows)) as server:
+        headers = {"headers": {"Accept-Encoding": accepted}, "multiValueHeaders": {"Accept-Encoding": [accepted]}}
+        given = invoke("list_exams", server.url, **picture(), **headers)
+    assert given.headers["Vary"] == "Accept-Encoding"
+    assert (given.headers.get("Content-Encoding") == "gzip") is is_compressed
+    body = gzip.decompress(given.body) if is_compressed else given.body
+    assert [row["0020000D"]["Value"] for row in json.loads(body)] == [row["0020000D"]["Value"] for row in rows]
+    assert (len(given.body) < len(body) / 5) is is_compressed
 
 
 def test_simple_rows_are_flat_and_keyed_by_keyword(invoke: Invoke) -> None:

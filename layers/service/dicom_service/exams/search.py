@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from dicom_service.audit.notes import note_rows
-from dicom_service.edge import answer, base_url
+from dicom_service.edge import answer, base_url, compressible_answer
 from dicom_service.errors import NotFound
 from dicom_service.exams.links import with_own_links
 from dicom_service.exams.missing_counts import complete_series, complete_studies
@@ -176,7 +176,7 @@ def list_response(app: APIGatewayRestResolver, found: "SearchResult", page: Page
     if page.simple:
         rows = [simplify(row) for row in rows]
     headers = {"Link": f'<{_next_url(app, page)}>; rel="next"'} if found.more else {}
-    return answer(rows, headers=headers)
+    return compressible_answer(app, rows, headers=headers)
 
 
 def study_response(app: APIGatewayRestResolver, dataset: dict[str, Any], *, simple: bool) -> Response[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from dicom_service.conditions import caller_has, takes_gzip
-from dicom_service.edge import answer, base_url, empty, to_json
+from dicom_service.edge import answer, base_url, compressible_answer, empty
 from dicom_service.exams.retrieve import LARGEST_ANSWER as LARGEST_FILE
 from dicom_service.origin_server.accept import DICOM_JSON
 from dicom_service.origin_server.shared_cache import SharedCache
@@ -19,9 +19,6 @@ from dicom_service.origin_server.study_state import StudyState
 # Boundaries and headers of parts come on top of what is counted.
 LARGEST_ANSWER = LARGEST_FILE - 100_000
 KEPT_BY_BROWSER = 300
-_WORTH_COMPRESSING = 1024
-# The fastest level: the JSON of a series repeats itself so much that more effort saves little.
-LEVEL = 1
 
 
 @dataclass(frozen=True)
@@ -68,12 +65,7 @@ def json_answer(
     shown = {"Vary": "Authorization, Accept, Accept-Encoding", **(headers or {})}
     if not rows:
         return empty(204, headers=shown)
-    body = to_json(rows).encode()
-    if len(body) >= _WORTH_COMPRESSING and takes_gzip(app):
-        return answer(
-            gzip.compress(body, LEVEL), headers={**shown, "Content-Encoding": "gzip"}, content_type=DICOM_JSON
-        )
-    return answer(body, headers=shown, content_type=DICOM_JSON)
+    return compressible_answer(app, rows, headers=shown, content_type=DICOM_JSON)
 
 
 def compressed_answer(app: APIGatewayRestResolver, compressed: bytes, delivery: Delivery) -> Response[Any]:

@@ -14,7 +14,6 @@ from dicom_service.edge import to_json
 from dicom_service.errors import NotFound as Missing
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.patient_scope import PatientScope, patient_label
-from dicom_service.origin_server.answers import LEVEL
 from dicom_service.origin_server.links import link_bulk_data
 from dicom_service.origin_server.shared_cache import Entry, SharedCache
 from dicom_service.origin_server.study_state import StudyState
@@ -34,6 +33,8 @@ _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
 _ROWS, _BITS_ALLOCATED, _PIXEL_DATA, _TRANSFER_SYNTAX = "00280010", "00280100", "7FE00010", "00083002"
 _AT_ONCE = 8
 _PIECE = 64 * 1024
+# The fastest level: the JSON of a series repeats itself so much that more effort saves little.
+_LEVEL = 1
 _BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
 
@@ -95,7 +96,7 @@ class Metadata:
                 link_bulk_data(dataset, root)
             patients = {Patient.from_dataset(dataset) for dataset in datasets}
             label = patient_label(patients.pop(), self._hasher()) if len(patients) == 1 else ""
-            return Entry(gzip.compress(to_json(datasets).encode(), LEVEL), {"patient": label})
+            return Entry(gzip.compress(to_json(datasets).encode(), _LEVEL), {"patient": label})
 
         if instance_uid is not None:
             return make().body
