@@ -26,7 +26,7 @@ from web.ohif import viewer
 from web.source import Source
 
 SLICES, SIDE = 60, 512
-ROUNDS = 5
+ROUNDS = 3
 # Notes when the middle of the first viewport is not black any more: the phantom has tissue there.
 _WATCH = """(() => {
   const bright = (canvas) => {

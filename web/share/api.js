@@ -32,19 +32,20 @@ async function ask(path, { signal, ...options } = {}) {
 
 const WAITS = [600, 1500, 4000];
 
-// Tries again where the PACS or the network may be back in a moment.
-async function patiently(path, options = {}) {
+// Tries again where the PACS or the network may be back in a moment, and as long as somebody waits for it.
+export async function again(attempt, isAwaited) {
   for (const wait of WAITS) {
     try {
-      return await ask(path, options);
+      return await attempt();
     } catch (error) {
-      if (!(error instanceof Unavailable)) throw error;
+      if (!(error instanceof Unavailable) || !isAwaited()) throw error;
       await new Promise((resolve) => setTimeout(resolve, wait));
-      options.signal?.throwIfAborted();
     }
   }
-  return ask(path, options);
+  return attempt();
 }
+
+const patiently = (path, options) => again(() => ask(path, options), () => true);
 
 export async function redeem(pending, birthDate) {
   const [otpId, otp] = pending.token.split(".");
@@ -84,15 +85,16 @@ async function asPicture(answer) {
   return reason ? { reason } : { blob: await answer.blob() };
 }
 
-export async function thumbnail(seriesUID, size, signal) {
+export async function thumbnail(seriesUID, size, priority) {
   const place = seriesUID ? `${exam()}/series/${seriesUID}` : exam();
-  return asPicture(await patiently(`${place}/thumbnail?size=${size}`, { signal }));
+  return asPicture(await patiently(`${place}/thumbnail?size=${size}`, { priority }));
 }
 
-export async function picture(name, { size, window, signal, once }) {
+// Tried once: whoever waits for it tries again.
+export async function picture(name, { size, window, signal, priority }) {
   const query = new URLSearchParams({ fileType: "image/jpeg", size, window });
   if (name.frame) query.set("frame", name.frame);
-  return asPicture(await (once ? ask : patiently)(`${path(name)}?${query}`, { signal }));
+  return asPicture(await ask(`${path(name)}?${query}`, { signal, priority }));
 }
 
 export const accesses = async () => (await patiently(`${exam()}/accesses?limit=1000`)).json();

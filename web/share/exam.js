@@ -48,7 +48,7 @@ export function examView(access, over) {
   async function load() {
     problem.replaceChildren();
     place.replaceChildren(h("p", { class: "hint", role: "status" }, t("loading")));
-    const first = api.thumbnail(null, 512).catch(() => null);
+    const first = api.thumbnail(null, 512, "high").catch(() => null);
     api.study().then((study) => describe(study, title, facts), failed);
     try {
       const all = await api.series();
@@ -101,15 +101,31 @@ function showSeries(all, strip, place, first, failed) {
     buttons.set(series, button);
     strip.append(h("li", {}, button));
   }
-  strip.hidden = all.length === 1;
   choose(largest, first);
+  strip.hidden = all.length === 1;
+  if (!strip.hidden) drawWhenSeen(buttons);
+}
+
+// The pictures of the strip, each once it comes into view: after what the stack asks for, and not all at once.
+function drawWhenSeen(buttons) {
+  const uids = new Map([...buttons].map(([series, button]) => [button, value(series, "0020000E")]));
+  const draw = async (button) => {
+    const { blob } = await api.thumbnail(uids.get(button), 128, "low");
+    if (blob) button.querySelector(".thumb").append(await drawn(blob));
+  };
+  const seen = new IntersectionObserver((entries) => {
+    for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+      seen.unobserve(target);
+      draw(target).catch(() => {});
+    }
+  });
+  for (const button of buttons.values()) seen.observe(button);
+  closed.push(() => seen.disconnect());
 }
 
 function seriesButton(series, onclick) {
-  const uid = value(series, "0020000E");
   const label = value(series, "0008103E") || kind(modality(series));
   const image = h("span", { class: "thumb" });
-  api.thumbnail(uid, 128).then(async ({ blob }) => blob && image.append(await drawn(blob)), () => {});
   const text = h("span", {}, h("bdi", {}, label), h("span", { class: "hint" }, ` ${number(count(series))}`));
   return h("button", { class: "series", "aria-pressed": "false", onclick }, image, text);
 }

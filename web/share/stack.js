@@ -78,15 +78,12 @@ export class Stack {
     this.say();
     const isCurrent = () => this.index === at && this.pictures;
     this.wait(this.pictures.has(at));
-    const found = this.pictures.get(at);
-    this.pictures.prefetch(at, direction);
     try {
-      const shown = await found;
-      if (isCurrent()) await this.display(shown, isCurrent);
+      const shown = await this.pictures.look(at, direction);
+      if (shown && isCurrent()) await this.display(shown, isCurrent);
     } catch (error) {
       if (error.name !== "AbortError" && isCurrent()) this.explain(error, at);
     }
-    this.pictures?.pump();
   }
 
   // The picture before stays, dimmed, until this one is there: it must not pass for it.
@@ -102,6 +99,8 @@ export class Stack {
       this.blank(t(`reason_${shown.reason}`).replace(/^reason_.*/, t("notShown")));
       this.stage.dataset.shown = String(this.index + 1);
     }
+    // Another slice may have come to be waited for while this one was drawn.
+    if (!isCurrent()) return;
     clearTimeout(this.waiting);
     this.refine(isCurrent);
   }
@@ -143,7 +142,7 @@ export class Stack {
     if (side <= FIRST_SIZE || slice.pixels <= FIRST_SIZE || this.cine) return;
     this.refining = setTimeout(async () => {
       try {
-        const { blob } = await api.picture(slice, { size, window: this.pictures.window, once: true });
+        const { blob } = await api.picture(slice, { size, window: this.pictures.window });
         if (blob && isCurrent()) await this.draw(blob, isCurrent);
       } catch {
         // The smaller picture stays.
@@ -179,7 +178,7 @@ export class Stack {
   advance() {
     const next = (this.index + 1) % this.slices.length;
     if (this.pictures.has(next)) this.show(next);
-    else this.pictures.get(next).catch(() => {});
+    else this.coming ??= this.pictures.look(next, 1).catch(() => {}).finally(() => (this.coming = null));
   }
 
   zoomBy(factor, at = { x: 0, y: 0 }) {
