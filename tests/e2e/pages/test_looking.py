@@ -1,10 +1,12 @@
 """The exam in a browser: scrolled, zoomed, played, signed out of, on a desk and on a phone."""
 
 import zipfile
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.support.another_path import another_path
 from tests.support.browser import NOTHING, SIZES, Tab, axe_violations, tab
 from tests.support.page_exams import PDF, Exam, mammogram, pdf, raw_data, structured_report, ultrasound, x_ray
 from tests.support.stack import Stack
@@ -248,6 +250,25 @@ def test_every_kind_of_exam_shows_what_it_has(stack: Stack, browser: Browser, si
         at.until("document.querySelectorAll('.thumb canvas').length === 3")
         assert axe_violations(at.page) == []
         at.picture(f"kinds-{size}")
+
+
+def test_a_long_pdf_at_another_origin_is_opened_by_a_button(stack: Stack, browser: Browser) -> None:
+    """As on AWS, where S3 is another origin: the page may not fetch it, and the token does not go there."""
+    link = Exam(stack).add("DOC", "Long PDF", [pdf(LONG_PDF)]).link()
+    with another_path(stack.api_url) as url, tab(browser, link.replace(stack.api_url, url)) as at:
+        press_open(at.page)
+        button = at.page.get_by_role("button", name="Open the PDF")
+        button.wait_for()
+        assert at.elsewhere == []
+        with at.page.expect_response(lambda given: "X-Amz-Signature=" in given.url) as opened:
+            button.click()
+        given = opened.value
+        assert (given.status, given.headers["content-type"]) == (200, "application/pdf")
+        assert given.headers["content-length"] == str(LONG_PDF)
+        assert urlsplit(given.url).netloc == urlsplit(stack.api_url).netloc
+        assert given.request.headers.keys().isdisjoint({"authorization", "referer"})
+        assert at.elsewhere == [given.url]
+        at.elsewhere.clear()
 
 
 def test_large_pictures_get_as_many_pixels_as_the_screen_shows(stack: Stack, browser: Browser) -> None:
