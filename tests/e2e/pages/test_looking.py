@@ -295,6 +295,8 @@ def test_it_speaks_the_language_of_the_browser(browser: Browser, small_exam: Exa
     with tab(browser, small_exam.link(), "phone", locale=locale) as at:
         press_open(at.page)
         assert at.page.evaluate("document.documentElement.lang") == locale[:2]
+        (asked,) = [url for url in at.asked if "/lang-" in url]  # also by the hint in the document's header
+        assert asked.endswith(f"/lang-{locale[:2]}.js")
         at.shown(7)
         at.page.get_by_text("Zoë Müller").wait_for()
         at.page.get_by_role("button", name=words).wait_for()

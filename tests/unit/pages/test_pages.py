@@ -92,8 +92,22 @@ def test_who_takes_gzip_gets_it(get: Get, accepted: str) -> None:
 
     assert "Content-Encoding" not in plain.headers
     assert squeezed.headers["Content-Encoding"] == "gzip"
-    assert squeezed.headers["Vary"] == "Accept-Encoding"
+    assert squeezed.headers["Vary"] == "Accept-Encoding, Accept-Language"
     assert gzip.decompress(squeezed.body) == plain.body
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [("de-AT,de;q=0.9,en;q=0.8", "de"), ("nl, FR-ch;q=0.7", "fr"), ("nl", "en"), ("", "en"), (",;q=x", "en")],
+)
+@pytest.mark.parametrize("path", ["/share", "/desk"])
+def test_the_words_of_a_page_are_named_with_its_document(get: Get, path: str, accepted: str, language: str) -> None:
+    document = get(path, Accept_Language=accepted)
+    words = module_path(document.body.decode()).replace("app.js", f"lang-{language}.js")
+
+    assert document.headers["Link"] == f'<{words.removeprefix("/")}>; rel="modulepreload"'
+    assert "Link" not in get(words).headers
+    assert get(words).status == 200
 
 
 @pytest.mark.parametrize("accepted", ["identity", "gzip;q=0", "br", "gzip; q=0.0"])

@@ -37,6 +37,9 @@ def page_response(app: APIGatewayRestResolver, path: str) -> Response[Any]:
         "Cache-Control": _FOR_GOOD if page.is_immutable else _ASK_AGAIN,
         "Vary": "Accept-Encoding",
     }
+    if words := pages().words(path, str(app.current_event.headers.get("accept-language") or "")):
+        # The page asks for them once it runs: one round trip later, if the browser did not know.
+        headers |= {"Link": f'<{words}>; rel="modulepreload"', "Vary": "Accept-Encoding, Accept-Language"}
     if caller_has(app, page.tag):
         return empty(304, headers=headers)
     if not page.is_gzip or not takes_gzip(app):

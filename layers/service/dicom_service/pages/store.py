@@ -12,6 +12,7 @@ from typing import Any
 
 INDEX = "index.json"
 _PLACEHOLDER = re.compile(r"{{(\w+)}}")
+_WORDS = re.compile(r"(\w+)/\w+/lang-(\w\w)\.js")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Pages:
         self._values = values
         self._index: dict[str, dict[str, Any]] = json.loads((folder / INDEX).read_bytes())
         self._read: dict[str, Page] = {}
+        found = [match for match in map(_WORDS.fullmatch, self._index) if match]
+        self._words = {(match[1], match[2]): match[0] for match in found}
 
     def find(self, path: str) -> Page | None:
         """Return the page of a path without its leading slash, or None."""
@@ -69,6 +72,14 @@ class Pages:
         if path not in self._read:
             self._read[path] = self._make(entry)
         return self._read[path]
+
+    def words(self, page: str, accepted: str) -> str | None:
+        """Return the path of a page's words in the first language of an Accept-Language that it has, else in English.
+
+        The page chooses as well. None for a page that has no words of its own.
+        """
+        languages = [entry.strip()[:2].lower() for entry in accepted.split(",")]
+        return next((self._words[page, one] for one in [*languages, "en"] if (page, one) in self._words), None)
 
     def _make(self, entry: Mapping[str, Any]) -> Page:
         body, is_gzip, tag = (self._folder / entry["file"]).read_bytes(), entry["gzip"], entry["tag"]
