@@ -78,6 +78,8 @@ def test_ohif_gets_what_it_asks_for(stack: Stack, counted: FaultyProxy, exam: Ex
     assert bodies[len(exam.slices)] == exam.multiframe.PixelData[: 32 * 32]
     assert len(bodies) == len(images)
     assert other.study not in "".join(counted.paths)
+    assert stack.request("GET", f"/dicomweb/studies/{other.study}/series").status_code == 200
+    assert other.study in "".join(counted.paths), "the control: what staff look at is counted"
 
 
 def test_of_many_viewers_each_sees_all_of_it_and_the_pacs_is_asked_once(stack: Stack, counted: FaultyProxy) -> None:
