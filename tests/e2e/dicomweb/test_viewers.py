@@ -28,7 +28,6 @@ OHIF = (
     f"/studies?00100020={{patient}}&{_FIELDS}",
 )
 FRAME = "multipart/related; type=application/octet-stream; transfer-syntax=*"
-FRAMES_AT_ONCE = 25
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def test_ohif_gets_what_it_asks_for(stack: Stack, counted: FaultyProxy, exam: Ex
     images = [*exam.slices, exam.multiframe, exam.compressed]
     assert {row["00080018"]["Value"][0] for row in rows} == {str(each.SOPInstanceUID) for each in images}
     frames = [f"{exam.path(each)}/frames/1".removeprefix("/dicomweb") for each in images]
-    with ThreadPoolExecutor(FRAMES_AT_ONCE) as pool:
+    with ThreadPoolExecutor(len(frames)) as pool:
         bodies = [part for given in pool.map(lambda path: ask(path, FRAME), frames) for part in parts(given)]
     assert bodies[: len(exam.slices)] == [each.PixelData for each in exam.slices]
     assert bodies[len(exam.slices)] == exam.multiframe.PixelData[: 32 * 32]
