@@ -32,20 +32,20 @@ async function ask(path, { signal, ...options } = {}) {
 
 const WAITS = [600, 1500, 4000];
 
-// Tries again where the PACS or the network may be back in a moment, and as long as somebody waits for it.
-export async function again(attempt, isAwaited) {
+// Tries again where the PACS or the network may be back in a moment.
+export async function again(attempt) {
   for (const wait of WAITS) {
     try {
       return await attempt();
     } catch (error) {
-      if (!(error instanceof Unavailable) || !isAwaited()) throw error;
+      if (!(error instanceof Unavailable)) throw error;
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
   }
   return attempt();
 }
 
-const patiently = (path, options) => again(() => ask(path, options), () => true);
+const patiently = (path, options) => again(() => ask(path, options));
 
 export async function redeem(pending, birthDate) {
   const [otpId, otp] = pending.token.split(".");

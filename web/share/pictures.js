@@ -38,7 +38,6 @@ export class Pictures {
   // gets those that will be there in time, and the one on which the leafing ends.
   async look(index, direction) {
     const lead = this.lead(index);
-    const isLooked = () => this.looked === index;
     this.forgetOtherWindows();
     this.wanted = this.around(index, direction, lead);
     clearTimeout(this.resting);
@@ -48,7 +47,7 @@ export class Pictures {
       await new Promise((resolve) => setTimeout(resolve, REST));
     }
     try {
-      return await api.again(() => this.inTurn(index, isLooked), isLooked);
+      return await api.again(() => this.inTurn(index));
     } finally {
       this.pump();
     }
@@ -70,11 +69,11 @@ export class Pictures {
   }
 
   // No request is given up for another slice: the service works on it all the same, and more of them would come at once.
-  async inTurn(index, isLooked) {
-    while (isLooked() && this.running.size >= AT_ONCE && !this.has(index) && !this.running.has(this.key(index))) {
+  async inTurn(index) {
+    while (this.looked === index && this.running.size >= AT_ONCE && !this.has(index) && !this.running.has(this.key(index))) {
       await Promise.race([...this.running.values()].map(({ promise }) => promise.catch(() => {})));
     }
-    if (!isLooked()) return null;
+    if (this.looked !== index) return null;
     const found = this.get(index, "high");
     this.pump();
     return found;
