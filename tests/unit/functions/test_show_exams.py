@@ -287,6 +287,40 @@ def test_an_exam_is_shown_by_the_middle_of_its_largest_series_with_pictures(invo
     assert max(Image.open(BytesIO(given.body)).size) == 128
 
 
+@pytest.mark.parametrize(
+    ("numbered", "is_listed"),
+    [
+        (dicom_json([row(**{"00080018": ("UI", INSTANCE), "00200013": ("IS", 151)})]), False),
+        (dicom_json([row(**{"00080018": ("UI", uid), "00200013": ("IS", 151)}) for uid in ("1.1", "1.2")]), True),
+        (dicom_json([row(**{"00080018": ("UI", "1.1"), "00200013": ("IS", 7)})]), True),
+        (answer(204), True),
+        (answer(400), True),
+    ],
+    ids=["one", "two of one number", "filter ignored", "none", "rejected"],
+)
+def test_the_middle_of_a_long_series_is_found_by_its_number(invoke: Invoke, numbered: Any, is_listed: bool) -> None:
+    listed: list[str] = []
+
+    def instances(handler: Handler, received: Received) -> None:
+        if number := received.query.get("InstanceNumber"):
+            assert number == "151"
+            numbered(handler, received)
+        else:
+            # That an instance is there is also looked up by its UID.
+            listed.extend([received.target] * ("SOPInstanceUID" not in received.query))
+            dicom_json([row(**{"00080018": ("UI", INSTANCE), "00200013": ("IS", 1)})])(handler, received)
+
+    with pacs(
+        METADATA_ROUTE,
+        (f"/studies/{STUDY}/series", dicom_json([{**SERIES_ROW, "00201209": {"vr": "IS", "Value": [300]}}])),
+        (f"/series/{SERIES}/instances", instances),
+        (f"/instances/{INSTANCE}", multipart(CT_BYTES)),
+    ) as server:
+        given = invoke("get_thumbnail", server.url)
+    assert (given.status, given.headers["X-Thumbnail"]) == (200, "frame")
+    assert bool(listed) is is_listed
+
+
 def test_what_a_pacs_cannot_do_is_asked_for_once_and_again_after_an_hour() -> None:
     now = [0.0]
     listed = ("/instances", dicom_json([INSTANCE_ROW]))

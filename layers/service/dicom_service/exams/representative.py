@@ -9,6 +9,7 @@ from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.exams.search import Page, search_instances, search_series
 from dicom_service.pacs import pacs_errors
 from dicomweb.dataset import text
+from dicomweb.errors import NotSupported, RequestRejected
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 # Modalities without images of the patient; selected only if there is no other series (PS3.3 C.7.3.1.1.1).
 _NO_IMAGES = frozenset({"SR", "KO", "PR", "DOC", "AU", "ECG", "EPS", "HD", "PLAN", "RTPLAN", "RTSTRUCT", "REG", "FID"})
 _MOST_ROWS = 500
+# The middle of a longer series is looked for by its number first: some PACS open each file that they list.
+_FEW = 32
 
 
 def select_representative_instance_of_study(
@@ -24,7 +27,10 @@ def select_representative_instance_of_study(
     """Return the representative instance of the exam's largest series with images."""
     series = search_series(client, study_uid, Page(_MOST_ROWS, 0, False), scope).datasets
     best = max(series, key=lambda one: (text(one, "00080060") not in _NO_IMAGES, _number(one, "00201209")))
-    return select_representative_instance_of_series(client, study_uid, text(best, "0020000E"), scope)
+    series_uid, count = text(best, "0020000E"), _number(best, "00201209")
+    if count > _FEW and (uid := _numbered(client, study_uid, series_uid, count // 2 + 1, scope)):
+        return InstanceName(study_uid, series_uid, uid)
+    return select_representative_instance_of_series(client, study_uid, series_uid, scope)
 
 
 def select_representative_instance_of_series(
@@ -49,6 +55,19 @@ def select_representative_instance_of_series(
     if not chosen:
         raise NotFound("The PACS does not name the instances of this series.")
     return InstanceName(study_uid, series_uid, chosen)
+
+
+def _numbered(client: "DicomwebClient", study_uid: str, series_uid: str, number: int, scope: PatientScope) -> str:
+    """Return the UID of the one instance with this InstanceNumber; nothing where there is none or more than one."""
+    filters, fields = {"InstanceNumber": str(number)}, scope.extra_fields
+    with pacs_errors():
+        try:
+            found = client.search_for_instances(study_uid, series_uid, filters, limit=2, includefields=fields)
+        except (NotSupported, RequestRejected):
+            return ""
+    scope.check_rows(found.datasets)
+    uids = [text(row, "00080018") for row in found.datasets if _number(row, "00200013") == number]
+    return uids[0] if len(uids) == len(found.datasets) == 1 else ""
 
 
 def _middle_page(client: "DicomwebClient", study_uid: str, series_uid: str) -> Sequence[Mapping[str, Any]]:
