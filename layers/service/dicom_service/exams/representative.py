@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Modalities without images of the patient; selected only if there is no other series (PS3.3 C.7.3.1.1.1).
 _NO_IMAGES = frozenset({"SR", "KO", "PR", "DOC", "AU", "ECG", "EPS", "HD", "PLAN", "RTPLAN", "RTSTRUCT", "REG", "FID"})
 _MOST_ROWS = 500
-# The middle of a longer series is looked for by its number first: some PACS open each file that they list.
+# The middle of a longer series is looked for by its number first: listing takes some PACS long.
 _FEW = 32
 
 
