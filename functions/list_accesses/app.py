@@ -6,14 +6,22 @@ from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.audit import listing
 from dicom_service.audit.dependencies import reader, subject_hashes
+from dicom_service.dependencies import pacs
 from dicom_service.edge import check_uid, create_app, serve
+from dicom_service.exams.dependencies import scope_of
 
 app = create_app()
 
 
 @app.get("/exams/studies/<studyUID>/accesses")
 def list_accesses(studyUID: str) -> Response[Any]:
-    return listing.accesses_of_study(app, reader(), check_uid("studyUID", studyUID))
+    study_uid = check_uid("studyUID", studyUID)
+    scope = scope_of(app)
+    # Who saw an exam that is another patient's by now is not for its recipient.
+    if scope.limited:
+        with pacs().shared_deadline():
+            scope.revalidate(pacs())
+    return listing.accesses_of_study(app, reader(), study_uid)
 
 
 @app.get("/audit")

@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+import time
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,6 +22,9 @@ ACCESSES = f"{STUDY_ROUTE}/accesses"
 @pytest.fixture(autouse=True)
 def address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBLIC_URL", "https://api.example.org/v1")
+    for table in ("ACCESS_TOKENS_TABLE", "OTPS_TABLE", "EXAM_EVENTS_TABLE", "OTP_SUBJECTS_TABLE"):
+        monkeypatch.setenv(table, table)
+    monkeypatch.setenv("PACS_URL", "http://127.0.0.1:1/dicom-web")
 
 
 def call(resource: str, *, study: str | None = None, **query: str) -> Answer:
@@ -58,7 +62,7 @@ def test_its_recipient_sees_who_but_neither_from_where_nor_hashes(recorder: Reco
     handler = importlib.import_module("functions.list_accesses.app").lambda_handler
     event = request("GET", ACCESSES, study=STUDY, who="otp:1", role="exam", query=None)
     event["path"] = ACCESSES.replace("{studyUID}", STUDY)
-    allowed = {"studyUID": STUDY, "showAccesses": "true", "comparedAt": "1"}
+    allowed = {"studyUID": STUDY, "showAccesses": "true", "comparedAt": str(int(time.time())), "patient": "k1.a."}
     event["requestContext"]["authorizer"] |= allowed
     [row] = Answer(handler(event, None)).json
     assert (row["who"], row["action"], row["address"], row["patientHash"]) == ("portal", "picture", None, None)

@@ -1,9 +1,12 @@
 """A walk over all routes: whatever is done with an exam of a known patient is found by that patient."""
 
+import hashlib
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from dicom_service import aws
 from dicom_service.audit.actions import ROUTES
 from dicom_service.otp.dependencies import hasher
 from dicom_service.patient import Patient, index_value
@@ -58,3 +61,40 @@ def test_control_a_row_that_names_no_patient_is_missed(walk: Walk) -> None:
         walk.call(route, f"control {route}", {"principal": "control", "role": "service"})
         found = [row for row in records() if row["requestId"] == f"control {route}"]
         assert found and own not in {row.get("patient") for row in found}, route
+
+
+def test_no_recipient_sees_who_saw_an_exam_that_is_another_patients_by_now(walk: Walk) -> None:
+    """GIVEN a token that was compared two minutes ago WHEN the PACS is corrected THEN it sees no more accesses."""
+    route = ("GET", "/exams/studies/{studyUID}/accesses")
+    granted = walk.call(("POST", "/otps/redeem"), "redeemed", None).json
+    token_hash = hashlib.sha256(granted["accessToken"].encode()).hexdigest()
+    then = int(time.time()) - 120
+    aws.dynamodb().update_item(
+        TableName="AccessTokensTable",
+        Key=aws.to_item({"tokenHash": token_hash}),
+        UpdateExpression="SET comparedAt = :then",
+        ExpressionAttributeValues=aws.to_item({":then": then}),
+    )
+    token = {
+        **{"principal": "otp:x", "role": "exam", "studyUID": STUDY, "showAccesses": "true", "tokenHash": token_hash},
+        **{"otpId": walk.code["otpId"], "comparedAt": str(then), "patient": hasher().hash(Patient.of(PATIENT))},
+    }
+    for instance in (walk.shown, walk.report, walk.sent):
+        instance.PatientID = "CANARY-OTHER"
+    refused = walk.call(route, "corrected", token)
+    assert (refused.status, refused.json["code"]) == (403, "EXAM_SUSPENDED")
+    # Control: whoever is no recipient sees them all the same, and the code is suspended.
+    assert walk.call(route, "staff", {"principal": "staff", "role": "service"}).status == 200
+    code = walk.call(("GET", "/otps/{otpId}"), "code", {"principal": "staff", "role": "service"})
+    assert code.json["state"] == "SUSPENDED"
+
+
+def test_a_recipient_sees_who_saw_the_exam_while_it_is_the_patients(walk: Walk) -> None:
+    granted = walk.call(("POST", "/otps/redeem"), "redeemed", None).json
+    token = {
+        **{"principal": "otp:x", "role": "exam", "studyUID": STUDY, "showAccesses": "true", "otpId": "x"},
+        "tokenHash": hashlib.sha256(granted["accessToken"].encode()).hexdigest(),
+        **{"comparedAt": str(int(time.time()) - 5), "patient": hasher().hash(Patient.of(PATIENT))},
+    }
+    seen = walk.call(("GET", "/exams/studies/{studyUID}/accesses"), "recipient", token)
+    assert (seen.status, {row["action"] for row in seen.json}) == (200, {"share", "redeem"})
