@@ -125,7 +125,7 @@ def issuer() -> Iterator[FakePacs]:
         yield server
 
 
-def test_users_of_an_issuer_are_readers_unless_a_claim_says_more(stack: Stack, issuer: FakePacs) -> None:
+def test_users_of_an_issuer_have_the_role_that_a_claim_says(stack: Stack, issuer: FakePacs) -> None:
     # GIVEN an issuer whose administrators are mapped to service
     def token(**changes: Any) -> str:
         claims = {"iss": issuer.url, "aud": "dicom-service", "exp": time.time() + 600, "sub": "somebody", **changes}
@@ -135,10 +135,12 @@ def test_users_of_an_issuer_are_readers_unless_a_claim_says_more(stack: Stack, i
         paths = ("/exams/studies?patientID=NOBODY", "/otps?patientID=NOBODY")
         return [stack.request("GET", path, key=key).status_code for path in paths]
 
-    settings = {"OIDC_ISSUER": issuer.url, "OIDC_AUDIENCE": "dicom-service", "OIDC_ROLES": "admin=service"}
+    roles = "admin=service,doctor=reader"
+    settings = {"OIDC_ISSUER": issuer.url, "OIDC_AUDIENCE": "dicom-service", "OIDC_ROLES": roles}
     with variables(stack, "AuthorizeFunction", **settings):
-        # THEN others are readers, who never reach codes
+        # THEN readers never reach codes, and others nothing
         assert statuses(token(roles=["doctor"])) == [200, 403]
+        assert statuses(token(roles=["porter"])) == [403, 403]
         assert statuses(token(roles=["doctor", "admin"])) == [200, 200]
         assert statuses(token(aud="another service", roles=["admin"])) == [401, 401]
         # AND an issuer that is down withdraws nobody

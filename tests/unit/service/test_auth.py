@@ -10,12 +10,14 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from dicom_service.auth.authorizer import Authorizer, bearer_token
-from dicom_service.auth.oidc import STALE_FOR, OidcVerifier, RoleClaims, role_map
+from dicom_service.audit.actions import ROUTES
+from dicom_service.auth.authorizer import Authorizer, AuthSettings, bearer_token
+from dicom_service.auth.oidc import STALE_FOR, OidcVerifier, RoleClaims, default_role, role_map
 from dicom_service.auth.principal import Principal
 from dicom_service.auth.service_keys import CallbackKey, ServiceKeys
 from dicom_service.aws import Secret
 from dicom_service.errors import Unauthorized, Unavailable
+from dicom_service.settings import load
 
 ISSUER, AUDIENCE = "https://id.example.org/realm", "dicom-service"
 KEY = rsa.generate_private_key(65537, 2048)
@@ -190,19 +192,68 @@ ROLES = RoleClaims("realm_access.roles", role_map("imaging-portal = service, ima
 @pytest.mark.parametrize(
     ("claims", "role"),
     [
-        ({}, "reader"),
+        ({}, "none"),
         ({"realm_access": {"roles": ["imaging-portal"]}}, "service"),
         ({"realm_access": {"roles": ["imaging-viewer", "imaging-portal"]}}, "service"),
         ({"realm_access": {"roles": "openid imaging-portal"}}, "service"),
         ({"realm_access": {"roles": ["imaging-viewer"]}}, "reader"),
-        ({"realm_access": {"roles": ["Imaging-Portal", "service", None, 1, ["imaging-portal"]]}}, "reader"),
-        ({"realm_access": ["imaging-portal"], "roles": ["imaging-portal"]}, "reader"),
+        ({"realm_access": {"roles": ["Imaging-Portal", "service", None, 1, ["imaging-portal"]]}}, "none"),
+        ({"realm_access": ["imaging-portal"], "roles": ["imaging-portal"]}, "none"),
         ({"realm_access.roles": ["imaging-portal"]}, "service"),
     ],
 )
 def test_a_claim_gives_the_role_it_is_mapped_to(claims: dict[str, Any], role: str) -> None:
     found = OidcVerifier(ISSUER, AUDIENCE, ROLES, fetch=Issuer().fetch).find(token(**claims))
     assert found == Principal("oidc:dr", role)
+
+
+@pytest.mark.parametrize(
+    ("roles", "default", "role"),
+    [
+        ({}, None, "reader"),
+        ({}, "none", "none"),
+        ({"a": "service"}, None, "none"),
+        ({"a": "service"}, "reader", "reader"),
+        ({"a": "service"}, "none", "none"),
+    ],
+)
+def test_whom_nothing_gives_a_role_is_a_reader_only_without_roles_or_where_that_is_wanted(
+    roles: dict[str, str], default: str | None, role: str
+) -> None:
+    wanted = RoleClaims("roles", roles, default)
+    found = OidcVerifier(ISSUER, AUDIENCE, wanted, fetch=Issuer().fetch).find(token(roles=["b"]))
+    assert found == Principal("oidc:dr", role)
+    # Control: who has one has it.
+    assert wanted.role({"roles": ["a"]}) == (roles.get("a") or role)
+
+
+@pytest.mark.parametrize(("setting", "role"), [({}, "none"), ({"OIDC_DEFAULT_ROLE": "reader"}, "reader")])
+def test_the_settings_say_what_is_the_default(
+    setting: dict[str, str], role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"SERVICE_KEYS_SECRET_ARN": "a", "CALLBACK_SECRET_ARN": "b", "ACCESS_TOKENS_TABLE": "c", "OTPS_TABLE": "d"}
+    own = {"OIDC_ISSUER": ISSUER, "OIDC_AUDIENCE": AUDIENCE, "OIDC_ROLES": "a=service", **setting}
+    for name, value in (given | own).items():
+        monkeypatch.setenv(name, value)
+    made: list[RoleClaims] = []
+
+    def verifier(_: str, __: str, roles: RoleClaims, **___: str) -> OidcVerifier:
+        made.append(roles)
+        return OidcVerifier(ISSUER, AUDIENCE, roles)
+
+    monkeypatch.setattr("dicom_service.auth.authorizer.OidcVerifier", verifier)
+    Authorizer.from_settings(load(AuthSettings))
+    assert [roles.role({}) for roles in made] == [role]
+
+
+def test_the_role_none_reaches_no_route() -> None:
+    seen = 0
+    for method, resource in ROUTES:
+        assert not Principal("oidc:dr", "none").reaches(method, resource, {"studyUID": "1.2"}), resource
+        seen += Principal("clinic", "service").reaches(method, resource, {"studyUID": "1.2"})
+    assert seen >= 40
+    with pytest.raises(ValueError, match="reader or none"):
+        default_role("service")
 
 
 @pytest.mark.parametrize("text", ["imaging-portal", "a=emperor", "=service", "a=exam", "a=service,b"])

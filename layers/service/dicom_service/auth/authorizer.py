@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dicom_service.auth.access_tokens import AccessTokens, kind_of
-from dicom_service.auth.oidc import OidcVerifier, RoleClaims, role_map
+from dicom_service.auth.oidc import OidcVerifier, RoleClaims, default_role, role_map
 from dicom_service.auth.principal import Principal
 from dicom_service.auth.service_keys import CallbackKey, ServiceKeys
 from dicom_service.aws import Secret
@@ -28,6 +28,7 @@ class AuthSettings:
     oidc_role_claim: str = setting("OIDC_ROLE_CLAIM", default="roles")
     oidc_organisation_claim: str = setting("OIDC_ORGANISATION_CLAIM", default="organization")
     oidc_roles: Mapping[str, str] | None = setting("OIDC_ROLES", cast=role_map, default=None)
+    oidc_default_role: str | None = setting("OIDC_DEFAULT_ROLE", cast=default_role, default=None)
 
 
 class CredentialKind(Protocol):
@@ -60,7 +61,7 @@ class Authorizer:
             CallbackKey(Secret(settings.callback_secret)),
         ]
         if settings.oidc_issuer and settings.oidc_audience:
-            roles = RoleClaims(settings.oidc_role_claim, settings.oidc_roles or {})
+            roles = RoleClaims(settings.oidc_role_claim, settings.oidc_roles or {}, settings.oidc_default_role)
             issuer, audience = settings.oidc_issuer, settings.oidc_audience
             claim = settings.oidc_organisation_claim
             kinds.append(OidcVerifier(issuer, audience, roles, organisation_claim=claim))

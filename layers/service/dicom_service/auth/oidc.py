@@ -21,7 +21,9 @@ STALE_FOR = 6 * 3600.0
 
 # Of several the last one holds: whoever may audit sees no exams.
 MAPPABLE = ("reader", "auditor", "service")
-DEFAULT_ROLE = "reader"
+READER = "reader"
+# Reaches nothing, and is refused by name.
+NONE = "none"
 
 Fetch = Callable[[str], Mapping[str, Any]]
 
@@ -59,9 +61,22 @@ def role_map(text: str) -> Mapping[str, str]:
     return roles
 
 
+def default_role(text: str) -> str:
+    """Cast the role of those to whom no value gives one.
+
+    Raises
+    ------
+    ValueError
+        It is neither ``reader`` nor ``none``.
+    """
+    if text not in (READER, NONE):
+        raise ValueError("not reader or none")
+    return text
+
+
 @dataclass(frozen=True)
 class RoleClaims:
-    """Maps a token's claims to a role: the highest that one of its values maps to, else ``reader``.
+    """Maps a token's claims to a role: the highest that one of its values maps to, else the default.
 
     Parameters
     ----------
@@ -70,15 +85,18 @@ class RoleClaims:
         spaces between (as ``scope``), or a list of texts.
     roles
         Role by value of the claim.
+    default
+        Role without such a value; None for ``none`` where values give roles, ``reader`` where nothing does.
     """
 
     claim: str = "roles"
     roles: Mapping[str, str] = field(default_factory=dict)
+    default: str | None = None
 
     def role(self, claims: Mapping[str, Any]) -> str:
         """Return the role of the bearer of these verified claims."""
         mapped = {self.roles[value] for value in self._values(claims) if value in self.roles}
-        return max(mapped, key=MAPPABLE.index, default=DEFAULT_ROLE)
+        return max(mapped, key=MAPPABLE.index, default=self.default or (NONE if self.roles else READER))
 
     def _values(self, claims: Mapping[str, Any]) -> list[str]:
         # The name of a claim may contain dots, such as a URL of the issuer.

@@ -12,6 +12,7 @@ role           reaches
                ``/dicomweb``, where its study is all that there is; ``DELETE /access-token``, which ends it; POST of its
                archive
 ``suspended``  nothing: an exam token whose exam the PACS no longer gives to its patient
+``none``       nothing: an account of the issuer to which nothing gives a role
 =============
 """
 

@@ -100,6 +100,7 @@ def test_staff_sign_in_with_their_issuer_again_when_the_token_expires_and_out(
             "OIDC_AUDIENCE": "desk",
             "OIDC_CLIENT_ID": "desk",
             "OIDC_ROLES": "staff=service",
+            "OIDC_DEFAULT_ROLE": "reader",
         }
         with (
             variables(stack, "AuthorizeFunction", **settings),
