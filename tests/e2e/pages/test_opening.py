@@ -18,6 +18,7 @@ from tests.support.deployed import variables
 from tests.support.holes import Hole, Holed
 from tests.support.page_exams import BIRTH_DATE, Exam
 from tests.support.stack import Stack
+from tests.support.waiting import wait_for
 
 SOAK = bool(os.environ.get("SOAK"))
 MIDDLE = 7
@@ -85,6 +86,26 @@ def test_an_answer_that_is_lost_burns_nothing(stack: Stack, browser: Browser, sm
             route.abort()
 
         at.page.route("**/otps/redeem", lose_once)
+        opened(at)
+    assert lost == [200]
+    assert issuers_view(stack, issued["otpId"])["uses"] == 1
+
+
+def test_a_reload_after_an_answer_that_was_lost_burns_nothing(stack: Stack, browser: Browser, small_exam: Exam) -> None:
+    issued = small_exam.issue()
+    lost: list[int] = []
+
+    def lose(route: Route) -> None:
+        if not lost:
+            lost.append(route.fetch().status)
+        route.abort()
+
+    with tab(browser, issued["link"]) as at:
+        at.page.route("**/otps/redeem", lose)
+        press_open(at.page)
+        wait_for(lambda: at.page.title() and lost)
+        at.page.reload()
+        at.page.unroute("**/otps/redeem")
         opened(at)
     assert lost == [200]
     assert issuers_view(stack, issued["otpId"])["uses"] == 1
@@ -205,11 +226,14 @@ HOLES = {
         '"0e6a1c5e-97b4-4f2d-8a3b-5d1c7e9f2b48"',
         test_the_same_link_again_is_refused_and_says_what_to_do,
     ),
-    "each try sends another key": Hole(
+    "each press sends another key": Hole(
         "api.js",
         '"Idempotency-Key": pending.key',
         '"Idempotency-Key": crypto.randomUUID()',
-        test_an_answer_that_is_lost_burns_nothing,
+        test_a_reload_after_an_answer_that_was_lost_burns_nothing,
+    ),
+    "a lost answer is not asked for again": Hole(
+        "api.js", "const WAITS = [600, 1500, 4000];", "const WAITS = [];", test_an_answer_that_is_lost_burns_nothing
     ),
     "the session is kept when it ends": Hole(
         "session.js", "sessionStorage.clear();", "", test_what_is_revoked_while_it_is_open_closes
