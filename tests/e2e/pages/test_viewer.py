@@ -67,9 +67,9 @@ def test_an_address_never_has_the_token_whatever_becomes_of_ohif(
         page.get_by_role("link", name="Open in the diagnostic viewer").click()
         wait_for(lambda: page.title() and held)
         addresses = [page.url]
+        page.reload(wait_until="commit")
+        wait_for(lambda: page.title() and len(held) > 1)
         page.unroute_all(behavior="ignoreErrors")
-        page.reload()
-        position(page, 1)
         # AND one in which OHIF refuses to start
         with page.expect_console_message(refuses):
             page.goto(f"{stack.api_url}/viewer/viewer?StudyInstanceUIDs={small_exam.study_uid}&customization=x")
