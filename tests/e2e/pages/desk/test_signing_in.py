@@ -52,13 +52,21 @@ def test_a_link_of_make_up_opens_the_desk_once(stack: Stack, browser: Browser) -
     with tab(browser, link) as at:
         at.page.get_by_text("local (may change)").wait_for()
         assert at.page.url == f"{stack.api_url}/desk"
+        # also where somebody has signed out before
+        at.page.get_by_role("button", name="Sign out").click()
+        at.page.get_by_role("heading", name="Sign in").wait_for()
+        at.page.goto(stack.local.desk_link())
+        at.page.get_by_text("local (may change)").wait_for()
     with tab(browser, link) as at:
         at.page.get_by_text("This link has been used before").wait_for()
         assert at.remembered() == NOTHING
         assert axe_violations(at.page) == []
-        # nor does the desk know who that is
-        at.page.goto(f"{stack.api_url}/desk")
-        at.page.get_by_role("heading", name="Sign in").wait_for()
+        # nor does the desk know who that is, or take anybody's key from an address
+        for path in ("desk", f"desk#key={stack.service_key}"):
+            at.page.goto("about:blank")
+            at.page.goto(f"{stack.api_url}/{path}")
+            at.page.get_by_role("heading", name="Sign in").wait_for()
+        assert at.remembered() == NOTHING
 
 
 def test_a_session_that_ends_during_an_upload_goes_on_after_signing_in_again(
