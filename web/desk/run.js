@@ -64,7 +64,7 @@ export function runView(upload, plan, again) {
     title.textContent = upload.state === "cancelled" ? t("cancelledNow") : bad ? t("doneWithProblems", { count: number(bad) }) : t("doneAll");
     announce(title.textContent);
     draw();
-    showExams(exams, detail);
+    showExams(exams, detail.studies);
   });
   controls();
   const patients = plan.patients.flatMap((patient) => patient.studies.map((study) => h("p", {}, h("strong", {}, nameOf(patient.name)), ` ${studyLine(study)}`)));
@@ -104,9 +104,7 @@ function saveReport(report) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-async function showExams(place, { files }) {
-  const entries = files.flatMap((file) => file.entries ?? [file]);
-  const studies = new Set(entries.map(({ studyInstanceUID }) => studyInstanceUID).filter(Boolean));
+async function showExams(place, studies) {
   for (const uid of studies) {
     for (let look = 0; look < LOOKS; look += 1) {
       const exam = await api.exam(uid).catch(() => null);

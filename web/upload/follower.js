@@ -43,6 +43,7 @@ export class Follower {
       for (const entry of entries) this.ledger.fail(entry, json?.code ?? String(status));
       return;
     }
+    this.ledger.studies.set(uploadId, json.studies.map(({ StudyInstanceUID }) => StudyInstanceUID));
     const files = new Map(json.files.map((file) => [file.fileId, file]));
     for (const entry of entries) {
       const file = files.get(entry.fileId);

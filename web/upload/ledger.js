@@ -18,6 +18,8 @@ export class Ledger {
     this.counts = { waiting: this.entries.length };
     this.bytes = this.entries.reduce((sum, { size }) => sum + size, 0);
     this.bytesSent = 0;
+    // What arrived, by upload: a ZIP brings studies that its own line does not name.
+    this.studies = new Map();
     this.resumed = 0;
     this.retrying = 0;
     this.onFile = onFile;
@@ -170,6 +172,7 @@ export class Ledger {
     return {
       ...pick(this.progress(), ["counts", "bytes", "bytesSent"]),
       uploads: [...new Set(this.entries.map(({ uploadId }) => uploadId).filter(Boolean))],
+      studies: [...new Set([...this.studies.values()].flat())],
       files: this.entries.map(reported),
       skipped: this.skipped,
     };
