@@ -13,6 +13,8 @@ import { holdJob } from "./store.js";
 
 // Browsers have six connections to a host of HTTP/1.1.
 const AT_ONCE = 6;
+// Workers: one reads and hashes more in a second than a line of a gigabit takes, and each has its memory.
+const HASHING = 1;
 const TELL_EVERY = 100;
 
 export class Upload extends EventTarget {
@@ -86,7 +88,7 @@ export class Upload extends EventTarget {
 
   #run() {
     const { signal } = (this.#control = new AbortController());
-    this.#pool ??= new Pool();
+    this.#pool ??= new Pool(HASHING);
     this.#ledger.forgetRate();
     const parts = { ledger: this.#ledger, memory: this.#memory, ask: this.#ask, pool: this.#pool, queue: new Queue(this.#ledger.entries) };
     const tasks = [new Opener(parts).run(signal), new Follower(parts).run(signal)];
