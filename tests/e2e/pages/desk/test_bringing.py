@@ -1,0 +1,72 @@
+"""What comes between while an exam is brought in, and an exam as one ZIP (``SOAK=1``: of 60 MB instead of 6).
+
+The outage takes 13 s, mostly the pause before the ingest tries again: ``SOAK=1`` too.
+"""
+
+import os
+import random
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support.browser import PATIENCE
+from tests.support.desk import bring, desk, folder_of
+from tests.support.stack import Stack
+from tests.support.upload_files import ROOT, dicom
+from tests.support.waiting import wait_for
+
+SOAK = bool(os.environ.get("SOAK"))
+ZIP = 60 if SOAK else 6
+A_FILE = 1_000_000
+
+
+def instances(stack: Stack, study: str) -> int:
+    answer = stack.pacs_request("GET", f"/studies/{study}/instances", headers={"Accept": "application/dicom+json"})
+    return len(answer.json()) if answer.status_code == 200 else 0
+
+
+@pytest.mark.skipif(not SOAK, reason="13 s: SOAK=1")
+def test_a_pacs_that_is_down_is_waited_for_and_every_file_arrives(
+    stack: Stack, browser: Browser, tmp_path: Path
+) -> None:
+    name = "Winter^Paul"
+    study = folder_of(tmp_path, name)[name]
+    with desk(browser, stack) as at:
+        page = at.page
+        met = stack.log.count("store failed")
+        stack.orthanc.stop()
+        try:
+            # WHEN files come while nobody takes them
+            bring(page, tmp_path)
+            page.locator("summary", has_text="Files").first.click()
+            expect(page.locator('.file[data-state="received"]')).to_have_count(3, timeout=PATIENCE)
+            wait_for(lambda: stack.log.count("store failed") > met)
+            # THEN they are not said to have arrived, nor to have failed
+            page.get_by_role("heading", name="Being brought in").wait_for()
+            expect(page.locator('.file[data-state="received"]')).to_have_count(3)
+        finally:
+            stack.orthanc.start()
+        # AND they arrive by themselves
+        page.get_by_role("heading", name="Everything has arrived").wait_for()
+        expect(page.locator('.file[data-state="stored"]')).to_have_count(3)
+        page.locator(f'.exam-row[data-study="{study}"]').wait_for()
+    assert instances(stack, study) == 3
+
+
+def test_a_zip_is_sent_as_it_is_and_each_instance_arrives(stack: Stack, browser: Browser, tmp_path: Path) -> None:
+    study = f"{ROOT}.{time.time_ns()}"
+    noise = random.Random(study).randbytes(A_FILE)
+    with zipfile.ZipFile(tmp_path / "exam.zip", "w") as archive:
+        for number in range(ZIP):
+            content = dicom(number, study=study, pixels=A_FILE)[:-A_FILE] + noise[number:] + noise[:number]
+            archive.writestr(f"IM{number:03}", content)
+    with desk(browser, stack) as at:
+        bring(at.page, tmp_path / "exam.zip")
+        at.page.get_by_role("heading", name="Everything has arrived").wait_for()
+        at.page.get_by_text("1 of 1 files").wait_for()
+        row = at.page.locator(f'.exam-row[data-study="{study}"]')
+        row.get_by_text(f"{ZIP} images").wait_for()
+    assert instances(stack, study) == ZIP
