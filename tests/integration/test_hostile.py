@@ -1,7 +1,7 @@
 """Hostile files through the service's own code into a real Orthanc: it lives on, and what is told of each file is so.
 
-300 cases; ``SOAK=1`` makes 10,000. The store is in one process with the tables in moto, which is enough here: nothing
-races, and what is watched is the PACS.
+300 cases; ``SOAK=1`` makes 34 such blocks, each with its own seed. The store is in one process with the tables in moto,
+which is enough here: nothing races, and what is watched is the PACS.
 """
 
 import hashlib
@@ -31,7 +31,8 @@ from tests.support.cloud import cloud
 from tests.support.hostile import Case, HostileFile, cases
 from tests.support.template import create_table
 
-COUNT = 10_000 if os.environ.get("SOAK") else 300
+COUNT = 300
+BLOCKS = 34 if os.environ.get("SOAK") else 1
 SEED = 20261124
 TABLES = {"ExamsTable": "Exams", "InstancesTable": "Instances"}
 # Each transaction in moto copies the whole table and keeps the copy, so the tables are emptied on the way: no two cases
@@ -120,12 +121,14 @@ class Watched:
         return sum(self.content(file) != digest for file, digest in self.held.values())
 
 
-def bring_all(service: Service, watched: Watched, count: int) -> tuple[Counter[str], Counter[str], int]:
+def bring_all(
+    service: Service, watched: Watched, count: int, seed: int = SEED
+) -> tuple[Counter[str], Counter[str], int]:
     """Bring cases in; return how many there were of each kind, what was told, and how many instances changed."""
     kinds: Counter[str] = Counter()
     told_so: Counter[str] = Counter()
     # The PACS is emptied between runs, but the root is new all the same: claims are by UID.
-    for number, case in enumerate(cases(SEED, count, f"2.25.{time.time_ns()}")):
+    for number, case in enumerate(cases(seed, count, f"2.25.{time.time_ns()}")):
         if number and number % EMPTIED_EVERY == 0:
             empty_tables()
         kinds[case.kind] += 1
@@ -137,11 +140,12 @@ def bring_all(service: Service, watched: Watched, count: int) -> tuple[Counter[s
     return kinds, told_so, watched.changed()
 
 
-def test_hostile_files_harm_nobody(orthanc: Orthanc, tables: None) -> None:
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_hostile_files_harm_nobody(orthanc: Orthanc, tables: None, block: int) -> None:
     watched = Watched(orthanc)
-    kinds, told_so, changed = bring_all(Service(orthanc), watched, COUNT)
+    kinds, told_so, changed = bring_all(Service(orthanc), watched, COUNT, SEED + block)
     counts = ", ".join(f"{name} {watched.counts[name]}" for name in ("PACS restarts", "5xx", "wrongly told"))
-    print(f"\nhostile cases {COUNT} (seed {SEED}), stored {told_so['stored']}, refused {told_so['refused']}")
+    print(f"\nhostile cases {COUNT} (seed {SEED + block}), stored {told_so['stored']}, refused {told_so['refused']}")
     print(f"{counts}, changed or vanished {changed}, slowest file {watched.slowest:.1f} s")
     assert min(kinds.values()) >= COUNT // 9
     assert told_so["stored"] > COUNT
