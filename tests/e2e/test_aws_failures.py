@@ -18,7 +18,7 @@ from tests.support.staged import stage
 from tests.support.upload_files import ROOT, dicom
 from tests.support.waiting import wait_for
 
-SHARE = 0.03
+SHARE = 0.06
 pytestmark = pytest.mark.skipif("SOAK" not in os.environ, reason="a stack of its own takes a minute")
 
 
