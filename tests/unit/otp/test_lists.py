@@ -23,8 +23,9 @@ EVENT = json.loads((Path(__file__).parents[3] / "events" / "get_otp.json").read_
 @pytest.fixture
 def function(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The function with the harness's tables."""
-    monkeypatch.setattr("functions.get_otp.app.manager", lambda: harness.manager)
-    return importlib.import_module("functions.get_otp.app").lambda_handler
+    module = importlib.import_module("functions.get_otp.app")
+    monkeypatch.setattr(module, "manager", lambda: harness.manager)
+    return module.lambda_handler
 
 
 def listed(function: Any, query: dict[str, str]) -> tuple[list[str], dict[str, str] | None]:
