@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from local.settings import LocalStackError
@@ -132,12 +133,19 @@ def require_free(port: int, variable: str, what: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different free ports."""
+    """Return different free ports, of those that no connection going out is given.
+
+    Linux takes ports from 32768 on for connections: between the probe and the start of a server it would hand one to
+    another process. Numbers are random, since several callers choose at once.
+    """
     with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        found: list[int] = []
+        while len(found) < count:
+            probe = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", random.randint(10_240, 32_000)))  # noqa: S311  (spreads callers, guards nothing)
+                found.append(int(probe.getsockname()[1]))
+        return found
 
 
 def http_status(url: str, headers: Mapping[str, str] | None = None, timeout: float = 5) -> int:

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,10 @@ def ask(sign_ins: SignIns, method: str, path: str = PATH, *parts: bytes) -> tupl
         await send({"type": "http.response.start", "status": 299, "headers": []})
         await send({"type": "http.response.body", "body": b"behind"})
 
-    asyncio.run(hand_out(behind, sign_ins)({"type": "http", "method": method, "path": path}, receive, send))
+    answering = hand_out(behind, sign_ins)({"type": "http", "method": method, "path": path}, receive, send)
+    # In a thread of its own: where a browser was started before, this one has a loop already.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, answering).result()
     start, body = sent
     return start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body["body"]
 
