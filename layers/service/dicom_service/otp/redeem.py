@@ -74,7 +74,7 @@ class Redeemer:
         self._guesses = guesses
 
     def redeem(self, request: RedeemRequest, address: str = "") -> dict[str, Any]:
-        """Redeem a code. All rejections cost the same, but for the one that locks the code, which writes once more.
+        """Redeem a code. Each rejection is charged, derives and compares alike; the one that locks the code writes once more.
 
         Raises
         ------
