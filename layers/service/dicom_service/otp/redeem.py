@@ -74,7 +74,7 @@ class Redeemer:
         self._guesses = guesses
 
     def redeem(self, request: RedeemRequest, address: str = "") -> dict[str, Any]:
-        """Redeem a code. Each rejection is charged, derives and compares alike; the one that locks the code writes once more.
+        """Redeem a code. Rejections charge, derive and compare alike; the one that locks a code writes once more.
 
         Raises
         ------
