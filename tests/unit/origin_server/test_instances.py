@@ -130,6 +130,13 @@ def test_values_are_had_by_their_links(
     assert Parts.of(whole.headers["Content-Type"], whole.body).bodies == [wanted]
 
 
+def test_a_pacs_without_metadata_is_asked_for_them_once(viewer: Viewer, nested: Dataset, archive: Archive) -> None:
+    archive.lacks.add("metadata")
+    for _ in range(3):
+        assert viewer.get(path(nested, "/bulkdata/7FE00010"), Accept="application/octet-stream").status == 200
+    assert (archive.asked["metadata"], archive.asked["file"]) == (1, 3)
+
+
 def test_compressed_pixel_data_have_a_part_for_each_frame(viewer: Viewer, archive: Archive) -> None:
     made = compressed(image("P1", MINE, SERIES, rows=64, columns=64, frames=3), RLE)
     archive.add(made)

@@ -10,7 +10,6 @@ The steps, in this order:
 5. a placeholder, never an error.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from dicom_service import log
 from dicom_service.errors import NotFound as NoSuchFrame
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.instance_reader import InstanceReader
 from dicom_service.exams.retrieve import NO_INSTANCE
 from dicom_service.pacs import pacs_errors
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
@@ -28,14 +28,10 @@ from imaging.picture import target_size
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
+    from dicomweb.wado import Rendered
 
 logger = log.get_logger()
 
-# A file is fetched whole only up to this size: /tmp has 512 MB.
-LARGEST_FILE = 256 * 1024 * 1024
-_SPOOL = 32 * 1024 * 1024
-# Most headers are shorter; at most this much is read beyond the header.
-_PIECE = 64 * 1024
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 # Lookup tables that metadata has by link only: red, green and blue palettes, their segmented forms, LUT Data.
 _TABLES = ("00281201", "00281202", "00281203", "00281221", "00281222", "00281223", "00283000", "00283010")
@@ -106,30 +102,21 @@ class Thumbnailer:
     def __init__(self, client: "DicomwebClient", capabilities: Capabilities, *, allow_burned_in: bool = False) -> None:
         self.client = client
         self._capabilities = capabilities
+        self._reader = InstanceReader(client, capabilities)
         self._allow_burned_in = allow_burned_in
 
     def header(self, name: InstanceName) -> dict[str, Any]:
         """Return the instance's header, DICOM JSON Model, with its PatientID and IssuerOfPatientID.
 
-        A PACS need not have the metadata service, and one that has it may fail for a single file: Orthanc stores files
-        with an empty item between others of a sequence and then answers 500 for their metadata. In either case the
-        header is read from the beginning of the file.
+        Raises
+        ------
+        NotFound
+            The PACS does not have the instance.
+        PacsError
+            The PACS cannot be asked.
         """
-        unsupported: NotSupported | None = None
         with pacs_errors(NO_INSTANCE), self.client.shared_deadline():
-            if self._capabilities.supports("metadata"):
-                try:
-                    return self.client.retrieve_instance_metadata(*name.uids)
-                except NotSupported as error:
-                    unsupported = error
-                except (RequestRejected, PacsFault) as error:
-                    fields = {"instance": log.hashed(name.instance_uid), **log.describe(error)}
-                    logger.info("no metadata of this instance", extra=fields)
-            header = self._header_of_file(name)
-        # Only now: if the file were missing too, the PACS would lack the instance rather than the service.
-        if unsupported is not None:
-            self._capabilities.mark_unsupported("metadata", unsupported)
-        return header
+            return self._reader.header(name)
 
     def make(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail:
         """Make a thumbnail; an instance that cannot be shown gets a placeholder.
@@ -157,28 +144,15 @@ class Thumbnailer:
                     return made
         return self._placeholder("undecodable", "Cannot be shown", request)
 
-    def _header_of_file(self, name: InstanceName) -> dict[str, Any]:
-        with self.client.retrieve_instance(*name.uids) as stream:
-            try:
-                return imaging.read_header(stream.iter_bytes(_PIECE))
-            except imaging.ImagingError as error:
-                raise PacsFault("the PACS returned a file whose header cannot be read") from error
-
     def _of_pacs(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail | None:
-        if not request.is_plain or not self._capabilities.supports("thumbnail"):
+        if not request.is_plain:
             return None
-        try:
-            picture = self.client.retrieve_thumbnail(
-                *name.uids,
-                viewport=_viewport(header, request.size),
-                media_type=request.media_type,
-            )
-        except NotSupported as error:
-            self._capabilities.mark_unsupported("thumbnail", error)
-            return None
-        except (NotFound, RequestRejected, PacsFault):
-            return None
-        return Thumbnail(picture.data, picture.media_type, "pacs") if picture.data else None
+        viewport = _viewport(header, request.size)
+        return self._made_by_pacs(
+            "thumbnail",
+            lambda: self.client.retrieve_thumbnail(*name.uids, viewport=viewport, media_type=request.media_type),
+            source="pacs",
+        )
 
     def _of_frame(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail | None:
         # One frame of many; the whole file if its metadata alone does not describe the frame.
@@ -216,44 +190,37 @@ class Thumbnailer:
             media_type=request.media_type,
         )
 
-    def _render_file(
-        self, name: InstanceName, _: Mapping[str, Any], request: ThumbnailRequest
-    ) -> imaging.Picture | None:
-        with (
-            self.client.retrieve_instance(*name.uids) as stream,
-            tempfile.SpooledTemporaryFile(max_size=_SPOOL) as file,
-        ):
-            for chunk in stream.iter_bytes():
-                file.write(chunk)
-                if file.tell() > LARGEST_FILE:
-                    return None
-            file.seek(0)
+    def _render_file(self, name: InstanceName, _: Mapping[str, Any], request: ThumbnailRequest) -> imaging.Picture:
+        with self._reader.open_file(name) as file:
             return imaging.render(
-                file,  # type: ignore[arg-type]
-                frame=request.frame,
-                window=request.window,
-                size=request.size,
-                media_type=request.media_type,
+                file, frame=request.frame, window=request.window, size=request.size, media_type=request.media_type
             )
 
     def _rendered(self, name: InstanceName, header: Mapping[str, Any], request: ThumbnailRequest) -> Thumbnail | None:
-        if not self._capabilities.supports("rendered"):
-            return None
         window = request.window or imaging.window_of(header, request.frame)
-        try:
-            picture = self.client.retrieve_rendered(
+        return self._made_by_pacs(
+            "rendered",
+            lambda: self.client.retrieve_rendered(
                 *name.uids,
                 frame=request.number(header) if number_of_frames(header) > 1 else None,
                 viewport=_viewport(header, request.size),
                 window=(window.center, window.width, window.function.lower().replace("_", "-")) if window else None,
                 media_type=request.media_type,
-            )
+            ),
+            source="rendered",
+        )
+
+    def _made_by_pacs(self, service: str, ask: "Callable[[], Rendered]", source: str) -> Thumbnail | None:
+        if not self._capabilities.supports(service):
+            return None
+        try:
+            picture = ask()
         except NotSupported as error:
-            self._capabilities.mark_unsupported("rendered", error)
+            self._capabilities.mark_unsupported(service, error)
             return None
         except (NotFound, RequestRejected, PacsFault):
             return None
-        return Thumbnail(picture.data, picture.media_type, "rendered") if picture.data else None
+        return Thumbnail(picture.data, picture.media_type, source) if picture.data else None
 
     def _placeholder(self, reason: str, label: str, request: ThumbnailRequest) -> Thumbnail:
         picture = imaging.placeholder(label, size=request.size, media_type=request.media_type)

@@ -1,34 +1,29 @@
 """Bulk data of an instance (PS3.18 §10.4.1.1.4): values that its metadata refer to, of the PACS or out of the file."""
 
 import re
-import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import imaging
-from dicom_service import log
 from dicom_service.errors import BadRequest
 from dicom_service.errors import NotFound as Missing
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.instance_reader import InstanceReader
 from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.origin_server.accept import OCTETS, MediaRange, not_acceptable
 from dicom_service.origin_server.answers import Part
 from dicom_service.origin_server.links import bulk_elements
 from dicom_service.origin_server.transfer_syntaxes import label_for, syntax_of
 from dicom_service.pacs import pacs_errors
-from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
+from dicomweb.errors import NotFound, NotSupported, PacsFault
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
     from dicomweb.wado import Frame
 
-logger = log.get_logger()
-
 NOTHING_THERE = "There is no such bulk data."
 _PATH = re.compile(r"[0-9A-F]{8}(\.[0-9]{1,6}\.[0-9A-F]{8}){0,16}")
-_LARGEST_FILE = 256 * 1024 * 1024
-_SPOOL = 32 * 1024 * 1024
 
 
 def parse_path(text: str) -> str:
@@ -57,7 +52,7 @@ class BulkData:
 
     def __init__(self, client: "DicomwebClient", capabilities: Capabilities) -> None:
         self._client = client
-        self._capabilities = capabilities
+        self._reader = InstanceReader(client, capabilities)
 
     def get(
         self, name: InstanceName, path: str, ranges: Sequence[MediaRange], scope: PatientScope, location: str
@@ -76,7 +71,12 @@ class BulkData:
             The PACS cannot be asked.
         """
         with pacs_errors(NOTHING_THERE), self._client.shared_deadline():
-            found = self._of_pacs(name, path, scope) or self._of_file(name, path, scope)
+            found = self._reader.pacs_or_file(
+                "metadata",
+                name,
+                lambda: self._of_pacs(name, path, scope),
+                lambda: self._of_file(name, path, scope),
+            )
         for each in ranges:
             if not each.is_multipart and not each.is_anything and len(found) > 1:
                 continue
@@ -87,35 +87,24 @@ class BulkData:
                 return parts, each.is_multipart or each.is_anything
         raise not_acceptable(sorted({frame.media_type for frame in found}))
 
-    def _of_pacs(self, name: InstanceName, path: str, scope: PatientScope) -> "list[Frame] | None":
-        if not self._capabilities.supports("metadata"):
-            return None
+    def _of_pacs(self, name: InstanceName, path: str, scope: PatientScope) -> "list[Frame]":
+        header = self._client.retrieve_instance_metadata(*name.uids)
+        scope.check_header(header)
+        element = dict(bulk_elements(header)).get(path)
+        if element is None:
+            raise PacsFault("the metadata do not refer to this value")
         try:
-            header = self._client.retrieve_instance_metadata(*name.uids)
-            scope.check_header(header)
-            element = dict(bulk_elements(header)).get(path)
-            if element is None:
-                return None
-            return self._client.retrieve_bulk_data(name.study_uid, str(element["BulkDataURI"]))
-        except (NotFound, NotSupported, RequestRejected, PacsFault) as error:
-            fields = {"instance": log.hashed(name.instance_uid), **log.describe(error)}
-            logger.info("bulk data read from the file", extra=fields)
-            return None
+            found = self._client.retrieve_bulk_data(name.study_uid, str(element["BulkDataURI"]))
+        except (NotFound, NotSupported) as error:
+            raise PacsFault("the PACS does not have what its metadata refer to") from error
+        if not found:
+            raise PacsFault("the PACS returned no part of the value")
+        return found
 
     def _of_file(self, name: InstanceName, path: str, scope: PatientScope) -> "list[Frame]":
-        with (
-            self._client.retrieve_instance(*name.uids) as stream,
-            tempfile.SpooledTemporaryFile(max_size=_SPOOL) as file,
-        ):
-            for number, chunk in enumerate(stream.iter_bytes()):
-                if number == 0:
-                    scope.check_file(chunk)
-                file.write(chunk)
-                if file.tell() > _LARGEST_FILE:
-                    raise PacsFault("the file is too large to read values from it")
-            file.seek(0)
+        with self._reader.open_file(name, check_beginning=scope.check_file) as file:
             try:
-                values = imaging.read_value(file, path)  # type: ignore[arg-type]
+                values = imaging.read_value(file, path)
             except imaging.ImagingError as error:
                 raise Missing(NOTHING_THERE) from error
         from dicomweb.wado import Frame  # with it comes the PACS's client, which is there by now

@@ -1,6 +1,5 @@
 """Frames as they are stored: of the cache bucket, of the PACS, or read from the file where the PACS has no frames."""
 
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import imaging
@@ -8,6 +7,7 @@ from dicom_service import log
 from dicom_service.errors import NotFound as Missing
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.instance_reader import InstanceReader
 from dicom_service.origin_server.shared_cache import Entry, SharedCache
 from dicom_service.origin_server.study_state import StudyState
 from dicom_service.origin_server.transfer_syntaxes import syntax_of
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 logger = log.get_logger()
 
 NO_FRAME = "There is no such frame."
-# A file is read whole only up to this size: /tmp has 512 MB.
-_LARGEST_FILE = 256 * 1024 * 1024
-_SPOOL = 32 * 1024 * 1024
 # Frames that are kept beside the one asked for, once their file is here: viewers ask for them next.
 _MOST_NEIGHBOURS, _NEIGHBOUR_BYTES = 32, 32 * 1024 * 1024
 SYNTAX = "transfer-syntax"
@@ -44,7 +41,7 @@ class FrameSource:
     def __init__(self, client: "DicomwebClient", cache: SharedCache, capabilities: Capabilities) -> None:
         self._client = client
         self._cache = cache
-        self._capabilities = capabilities
+        self._reader = InstanceReader(client, capabilities)
 
     def stored(self, state: StudyState, name: InstanceName, number: int) -> Entry:
         """Return a frame in the transfer syntax in which it is stored, which the attribute `SYNTAX` names.
@@ -86,49 +83,28 @@ class FrameSource:
     def header(self, name: InstanceName) -> dict[str, Any]:
         """Return the metadata of an instance that describe its pixels."""
         with pacs_errors(NO_FRAME):
-            if self._capabilities.supports("metadata"):
-                try:
-                    return self._client.retrieve_instance_metadata(*name.uids)
-                except (NotSupported, RequestRejected, PacsFault) as error:
-                    logger.info("no metadata of this instance", extra=log.describe(error))
-            with self._client.retrieve_instance(*name.uids) as stream:
-                try:
-                    return imaging.read_header(stream.iter_bytes(64 * 1024))
-                except imaging.ImagingError as error:
-                    raise PacsFault("the PACS returned a file whose header cannot be read") from error
+            return self._reader.header(name)
 
     def _fetch(self, state: StudyState, name: InstanceName, number: int) -> Entry:
-        unsupported: NotSupported | None = None
         with pacs_errors(NO_FRAME), self._client.shared_deadline():
-            if self._capabilities.supports("frames"):
-                try:
-                    frame = self._client.retrieve_frame(*name.uids, number)
-                except NotSupported as error:
-                    unsupported = error
-                except (RequestRejected, PacsFault) as error:
-                    logger.info("no frames of this instance", extra=log.describe(error))
-                else:
-                    if not frame.data:
-                        raise Missing(NO_FRAME)
-                    return _entry(state, frame.data, syntax_of(frame.media_type, frame.transfer_syntax_uid, frame.data))
-            entry = self._of_file(state, name, number)
-        # Only now: an instance without pixels has no frames either, whatever the PACS supports.
-        if unsupported is not None:
-            self._capabilities.mark_unsupported("frames", unsupported)
-        return entry
+            # An instance without pixels has no frames either, whatever the PACS supports: its file tells.
+            return self._reader.pacs_or_file(
+                "frames",
+                name,
+                lambda: self._of_pacs(state, name, number),
+                lambda: self._of_file(state, name, number),
+            )
+
+    def _of_pacs(self, state: StudyState, name: InstanceName, number: int) -> Entry:
+        frame = self._client.retrieve_frame(*name.uids, number)
+        if not frame.data:
+            raise Missing(NO_FRAME)
+        return _entry(state, frame.data, syntax_of(frame.media_type, frame.transfer_syntax_uid, frame.data))
 
     def _of_file(self, state: StudyState, name: InstanceName, number: int) -> Entry:
-        with (
-            self._client.retrieve_instance(*name.uids) as stream,
-            tempfile.SpooledTemporaryFile(max_size=_SPOOL) as file,
-        ):
-            for chunk in stream.iter_bytes():
-                file.write(chunk)
-                if file.tell() > _LARGEST_FILE:
-                    raise PacsFault("the file is too large to read its frames from it")
-            file.seek(0)
+        with self._reader.open_file(name) as file:
             try:
-                frames = imaging.StoredFrames(file)  # type: ignore[arg-type]
+                frames = imaging.StoredFrames(file)
                 entry = _entry(state, *frames.read(number))
             except imaging.ImagingError as error:
                 raise Missing(NO_FRAME) from error

@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import imaging
 from dicom_service import log
 from dicom_service.edge import to_json
 from dicom_service.errors import NotFound as Missing
 from dicom_service.exams.capabilities import Capabilities
+from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.instance_reader import InstanceReader
 from dicom_service.exams.patient_scope import PatientScope, patient_label
 from dicom_service.origin_server.links import link_bulk_data
 from dicom_service.origin_server.shared_cache import Entry, SharedCache
@@ -32,7 +33,6 @@ NOTHING_THERE = "There is no such study, series or instance."
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
 _ROWS, _BITS_ALLOCATED, _PIXEL_DATA, _TRANSFER_SYNTAX = "00280010", "00280100", "7FE00010", "00083002"
 _AT_ONCE = 8
-_PIECE = 64 * 1024
 # The fastest level: the JSON of a series repeats itself so much that more effort saves little.
 _LEVEL = 1
 _BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
@@ -63,6 +63,7 @@ class Metadata:
         self._client = client
         self._cache = cache
         self._capabilities = capabilities
+        self._reader = InstanceReader(client, capabilities)
         self._hasher = hasher
 
     def get(
@@ -162,11 +163,7 @@ class Metadata:
         return [uid for row in rows if (uid := text(row, _SERIES_UID))]
 
     def _of_file(self, name: tuple[str, str, str]) -> Dataset:
-        with self._client.retrieve_instance(*name) as stream:
-            try:
-                header: dict[str, Any] = imaging.read_header(stream.iter_bytes(_PIECE))
-            except imaging.ImagingError as error:
-                raise PacsFault("the PACS returned a file whose header cannot be read") from error
+        header = self._reader.header_of_file(InstanceName(*name))
         for element in header.values():
             # Bulk values are left out of such a header; they are there, to be had by their link.
             if element.get("vr") in _BULK_VRS and not element.keys() & {"Value", "InlineBinary"}:
