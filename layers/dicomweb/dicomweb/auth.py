@@ -143,7 +143,6 @@ def make_auth(
     secret: Mapping[str, str],
     *,
     signer: Signer | None = None,
-    session: requests.Session | None = None,
     verify: bool | str = True,
     clock: Callable[[], float] = time.time,
 ) -> AuthBase | None:
@@ -158,8 +157,6 @@ def make_auth(
         The values named above.
     signer
         Signs for ``sigv4``.
-    session
-        Speaks to the token endpoint of ``oauth2``.
     verify
         The CA bundle for the token endpoint, as for :class:`Transport`.
     clock
@@ -182,7 +179,7 @@ def make_auth(
     if kind == "header":
         return HeaderAuth(*_needed(kind, secret, "name", "value"))
     if kind == "oauth2":
-        transport = Transport(timeouts=_TOKEN_TIMEOUTS, verify=verify, max_retries=1, session=session)
+        transport = Transport(timeouts=_TOKEN_TIMEOUTS, verify=verify, max_retries=1)
         return _client_credentials(secret, transport, clock)
     if kind == "sigv4":
         if signer is None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import requests
 from requests.auth import AuthBase
 
 from dicomweb.dataset import Dataset, SearchResult
@@ -75,8 +74,6 @@ class DicomwebClient:
         Paths of the client certificate and its key.
     max_retries
         How often a request is repeated after its first try.
-    session
-        Otherwise one of :func:`dicomweb.transport.make_session`.
     """
 
     def __init__(
@@ -90,11 +87,8 @@ class DicomwebClient:
         verify: bool | str = True,
         cert: tuple[str, str] | None = None,
         max_retries: int = 2,
-        session: requests.Session | None = None,
     ) -> None:
-        self._transport = Transport(
-            auth=auth, timeouts=timeouts, verify=verify, cert=cert, max_retries=max_retries, session=session
-        )
+        self._transport = Transport(auth=auth, timeouts=timeouts, verify=verify, cert=cert, max_retries=max_retries)
         elsewhere = endpoints or Endpoints()
         self._qido = Qido(self._transport, elsewhere.qido or url, quirks or Quirks())
         self._wado = Wado(self._transport, elsewhere.wado or url)

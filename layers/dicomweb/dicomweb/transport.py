@@ -22,10 +22,16 @@ from dicomweb.body import Body, BodyIterator
 from dicomweb.errors import PacsFault, PacsTimeout, PacsUnreachable
 from dicomweb.response import Response
 
-__all__ = ["DICOM_JSON", "Body", "RenewableAuth", "Response", "Timeouts", "Transport", "make_session"]
+__all__ = ["DICOM_JSON", "Body", "RenewableAuth", "Response", "Timeouts", "Transport"]
 
 DICOM_JSON = "application/dicom+json"
 
+_HEADERS = {
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "Connection": "keep-alive",  # Orthanc hangs up without it, though it is the default of HTTP/1.1.
+    "User-Agent": requests.utils.default_user_agent(),
+}
 _MAX_REDIRECTS = 3
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _RETRIED: Final = {True: frozenset((429, 503)), False: frozenset((429, 502, 503, 504))}
@@ -60,25 +66,6 @@ class RenewableAuth(Protocol):
         """Forget the rejected credentials; return whether the request may be tried again."""
 
 
-class _Session(requests.Session):
-    """Leaves redirects to :class:`Transport`; requests would read each body and fail on a malformed Location."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        return None
-
-
-def make_session() -> requests.Session:
-    """Return a session that reuses connections, obeys deadlines and ignores the environment.
-
-    A session of your own keeps deadlines only when ``PacsAdapter`` is mounted on it, as is done here.
-    """
-    session = _Session()
-    session.trust_env = False
-    session.mount("http://", PacsAdapter())
-    session.mount("https://", PacsAdapter())
-    return session
-
-
 class Transport:
     """Sends requests to one PACS; failures raise the errors of this package. Construction does no I/O.
 
@@ -98,8 +85,6 @@ class Transport:
         How often a call is repeated after its first try.
     max_redirects
         How many redirects are followed in a row.
-    session
-        Otherwise :func:`make_session`.
     sleep
         Pauses between tries.
     """
@@ -113,7 +98,6 @@ class Transport:
         cert: tuple[str, str] | None = None,
         max_retries: int = 2,
         max_redirects: int = _MAX_REDIRECTS,
-        session: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._auth = auth
@@ -122,7 +106,8 @@ class Transport:
         self._cert = cert
         self._max_retries = max_retries
         self._max_redirects = max_redirects
-        self._session = session or make_session()
+        # Without a session of requests: it would keep cookies, read the environment, and cost as much as the rest.
+        self._adapter = PacsAdapter()
         self._sleep = sleep
 
     def request(
@@ -216,7 +201,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._session.close()
+        self._adapter.close()
 
     def _deadline(self, share: float = 1.0) -> Deadline:
         outer = current_deadline()
@@ -256,20 +241,19 @@ class Transport:
         auth: AuthBase | None,
         deadline: Deadline,
     ) -> Response:
-        all_headers = {"Accept-Encoding": "identity", **headers}
+        all_headers = {**_HEADERS, **headers}
         if body is not None:
             all_headers["Content-Type"] = body.content_type
         with mapped_errors():
             request = requests.Request(
                 method, url, headers=all_headers, auth=auth, data=BodyIterator(body) if body and body.length else None
             )
-            prepared = self._session.prepare_request(request)
-            settings = self._session.merge_environment_settings(prepared.url, {}, True, self._verify, self._cert)
-            raw = self._session.send(
-                prepared,
+            raw = self._adapter.send(
+                request.prepare(),
+                stream=True,
                 timeout=(deadline.next_wait(self._timeouts.connect), deadline.next_wait()),
-                allow_redirects=False,
-                **settings,
+                verify=self._verify,
+                cert=self._cert,
             )
         return Response(raw)
 
