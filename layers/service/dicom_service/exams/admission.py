@@ -37,6 +37,8 @@ STOPS = 3
 # How long the patients of a study count as known, in seconds; as for access tokens.
 _FRESH_FOR = 60.0
 _LOCKED_FOR = 130.0
+# For the claims of four batches at once, whose digests may take long, and the patients of their studies.
+_THREADS = 8
 
 
 def _decides(text: str) -> bool:
@@ -102,7 +104,7 @@ class Admission:
         self._settings = settings
         self._pacs = pacs
         self._claims = claims
-        self._pool = ThreadPoolExecutor(4)
+        self._pool = ThreadPoolExecutor(_THREADS)
         self._patients: dict[str, tuple[float, list[Patient]]] = {}
 
     def decide(self, files: Sequence[OutboundInstance]) -> list[Decision]:
@@ -120,19 +122,17 @@ class Admission:
         ObjectMissing, StorageError
             A file cannot be read.
         """
-        places = None if self._settings.pacs_decides_instances else self._pool.submit(self._places_of, files)
+        claiming = self._pool.submit(self._claim, files)
         studies = _Studies(self, files)
-        wanted = [
-            self._claims.wanted(
-                file.header.sop_instance_uid, file.header.study_instance_uid, digest_of(file.header, file.stream())
-            )
-            for file in files
-        ]
-        standing = self._claims.make(wanted)
-        fresh = [claim for claim in wanted if claim.sop_instance_uid not in standing]
+        try:
+            found = {} if self._settings.pacs_decides_instances else self._places_of(files)
+        except DicomwebError:
+            self._release(_fresh(*claiming.result()))
+            raise
+        wanted, standing = claiming.result()
+        fresh = _fresh(wanted, standing)
         try:
             of_studies = [studies.decide(file) for file in files]
-            found = places.result() if places else {}
             decisions = self._judged(files, wanted, of_studies, standing, found)
         except (DicomwebError, Unavailable):
             self._release(fresh)
@@ -140,6 +140,16 @@ class Admission:
         held = {decision.claim.token for decision in decisions if decision.claim is not None}
         self._release([claim for claim in fresh if claim.token not in held])
         return decisions
+
+    def _claim(self, files: Sequence[OutboundInstance]) -> tuple[list[Claim], dict[str, Claim]]:
+        """Claim all files; return their claims, and those that exist already by SOPInstanceUID."""
+        wanted = [
+            self._claims.wanted(
+                file.header.sop_instance_uid, file.header.study_instance_uid, digest_of(file.header, file.stream())
+            )
+            for file in files
+        ]
+        return wanted, self._claims.make(wanted)
 
     def _places_of(self, files: Sequence[OutboundInstance]) -> dict[str, list[Place]]:
         return find_instances(
@@ -155,14 +165,18 @@ class Admission:
         """Run a call in parallel with the others of a batch."""
         return self._pool.submit(call, *arguments)
 
-    def _patients_of(self, study: str) -> list[Patient]:
+    def known_patients(self, study: str) -> list[Patient]:
+        """Return the patients of a study that the PACS named a moment ago; none where it has to be asked."""
         asked_at, patients = self._patients.get(study, (0.0, []))
-        now = time.monotonic()
-        if not patients or now - asked_at > _FRESH_FOR:
+        return patients if time.monotonic() - asked_at <= _FRESH_FOR else []
+
+    def _patients_of(self, study: str) -> list[Patient]:
+        patients = self.known_patients(study)
+        if not patients:
             patients = find_patients(self._pacs, study)
             if len(self._patients) > 1000:
                 self._patients.clear()
-            self._patients[study] = (now, patients)
+            self._patients[study] = (time.monotonic(), patients)
         return patients
 
     def _judged(
@@ -295,19 +309,24 @@ class _Studies:
 
     def __init__(self, admission: Admission, files: Sequence[OutboundInstance]) -> None:
         self._first: dict[str, Patient] = {}
+        self._known: dict[str, list[Patient]] = {}
         self._asked: dict[str, Future[tuple[list[Patient], bool]]] = {}
         if admission.pacs_decides_studies:
             return
         for file in files:
             self._first.setdefault(file.header.study_instance_uid, _patient(file))
         for study, patient in self._first.items():
-            self._asked[study] = admission.in_background(admission.study, study, patient)
+            if known := admission.known_patients(study):
+                self._known[study] = known
+            else:
+                self._asked[study] = admission.in_background(admission.study, study, patient)
 
     def decide(self, file: OutboundInstance) -> Decision:
         study = file.header.study_instance_uid
-        if study not in self._asked:
+        if study not in self._first:
             return Decision()
-        known, claimed = self._asked[study].result()
+        asked = self._asked.get(study)
+        known, claimed = asked.result() if asked else (self._known[study], False)
         patient = _patient(file)
         if not any(patient.is_same(other) for other in known or [self._first[study]]):
             return Decision(STUDY_OF_ANOTHER_PATIENT)
@@ -317,6 +336,10 @@ class _Studies:
 def _patient(file: OutboundInstance) -> Patient:
     # A PACS returns the first of several values.
     return Patient.of(file.header.patient_id.split("\\")[0], file.header.issuer_of_patient_id)
+
+
+def _fresh(wanted: Sequence[Claim], standing: dict[str, Claim]) -> list[Claim]:
+    return [claim for claim in wanted if claim.sop_instance_uid not in standing]
 
 
 def _here(claim: Claim, found: dict[str, list[Place]]) -> Place | None:
