@@ -40,6 +40,7 @@ def request(
     number: str = "r1",
     query: dict[str, str] | None = None,
     body: str = "",
+    address: str = "203.0.113.7",
     **context: str,
 ) -> dict[str, Any]:
     """Return the event of one request."""
@@ -54,7 +55,7 @@ def request(
         "isBase64Encoded": False,
         "requestContext": {
             "requestId": number,
-            "identity": {"sourceIp": "203.0.113.7"},
+            "identity": {"sourceIp": address},
             **({"authorizer": known} if known else {}),
         },
     }

@@ -48,6 +48,41 @@ def test_wrong_tries_at_a_code_are_gathered_and_found_by_its_exam(recorder: Reco
     assert (row["who"], row["study"], row["status"], row["count"]) == ("otp:abc", STUDY, 401, ATTEMPTS)
 
 
+def test_a_stranger_with_a_network_of_ipv6_is_gathered_and_named_by_the_first_address(recorder: Recorder) -> None:
+    first = "2001:db8:1:2::1"
+    for number in range(1, ATTEMPTS):
+        event = request(who=None, address=f"2001:db8:1:2:{number:x}::{number:x}" if number > 1 else first)
+        recorder.refuse(event, None)
+        # One who holds a code, or a token of one exam, has as many addresses.
+        made_up = request(
+            "POST", "/otps/redeem", study=None, who=None, address=event["requestContext"]["identity"]["sourceIp"]
+        )
+        pending = recorder.begin(made_up)
+        notes.note_viewer("otp:abc")
+        notes.note(study_uid=STUDY, patient=ALICE)
+        recorder.finish(pending, 401)
+    assert sorted((row["who"], row["address"], row["count"]) for row in records()) == [
+        ("otp:abc", first, ATTEMPTS - 1),
+        ("unknown", first, ATTEMPTS - 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:3::1"),
+        ("203.0.113.7", "203.0.113.8"),
+        # IPv4 within one /64 of IPv6, as some gateways write it
+        ("::ffff:203.0.113.7", "::ffff:203.0.113.8"),
+        ("", "no address"),
+    ],
+)
+def test_others_are_not_gathered_with_a_stranger(recorder: Recorder, addresses: tuple[str, str]) -> None:
+    for address in addresses:
+        recorder.refuse(request(who=None, address=address), None)
+    assert {row.get("address", "") for row in records()} == set(addresses)
+
+
 def test_a_redemption_is_recorded_before_its_use_is_counted(recorder: Recorder) -> None:
     pending = recorder.begin(redemption(1, token="right"))
     assert records() == []

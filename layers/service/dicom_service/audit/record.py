@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from dicom_service.audit.actions import Action
 
 QUARTER = 900
 _DAY = 86_400
+# What one household or server is given of IPv6: it can send each request from another address of it.
+_SITE = 64
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,11 @@ class Record:
 
     @property
     def gathered_id(self) -> str:
-        """The key that all like it share for a quarter of an hour."""
-        viewer = self.viewer
+        """The key that all like it share for a quarter of an hour, from one address, of IPv6 from one /64."""
+        viewer, site = self.viewer, _site(self.viewer.address)
         quarter = str(int(self.at.timestamp()) // QUARTER)
         parts = (
-            *(quarter, viewer.who, viewer.role, viewer.organisation, viewer.address, self.action.name, self.route),
+            *(quarter, viewer.who, viewer.role, viewer.organisation, site, self.action.name, self.route),
             *(self.study_uid, self.patient, str(self.status), *self.studies),
         )
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
@@ -87,7 +90,6 @@ class Record:
             "who": viewer.who,
             "role": viewer.role,
             "organisation": viewer.organisation,
-            "address": viewer.address,
             "action": self.action.name,
             "route": self.route,
             "study": self.study_uid,
@@ -104,3 +106,12 @@ class Record:
 def instant(at: datetime.datetime) -> str:
     """Return a time as it is stored: UTC, to the millisecond, so that texts sort like times."""
     return at.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _site(address: str) -> str:
+    """Return the /64 of an IPv6 address; any other address as it is, also one of IPv4 that is written as IPv6."""
+    try:
+        found = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    return str(found.ipv4_mapped or ipaddress.IPv6Network((int(found), _SITE), strict=False))

@@ -80,6 +80,8 @@ class AuditWriter:
         at = instant(record.at)
         # What the first of them sets and no later one changes.
         first = {"at": at, "day": at[:10], "requestId": record.request_id}
+        if record.viewer.address:
+            first["address"] = record.viewer.address
         values = record.attributes(self._settings.retention_days) | {"last": at}
         names = {f"#{name}": name for name in (*first, *values, "count")}
         settings = [f"#{name} = if_not_exists(#{name}, :{name})" for name in first]
