@@ -3,15 +3,19 @@
 import copy
 import json
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
 
 from dicom_service.audit.actions import ROUTES
 from dicom_service.audit.fhir import audit_event, bundle
-from dicom_service.audit.recorder import Recorder
+from dicom_service.audit.notes import Shown, note
+from dicom_service.audit.record import Viewer
+from dicom_service.audit.recorder import MOST_EXAMS, Recorder
+from dicom_service.patient import Patient
 from tests.support.audit import STUDY, records, request, serve_once
-from tests.support.balp import BALP, problems
+from tests.support.balp import BALP, PROFILES, STRICTER, Rule, broken, nodes, problems
 
 SERVER = "https://api.example.org/v1"
 VIEWERS = ({"who": "clinic"}, {"who": "oidc:dr", "role": "reader"}, {"who": "otp:abc", "role": "exam"}, {"who": None})
@@ -20,7 +24,8 @@ Event = dict[str, Any]
 
 @pytest.fixture
 def rows(recorder: Recorder) -> list[dict[str, Any]]:
-    """Return a record of each route, by several viewers, with and without exam and patient, good and refused."""
+    """Return a record of each kind, by several viewers, with and without exam and patient, good and refused."""
+    numbers = count()
     for (method, resource), action in ROUTES.items():
         if action is None:
             continue
@@ -28,9 +33,16 @@ def rows(recorder: Recorder) -> list[dict[str, Any]]:
             for status in (200, 404, 503):
                 query = {"patientID": "CANARY"} if number % 2 else None
                 event = request(method, resource, study=STUDY if number else None, query=query, **viewer)  # type: ignore[arg-type]
-                event["requestContext"]["requestId"] = f"{method}{resource}{number}{status}"
+                event["requestContext"]["requestId"] = f"request-{next(numbers)}"
                 serve_once(recorder, event, status)
     recorder.begin(request("POST", "/otps", number="killed"))
+    for viewer in VIEWERS:
+        pending = recorder.begin(request(resource="/exams/studies", study=None, number="long-list", **viewer))
+        for number in range(MOST_EXAMS + 1):
+            note(study_uid=f"{STUDY}.{number}")
+        recorder.finish(pending, 200)
+    by_upload = Viewer("clinic", address="2001:db8::1")
+    recorder.arrived(by_upload, "upload", "S3 upload/", {Shown(STUDY, Patient.of("CANARY")): 3, Shown("1.2.3"): 1})
     return records()
 
 
@@ -79,9 +91,64 @@ def test_what_breaks_a_constraint_is_seen(recorder: Recorder, name: str) -> None
     serve_once(recorder, request(query={"patientID": "P"}))
     event = audit_event(records()[0], SERVER)
     assert list(problems(event)) == []
-    broken = copy.deepcopy(event)
-    BREAKS[name](broken)
-    try:
-        assert list(problems(broken)) != []
-    except (KeyError, IndexError):
-        return
+    broken_one = copy.deepcopy(event)
+    BREAKS[name](broken_one)
+    assert list(problems(broken_one)) != []
+
+
+def breaking(event: Event, id_: str, rule: Rule, rules: dict[str, Rule]) -> bool:
+    """Break one rule of a profile; False where the event has nothing that it speaks of."""
+    parent, _, name = id_.rpartition(".")
+    member, _, slice_ = name.partition(":")
+    found = nodes(event, parent, rules)
+    for node in found:
+        picked = nodes(event, id_, rules) if slice_ else []
+        if rule.most == 0:
+            node[member] = "something"
+        elif rule.least and slice_:
+            node[member] = [one for one in node[member] if one not in picked]
+        elif rule.least > 1:
+            node[member] = node[member][:1]
+        elif rule.least:
+            del node[member]
+        elif slice_:
+            node[member] = [*node[member], *picked, *picked]
+        elif rule.pattern is not None or rule.among:
+            node[member] = "another"
+        else:
+            node[member] = ["one", "another"]
+        if slice_ and not picked:
+            return False
+    return bool(found)
+
+
+# What decides whether an agent or an entity is one of an optional kind: another value makes it none of them.
+DECIDES = {"agent:user.type", "entity:transaction.type"}
+# The service reads and searches by one interaction.
+ABSENT = {"subtype:anyVread", "subtype:anySearch", "subtype:anySearchS"}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_each_rule_of_each_profile_is_seen_when_it_is_broken(recorder: Recorder, profile: str) -> None:
+    """The event of a person, which has everything that the rules speak of."""
+    query = {"patientID": "P"} if profile.startswith("Patient") else None
+    route = {"resource": "/exams/studies", "study": None} if profile.endswith("Query") else {}
+    serve_once(recorder, request(query=query, who="oidc:dr", role="reader", **route))  # type: ignore[arg-type]
+    event = audit_event(records()[0], SERVER)
+    assert event["meta"]["profile"] == [BALP + profile]
+    rules = PROFILES[profile] | STRICTER
+    assert list(broken(event, rules)) == []
+    unseen = set()
+    for id_, rule in rules.items():
+        attacked = copy.deepcopy(event)
+        if not breaking(attacked, id_, rule, rules) or not list(broken(attacked, rules)):
+            unseen.add(id_)
+    assert unseen == {id_ for id_ in DECIDES | ABSENT if id_ in rules}
+    assert len(rules) >= 45
+
+
+def test_a_patient_is_referred_to_as_one(recorder: Recorder) -> None:
+    serve_once(recorder, request(query={"patientID": "P"}))
+    event = audit_event(records()[0], SERVER)
+    event["entity"][2]["what"]["type"] = "Person"
+    assert list(problems(event)) != []
