@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import requests
+
 from tests.support.stack import Stack
 
 SOAK = os.environ.get("SOAK") == "1"
@@ -42,3 +44,25 @@ def redeem(stack: Stack, issued: dict[str, Any]) -> str:
     answer = stack.request("POST", "/otps/redeem", key=None, json={"token": issued["token"]})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["accessToken"])
+
+
+def pacs(stack: Stack, method: str, path: str, **more: Any) -> requests.Response:
+    """Call Orthanc by its own interface, past the service."""
+    login = (stack.values["STACK_PACS_USER"], stack.values["STACK_PACS_PASSWORD"])
+    return requests.request(
+        method, stack.values["STACK_PACS_URL"].removesuffix("/dicom-web") + path, auth=login, timeout=60, **more
+    )
+
+
+def correct(stack: Stack, before: str, after: str) -> None:
+    """Have Orthanc change a PatientID, the UIDs of its exams kept, as after a mix-up."""
+    query = {"Level": "Patient", "Query": {"PatientID": before}}
+    (patient,) = pacs(stack, "POST", "/tools/find", json=query).json()
+    change = {
+        "Replace": {"PatientID": after, "PatientName": "CANARY^OTP"},
+        "Keep": ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"],
+        "Force": True,
+        "KeepSource": False,
+    }
+    answer = pacs(stack, "POST", f"/patients/{patient}/modify", json=change)
+    assert answer.status_code == 200, answer.text

@@ -8,13 +8,12 @@ import time
 from typing import Any
 
 import pytest
-import requests
 
 from dicom_service import aws
 from dicom_service.otp.codes import token_hash
 from tests.support.dicom_files import ct_image, saved
 from tests.support.otp import Harness
-from tests.support.otp_stack import StoredExam, redeem
+from tests.support.otp_stack import StoredExam, correct, pacs, redeem
 from tests.support.stack import Stack
 
 DICOM, JPEG = "?fileType=application/dicom", "?fileType=image/jpeg"
@@ -28,27 +27,6 @@ def into_pacs(stack: Stack, patient_id: str, study_uid: str | None = None, issue
     answer = pacs(stack, "POST", "/instances", data=saved(image))
     assert answer.status_code == 200, answer.text
     return StoredExam(image.StudyInstanceUID, image.SeriesInstanceUID, image.SOPInstanceUID, patient_id)
-
-
-def pacs(stack: Stack, method: str, path: str, **more: Any) -> requests.Response:
-    login = (stack.values["STACK_PACS_USER"], stack.values["STACK_PACS_PASSWORD"])
-    return requests.request(
-        method, stack.values["STACK_PACS_URL"].removesuffix("/dicom-web") + path, auth=login, timeout=60, **more
-    )
-
-
-def correct(stack: Stack, exam: StoredExam, patient_id: str) -> None:
-    """Have Orthanc change the PatientID of the exam, its UIDs kept, as after a mix-up."""
-    query = {"Level": "Patient", "Query": {"PatientID": exam.patient_id}}
-    (patient,) = pacs(stack, "POST", "/tools/find", json=query).json()
-    change = {
-        "Replace": {"PatientID": patient_id, "PatientName": "CANARY^OTP"},
-        "Keep": ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"],
-        "Force": True,
-        "KeepSource": False,
-    }
-    answer = pacs(stack, "POST", f"/patients/{patient}/modify", json=change)
-    assert answer.status_code == 200, answer.text
 
 
 def shared(stack: Stack, exam: StoredExam, **wishes: Any) -> dict[str, Any]:
@@ -135,7 +113,7 @@ def test_a_correction_of_the_patient_closes_codes_and_tokens(stack: Stack) -> No
     token = redeem(stack, used)
     picture = f"{own.path}/series/{own.series_uid}/instances/{own.instance_uid}{JPEG}"
     assert stack.request("GET", picture, key=token).status_code == 200
-    correct(stack, own, "CANARY-RIGHT")
+    correct(stack, own.patient_id, "CANARY-RIGHT")
     # The picture of before is in the cache; it is not shown.
     answer = stack.request("GET", picture, key=token)
     assert (answer.status_code, answer.json()["code"]) == (403, "EXAM_SUSPENDED")
