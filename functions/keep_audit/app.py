@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dicom_service.otp.audit import copy_lines
+from dicom_service.otp.audit_log import copy_lines
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

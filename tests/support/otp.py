@@ -11,7 +11,7 @@ from typing import Any
 from dicom_service import aws
 from dicom_service.auth.access_tokens import AccessTokens
 from dicom_service.aws import Secret
-from dicom_service.otp.audit import Actor
+from dicom_service.otp.audit_log import Actor
 from dicom_service.otp.codes import Matches
 from dicom_service.otp.guard import ExamGuard
 from dicom_service.otp.issue import Issuer

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dicom_service import log as logs
-from dicom_service.otp.audit import Actor, audit, copy_lines
+from dicom_service.otp.audit_log import Actor, copy_lines, write_audit_line
 
 # docs.aws.amazon.com, Lambda, "Log-level filtering": a line without one of these and a time as in RFC 3339 is INFO.
 LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
@@ -53,7 +53,7 @@ def test_the_log_level_of_the_function_is_the_one_that_holds(
 @pytest.mark.parametrize("level", LEVELS)
 def test_audit_lines_come_through_at_any_level(monkeypatch: pytest.MonkeyPatch, log: io.StringIO, level: str) -> None:
     monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", level)
-    audit("issued", Actor("portal"), otp_id="o", study_uid="1.2")
+    write_audit_line("issued", Actor("portal"), otp_id="o", study_uid="1.2")
     (line,) = let_through(log.getvalue(), level)
     assert line["audit"]["EventOutcomeIndicator"] == 0
 
@@ -65,7 +65,7 @@ def test_control_a_line_of_the_log_is_dropped_below_the_level(log: io.StringIO) 
 
 
 def test_audit_lines_are_copied_as_they_are(log: io.StringIO) -> None:
-    audit("revoked", Actor("portal"), otp_id="o", study_uid="1.2")
+    write_audit_line("revoked", Actor("portal"), otp_id="o", study_uid="1.2")
     written = log.getvalue()
     batch = {
         "messageType": "DATA_MESSAGE",

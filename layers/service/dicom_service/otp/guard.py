@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from dicom_service.errors import Conflict, Forbidden, NotFound
-from dicom_service.otp.audit import Actor, audit
+from dicom_service.otp.audit_log import Actor, write_audit_line
 from dicom_service.otp.events import event
 from dicom_service.otp.exam import find_exam, only_patient, patients_of
 from dicom_service.otp.model import Otp
@@ -116,7 +116,7 @@ class ExamGuard:
         patient = otp.patient or self._hasher.hash(exam.patient)
         if self._store.resume(otp.otp_id, patient, event("OTP Resumed", otp)) is not None:
             raise Conflict("The one-time password is not suspended.", code="NOT_SUSPENDED")
-        audit("resumed", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
+        write_audit_line("resumed", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
 
     def _suspend_others(self, otps: Iterable[Otp], one: Patient | None) -> None:
         now = self._clock()
@@ -126,4 +126,4 @@ class ExamGuard:
                 continue
             if self._store.suspend(otp.otp_id, event("OTP Suspended", otp)) is None:
                 reason = "another patient" if one else "several patients"
-                audit("suspended", _SERVICE, otp_id=otp.otp_id, study_uid=otp.study_uid, reason=reason)
+                write_audit_line("suspended", _SERVICE, otp_id=otp.otp_id, study_uid=otp.study_uid, reason=reason)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dicom_service import aws
 from dicom_service.errors import ServiceError
 from dicom_service.log import hashed
-from dicom_service.otp.audit import network_of
+from dicom_service.otp.audit_log import network_of
 from dicom_service.settings import setting
 
 WINDOW = 300

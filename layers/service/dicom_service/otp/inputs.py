@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from dicom_service.edge import json_body
 from dicom_service.errors import BadRequest, Forbidden
 from dicom_service.fields import Body
-from dicom_service.otp.audit import Actor
+from dicom_service.otp.audit_log import Actor
 from dicom_service.otp.model import ROLES
 from dicom_service.otp.requests import IssueRequest, RedeemRequest
 from dicom_service.query import Query

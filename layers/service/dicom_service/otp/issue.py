@@ -10,7 +10,7 @@ from dicom_service.aws import Secret
 from dicom_service.day import iso
 from dicom_service.errors import Conflict
 from dicom_service.otp import codes, viewer
-from dicom_service.otp.audit import Actor, audit
+from dicom_service.otp.audit_log import Actor, write_audit_line
 from dicom_service.otp.events import event
 from dicom_service.otp.exam import find_exam
 from dicom_service.otp.keyring import Keyring
@@ -99,7 +99,7 @@ class Issuer:
         if request.require_birth_date and exam.birth_date is not None:
             otp = replace(otp, birth_date_tag=codes.birth_date_tag(master, otp.otp_id, exam.birth_date))
         self._store.create(otp, event("OTP Issued", otp))
-        audit("issued", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
+        write_audit_line("issued", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
         return self._answer(otp, codes.code(master, otp.otp_id, otp.form), base_url)
 
     def token(self, request: IssueRequest, actor: Actor, base_url: str) -> dict[str, str]:
@@ -115,7 +115,7 @@ class Issuer:
             "role": request.role,
         }
         token = self._viewer.request_token(parameters)
-        audit("issued", actor, otp_id=None, study_uid=request.study_uid)
+        write_audit_line("issued", actor, otp_id=None, study_uid=request.study_uid)
         return {"token": token}
 
     def _answer(self, otp: Otp, code: str, base_url: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dicom_service.audit.notes import note
 from dicom_service.day import iso
 from dicom_service.errors import BadRequest, NotFound
 from dicom_service.otp import codes
-from dicom_service.otp.audit import Actor, audit
+from dicom_service.otp.audit_log import Actor, write_audit_line
 from dicom_service.otp.events import event
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp, Redemption
 from dicom_service.otp.store import OtpStore
@@ -137,7 +137,7 @@ class Manager:
         revoked = self._store.revoke(otp.otp_id, event("OTP Revoked", otp)) is None
         if revoked:
             note(study_uid=otp.study_uid, hashed=otp.patient or "")
-            audit("revoked", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
+            write_audit_line("revoked", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
         return revoked
 
     def revoke(self, otp_id: str, actor: Actor) -> None:

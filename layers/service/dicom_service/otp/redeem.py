@@ -14,7 +14,7 @@ from dicom_service import metrics
 from dicom_service.audit.notes import begin_change, note, note_viewer
 from dicom_service.errors import NotFound, PacsError, Unauthorized
 from dicom_service.otp import codes
-from dicom_service.otp.audit import Actor, audit, network_of
+from dicom_service.otp.audit_log import Actor, network_of, write_audit_line
 from dicom_service.otp.events import event
 from dicom_service.otp.guard import ExamGuard, ExamSuspended
 from dicom_service.otp.guesses import Guesses
@@ -112,7 +112,7 @@ class Redeemer:
         redemption = self._use(charged, tag, wanted, compared_at)
         if redemption is None:
             raise self._rejected(otp_id, charged, actor, "used, or withdrawn, meanwhile")
-        audit("redeemed", actor, otp_id=otp_id, study_uid=charged.study_uid)
+        write_audit_line("redeemed", actor, otp_id=otp_id, study_uid=charged.study_uid)
         return {
             "accessToken": self._token(charged, nonce),
             "tokenType": "Bearer",
@@ -181,7 +181,7 @@ class Redeemer:
         if not charged and (not abandoned or otp.uses >= otp.max_uses):
             return
         if self._store.lock(otp.otp_id, event("OTP Locked", otp)) is None:
-            audit("locked", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
+            write_audit_line("locked", actor, otp_id=otp.otp_id, study_uid=otp.study_uid)
 
     def _state(self, otp: Otp | None, now: int) -> str:
         return otp.state_at(now).lower() if otp else "unknown"
@@ -190,5 +190,5 @@ class Redeemer:
         metrics.count("CodesRejected")
         if self._guesses:
             self._guesses.count(actor.address)
-        audit("rejected", actor, otp_id=otp_id, study_uid=otp.study_uid if otp else None, reason=reason)
+        write_audit_line("rejected", actor, otp_id=otp_id, study_uid=otp.study_uid if otp else None, reason=reason)
         return Unauthorized(REJECTED, code="OTP_REJECTED")

@@ -1,4 +1,4 @@
-"""Audit lines: who did what to which exam, coded as in DICOM's audit messages (PS3.15 A.5, PS3.16 CID 400, 403).
+"""Audit lines of the log: who did what to which exam, coded as DICOM audit messages (PS3.15 A.5, PS3.16 CID 400, 403).
 
 ==========  ============================  ==========================================  =======
 event       EventID                       EventTypeCode                               outcome
@@ -87,7 +87,7 @@ def network_of(address: str) -> str | None:
     return str(ipaddress.ip_network((found, 24 if found.version == 4 else 48), strict=False))
 
 
-def audit(
+def write_audit_line(
     event: AuditEvent, actor: Actor, *, otp_id: str | None, study_uid: str | None, reason: str | None = None
 ) -> None:
     """Write one audit line.
