@@ -20,5 +20,13 @@ def read_day(text: str) -> str | None:
 
 def iso(seconds: float) -> str:
     """Return a time in the form of the API, such as ``2026-11-22T12:00:00Z``."""
-    moment = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
-    return moment.isoformat().replace("+00:00", "Z")
+    return _in_utc(datetime.datetime.fromtimestamp(int(seconds), datetime.UTC), "seconds")
+
+
+def iso_milliseconds(moment: datetime.datetime) -> str:
+    """Return a time as RFC 3339 in UTC, to the millisecond; texts of this form sort like times."""
+    return _in_utc(moment, "milliseconds")
+
+
+def _in_utc(moment: datetime.datetime, unit: str) -> str:
+    return moment.astimezone(datetime.UTC).isoformat(timespec=unit).replace("+00:00", "Z")

@@ -7,12 +7,12 @@ caller got no answer. A queued build that nobody took is queued again by whoever
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dicom_service import aws
 from dicom_service.archive.table import QUEUED, READY, Archive, ArchivesTable
 from dicom_service.audit.notes import note
+from dicom_service.day import iso
 from dicom_service.errors import Conflict, NotFound, Unavailable
 from dicom_service.exams.instance_cache import URL_LIFETIME
 from dicom_service.exams.patient_scope import PatientScope
@@ -184,15 +184,11 @@ def view(archive: Archive) -> dict[str, Any]:
     """Return what callers see of an archive."""
     values = {
         "state": archive.state,
-        "requestedAt": _iso(archive.requested_at),
+        "requestedAt": iso(archive.requested_at),
         "instances": archive.total,
         "done": archive.done,
         "size": archive.size,
-        "expiresAt": _iso(archive.expires_at) if archive.expires_at else None,
+        "expiresAt": iso(archive.expires_at) if archive.expires_at else None,
         "reason": archive.reason,
     }
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _iso(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -103,11 +103,6 @@ class Record:
         return {**found, "expiresAt": started + retention_days * _DAY}
 
 
-def instant(at: datetime.datetime) -> str:
-    """Return a time as it is stored: UTC, to the millisecond, so that texts sort like times."""
-    return at.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _site(address: str) -> str:
     """Return the /64 of an IPv6 address; any other address as it is, also one of IPv4 that is written as IPv6."""
     try:

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any
 
 from dicom_service import aws
-from dicom_service.audit.record import Record, instant
+from dicom_service.audit.record import Record
+from dicom_service.day import iso_milliseconds
 from dicom_service.settings import setting
 
 STRICT, BEST_EFFORT = "strict", "best-effort"
@@ -77,7 +78,7 @@ class AuditWriter:
         self._write(updates)
 
     def _update(self, id_: str, record: Record, *, count: int = 1) -> dict[str, Any]:
-        at = instant(record.at)
+        at = iso_milliseconds(record.at)
         # What the first of them sets and no later one changes.
         first = {"at": at, "day": at[:10], "requestId": record.request_id}
         if record.viewer.address:

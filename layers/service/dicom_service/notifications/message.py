@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dicom_service.day import iso_milliseconds
+
 SOURCE = "dicom-service"
 # Of the schemas in schemas/events; a new minor number adds members, a new major one changes them.
 SCHEMA_VERSION = "1.1"
@@ -56,5 +58,4 @@ class Notification:
 
 def timestamp(milliseconds: int) -> str:
     """Write a time as RFC 3339 in UTC."""
-    moment = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso_milliseconds(datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC))
