@@ -22,8 +22,8 @@ def _decide(event: dict[str, Any]) -> dict[str, Any]:
     try:
         policy = authorizer().decide(event)
     except Unauthorized:
-        recorder().refuse(event, None)
+        recorder().reject(event, None)
         raise
     if policy["policyDocument"]["Statement"][0]["Effect"] == "Deny":
-        recorder().refuse(event, policy["context"])
+        recorder().reject(event, policy["context"])
     return policy

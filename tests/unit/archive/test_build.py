@@ -156,7 +156,7 @@ def test_a_second_delivery_beside_the_first_does_nothing(world: World) -> None:
 
 
 def test_one_that_was_replaced_stops_and_leaves_the_other_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "_TOLD_EVERY", 0)
+    monkeypatch.setattr(building, "_REPORT_EVERY", 0)
     world.pacs.add(*slices(8))
     world.begin()
 
@@ -177,7 +177,7 @@ def test_it_is_cancelled_when_all_who_asked_for_it_are_revoked(
     world: World, monkeypatch: pytest.MonkeyPatch, state: str | None
 ) -> None:
     # GIVEN a build that two codes asked for, of which one is revoked already, and the other is on the way
-    monkeypatch.setattr(building, "_TOLD_EVERY", 0)
+    monkeypatch.setattr(building, "_REPORT_EVERY", 0)
     world.pacs.add(*slices(8))
     issue("first", "REVOKED")
     issue("second", "ACTIVE")
@@ -202,7 +202,7 @@ def test_it_is_cancelled_when_all_who_asked_for_it_are_revoked(
 
 @pytest.mark.parametrize("other", ["service", "living"])
 def test_it_goes_on_while_one_who_asked_may_have_it(world: World, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
-    monkeypatch.setattr(building, "_TOLD_EVERY", 0)
+    monkeypatch.setattr(building, "_REPORT_EVERY", 0)
     world.pacs.add(*slices(3))
     issue("revoked", "REVOKED")
     issue("living", "ACTIVE")

@@ -206,9 +206,9 @@ def test_notes_outside_of_a_request_go_nowhere(recorder: Recorder) -> None:
 
 def test_refusals_are_recorded_and_strangers_gathered(recorder: Recorder) -> None:
     for number in range(5):
-        recorder.refuse(request(study=f"1.2.{number}", who=None, query={"patientID": f"P{number}"}), None)
-    recorder.refuse(request("DELETE", "/otps", study=None), {"principal": "screen", "role": "reader"})
-    recorder.refuse(request("GET", "/uid", study=None), {"principal": "screen", "role": "reader"})
+        recorder.reject(request(study=f"1.2.{number}", who=None, query={"patientID": f"P{number}"}), None)
+    recorder.reject(request("DELETE", "/otps", study=None), {"principal": "screen", "role": "reader"})
+    recorder.reject(request("GET", "/uid", study=None), {"principal": "screen", "role": "reader"})
     stranger, reader = sorted(records(), key=lambda row: str(row["who"]), reverse=True)
     assert (stranger["who"], stranger["count"], stranger["status"]) == ("unknown", 5, 401)
     assert "study" not in stranger and "patient" not in stranger
@@ -245,7 +245,7 @@ def test_best_effort_serves_and_says_so(clock: Clock, broken: list[str], log: An
 
 
 def test_a_refusal_stays_one_when_it_cannot_be_recorded(recorder: Recorder, broken: list[str], log: Any) -> None:
-    recorder.refuse(request(who=None), None)
+    recorder.reject(request(who=None), None)
     assert broken and "access not recorded" in log.getvalue()
 
 

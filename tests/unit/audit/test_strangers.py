@@ -111,7 +111,7 @@ def test_a_recipient_who_is_refused_other_exams_is_gathered_and_names_none_of_th
 ) -> None:
     known = {"principal": "otp:abc", "role": role, "studyUID": STUDY, "patient": hasher().hash(ALICE)}
     for number in range(ATTEMPTS):
-        recorder.refuse(request(study=f"1.2.{number}", who=None, query={"patientID": "P"}), known)
+        recorder.reject(request(study=f"1.2.{number}", who=None, query={"patientID": "P"}), known)
     [row] = records()
     assert (row["who"], row["status"], row["count"]) == ("otp:abc", 403, ATTEMPTS)
     assert not {"study", "patient", "studies"} & row.keys()

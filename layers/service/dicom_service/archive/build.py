@@ -29,7 +29,7 @@ logger = log.get_logger()
 SAVED_EVERY = 256 * 1024 * 1024
 # Nothing is begun with less time than this: one instance may take long.
 MARGIN = 180
-_TOLD_EVERY = 5.0
+_REPORT_EVERY = 5.0
 _ATTEMPTS = 8
 # Deliveries after which a build that its request never wrote down is forgotten.
 _UNWRITTEN = 4
@@ -149,7 +149,7 @@ class _Work:
     owner: str
     clock: Callable[[], float]
     ends_at: float
-    told_at: float = field(default=float("-inf"))
+    reported_at: float = field(default=float("-inf"))
     upload: MultipartUpload | None = None
     sink: PartSink | None = None
 
@@ -206,7 +206,7 @@ class _Work:
         with closing(fetch_all(self.parts.client, left)) as found:
             for fetched in found:
                 with fetched.file if fetched else nullcontext():
-                    self._tell(kept)
+                    self._report_progress(kept)
                     if fetched:
                         contents.add(fetched.name, places[kept.next], fetched.file, self._rest(fetched, kept), out)
                 kept.next += 1
@@ -219,7 +219,7 @@ class _Work:
 
         def pieces() -> Iterator[bytes]:
             for piece in stream(self.parts.client, fetched.name):
-                self._tell(kept)
+                self._report_progress(kept)
                 yield piece
 
         return pieces()
@@ -231,8 +231,8 @@ class _Work:
         kept.entries, kept.contents, kept.pictures = out.entries, contents.to_json(), contents.pictures
         self.parts.checkpoints.save(self.archive.checkpoint_key, kept)
 
-    def _tell(self, kept: Checkpoint) -> None:
-        """Note the progress every few seconds, and see whether anybody still wants the archive.
+    def _report_progress(self, kept: Checkpoint) -> None:
+        """Write the progress down every few seconds, and check whether anybody still wants the archive.
 
         Raises
         ------
@@ -242,9 +242,9 @@ class _Work:
             Those who asked for it may not have it any more.
         """
         now = self.clock()
-        if now - self.told_at < _TOLD_EVERY:
+        if now - self.reported_at < _REPORT_EVERY:
             return
-        self.told_at = now
+        self.reported_at = now
         try:
             self._check(kept)
         except (LeaseLost, Cancelled):

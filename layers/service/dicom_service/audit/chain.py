@@ -63,7 +63,7 @@ def lines_of(day: str, previous: str, records: Iterable[Mapping[str, Any]]) -> I
     previous
         The last hash of the day before, `BEGINNING` for the first.
     records
-        In the order of `position`.
+        In the order of `sort_key`.
     """
     count = 0
     head, last = _linked(previous, {"day": day, "previous": previous})
@@ -75,7 +75,7 @@ def lines_of(day: str, previous: str, records: Iterable[Mapping[str, Any]]) -> I
     yield _linked(last, {"end": day, "count": count})[0]
 
 
-def position(record: Mapping[str, Any]) -> tuple[str, str]:
+def sort_key(record: Mapping[str, Any]) -> tuple[str, str]:
     """Return the key by which the records of a day are in order."""
     return str(record["at"]), str(record["id"])
 
@@ -148,7 +148,7 @@ def _text(entry: Mapping[str, Any]) -> str:
 
 def _kind(entry: Mapping[str, Any], before: list[dict[str, Any]]) -> str:
     record = entry.get("record")
-    if isinstance(record, dict) and before and position(record) < position(before[-1]):
+    if isinstance(record, dict) and before and sort_key(record) < sort_key(before[-1]):
         return "reordered"
     return "changed"
 

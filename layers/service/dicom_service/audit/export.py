@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any
 
 from dicom_service import aws, log
-from dicom_service.audit.chain import BEGINNING, Day, check_day, days_between, lines_of, position
+from dicom_service.audit.chain import BEGINNING, Day, check_day, days_between, lines_of, sort_key
 from dicom_service.audit.store import BY_DAY, AuditReader, AuditTable
 from dicom_service.errors import Unavailable
 from dicom_service.settings import setting
@@ -159,9 +159,9 @@ class Exporter:
 
 
 def _in_order(records: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Yield records that are in the order of time, those of one instant in the order of `position`."""
+    """Yield records that are in the order of time, those of one instant in the order of `sort_key`."""
     for _, instant in groupby(records, key=lambda record: record["at"]):
-        yield from sorted(instant, key=position)
+        yield from sorted(instant, key=sort_key)
 
 
 def _key(day: str) -> str:

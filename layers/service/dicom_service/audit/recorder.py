@@ -96,7 +96,7 @@ class Recorder:
         return pending
 
     def _begin(self, pending: Pending) -> None:
-        with self._in_earnest():
+        with self._must_be_written():
             self._writer.begin(self._about(_named(pending), pending.notes.shown)[0])
 
     def finish(self, pending: Pending | None, status: int) -> None:
@@ -116,14 +116,14 @@ class Recorder:
         about = pending.notes.shown if status < 400 or changes else ()
         records = self._about(answered, about)
         if not changes or pending.notes.write is not None:
-            with self._in_earnest():
+            with self._must_be_written():
                 self._writer.gather(records)
             return
         with _logged():
             self._writer.finish(records)
 
-    def refuse(self, event: Mapping[str, Any], context: Mapping[str, Any] | None) -> None:
-        """Record that the authorizer refuses a request; whoever is refused stays so when that fails.
+    def reject(self, event: Mapping[str, Any], context: Mapping[str, Any] | None) -> None:
+        """Record that the authorizer rejects a request, which stays rejected where that fails.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class Recorder:
             for shown, count in instances.items()
         ]
         for start in range(0, len(records), MOST_EXAMS):
-            with self._in_earnest():
+            with self._must_be_written():
                 self._writer.gather(records[start : start + MOST_EXAMS])
 
     def _record(self, event: Mapping[str, Any], action: Action, known: Mapping[str, Any]) -> Record:
@@ -191,7 +191,8 @@ class Recorder:
             return index_value(self._hasher().hash(shown.patient))
         return index_value(shown.hashed) if shown.hashed else ""
 
-    def _in_earnest(self) -> "_logged":
+    def _must_be_written(self) -> "_logged":
+        """Let an error through where accesses that cannot be recorded are rejected (``AuditMode=strict``)."""
         return _logged(swallow=not self._writer.strict)
 
 

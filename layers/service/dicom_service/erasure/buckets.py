@@ -98,19 +98,19 @@ class Staging:
         report: dict[str, Any] = json.loads(answer["Body"].read())
         place = version.key.removeprefix(REPORTS_PREFIX).removesuffix(".json")
         entries = report.get("results", [])
-        mine = place in self._subject.files or self._tells_of(report) or any(map(self._tells_of, entries))
+        mine = place in self._subject.files or self._is_of_subject(report) or any(map(self._is_of_subject, entries))
         if not mine:
             return
-        left = [entry for entry in entries if "studyInstanceUID" in entry and not self._tells_of(entry)]
+        left = [entry for entry in entries if "studyInstanceUID" in entry and not self._is_of_subject(entry)]
         if not left:
             writer.remove(store, [version])
         elif len(left) < len(entries) or report["key"] != ERASED:
             body = json.dumps({**report, "key": ERASED, "results": left}, indent=1, ensure_ascii=False)
             writer.replace(store, version, body.encode(), "application/json")
 
-    def _tells_of(self, told: Mapping[str, Any]) -> bool:
-        names = (told.get("key", ""), told.get("name", ""))
-        return self._subject.has(told.get("studyInstanceUID")) or any(map(self._subject.named, names))
+    def _is_of_subject(self, entry: Mapping[str, Any]) -> bool:
+        names = (entry.get("key", ""), entry.get("name", ""))
+        return self._subject.has(entry.get("studyInstanceUID")) or any(map(self._subject.named, names))
 
 
 @dataclass(frozen=True)

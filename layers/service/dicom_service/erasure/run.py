@@ -85,8 +85,8 @@ class Receipt:
             f"What {did} erased:",
         ]
         for store, counts in sorted(self.stores.items()):
-            told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()) if number)
-            lines.append(f"  {store:<16} {told or 'nothing'}")
+            found = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()) if number)
+            lines.append(f"  {store:<16} {found or 'nothing'}")
         lines += ["What stays:", *(f"  {number} × {why}" for why, number in self.left.items() if number)]
         lines += [f"  {number} messages in {name}" for name, number in sorted(self.queues.items())]
         lines += [f"  {line}" for line in NOT_REACHED]
@@ -160,6 +160,6 @@ def _waiting(places: Places) -> dict[str, int]:
     names.append("ApproximateNumberOfMessagesDelayed")
     for name, url in places.queues.items():
         with available(name):
-            told = aws.sqs().get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        counts[name] = sum(int(value) for value in told.values())
+            attributes = aws.sqs().get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        counts[name] = sum(int(value) for value in attributes.values())
     return {name: number for name, number in counts.items() if number}
