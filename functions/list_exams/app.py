@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.dependencies import pacs
 from dicom_service.edge import check_uid, create_app, serve
-from dicom_service.exams import search
+from dicom_service.exams import listing, search
 from dicom_service.exams.dependencies import scope_of
 from dicom_service.query import Query
 
@@ -15,46 +15,48 @@ app = create_app()
 
 @app.get("/exams/studies")
 def list_studies() -> Response[Any]:
-    query = Query(app, *search.FILTERS, *search.PAGE)
-    page, filters = search.read_page(query), search.study_filters(query)
+    query = Query(app, *listing.FILTERS, *listing.PARAMETERS)
+    page, simple, filters = listing.read_page(query), listing.read_format(query), listing.study_filters(query)
     query.check()
-    return search.list_response(app, search.search_studies(pacs(), filters, page), page)
+    return listing.list_response(app, search.search_studies(pacs(), filters, page), page, simple=simple)
 
 
 @app.get("/exams/studies/<studyUID>")
 def get_study(studyUID: str) -> Response[Any]:
     query = Query(app, "format")
-    simple = search.read_format(query)
+    simple = listing.read_format(query)
     query.check()
     study_uid, scope = check_uid("studyUID", studyUID), scope_of(app)
     with pacs().shared_deadline():
         scope.revalidate(pacs())
-        return search.study_response(app, search.find_study(pacs(), study_uid, scope), simple=simple)
+        return listing.study_response(app, search.find_study(pacs(), study_uid, scope), simple=simple)
 
 
 @app.get("/exams/studies/<studyUID>/series")
 def list_series(studyUID: str) -> Response[Any]:
-    query = Query(app, "patientID", *search.PAGE)
-    page, patient_id = search.read_page(query), query.exact("patientID")
+    query = Query(app, "patientID", *listing.PARAMETERS)
+    page, simple, patient_id = listing.read_page(query), listing.read_format(query), query.exact("patientID")
     query.check()
     study_uid, scope = check_uid("studyUID", studyUID), scope_of(app)
     with pacs().shared_deadline():
         scope.revalidate(pacs())
         search.check_patient(pacs(), study_uid, patient_id)
-        return search.list_response(app, search.search_series(pacs(), study_uid, page, scope), page)
+        return listing.list_response(app, search.search_series(pacs(), study_uid, page, scope), page, simple=simple)
 
 
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances")
 def list_instances(studyUID: str, seriesUID: str) -> Response[Any]:
-    query = Query(app, "patientID", *search.PAGE)
-    page, patient_id = search.read_page(query), query.exact("patientID")
+    query = Query(app, "patientID", *listing.PARAMETERS)
+    page, simple, patient_id = listing.read_page(query), listing.read_format(query), query.exact("patientID")
     query.check()
     study_uid, series_uid = check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID)
     scope = scope_of(app)
     with pacs().shared_deadline():
         scope.revalidate(pacs())
         search.check_patient(pacs(), study_uid, patient_id)
-        return search.list_response(app, search.search_instances(pacs(), study_uid, series_uid, page, scope), page)
+        return listing.list_response(
+            app, search.search_instances(pacs(), study_uid, series_uid, page, scope), page, simple=simple
+        )
 
 
 lambda_handler = serve(app)

@@ -32,7 +32,7 @@ from tests.support.images import image
 PATIENT_ID, PATIENT_NAME, STUDY_DATE = "00100020", "00100010", "00080020"
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
 STUDY_INSTANCES, SERIES_INSTANCES = "00201208", "00201209"
-_PAGE = Page(100, 0, False)
+_PAGE = Page(100, 0)
 # A service key's.
 EVERYTHING = PatientScope()
 _MOST_LOOKED_AT = 50
@@ -204,10 +204,10 @@ def _dates(subject: Subject) -> str:
 
 @check("… its pages", "QIDO-RS `limit`, `offset`")
 def _pages(subject: Subject) -> str:
-    study, first = subject.study_uid, search_series(subject.client, subject.study_uid, Page(1, 0, False), EVERYTHING)
+    study, first = subject.study_uid, search_series(subject.client, subject.study_uid, Page(1, 0), EVERYTHING)
     if not first.more:
         raise NotTried("the exam has one series")
-    second = search_series(subject.client, study, Page(1, 1, False), EVERYTHING).datasets
+    second = search_series(subject.client, study, Page(1, 1), EVERYTHING).datasets
     if len(first.datasets) != 1 or text(first.datasets[0], SERIES_UID) == text(second[0], SERIES_UID):
         raise Failed("limit or offset does not hold")
     return "yes"

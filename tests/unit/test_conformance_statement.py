@@ -7,7 +7,7 @@ import pytest
 
 from dicom_service import part10
 from dicom_service.element_walk import MAX_DEPTH
-from dicom_service.exams import search
+from dicom_service.exams import listing
 from dicom_service.origin_server.accept import OCTETS
 from dicom_service.origin_server.frames import MOST_FRAMES
 from dicom_service.origin_server.search import DEFAULT_STUDIES
@@ -79,7 +79,7 @@ class _Recorder:
 def test_matching_keys_of_studies_are_listed() -> None:
     rows = re.findall(r"^\| (`[^|]+`) \| (\w+) \| (single value|wildcard|range)", section("Attributes"), re.M)
     listed = {keyword: "-".join(re.findall(r"`(\w+)`", names)) for names, keyword, _ in rows}
-    assert listed == search.study_filters(_Recorder())  # type: ignore[arg-type]
+    assert listed == listing.study_filters(_Recorder())  # type: ignore[arg-type]
 
 
 def test_the_media_types_of_frames_are_listed() -> None:
@@ -99,7 +99,7 @@ def test_the_ups_class_and_dialects_are_named() -> None:
         ("files in one `POST /exams` | 4.5 MB in all", "\nLARGEST_BODY = 4_500_000\n" in UPLOAD_EXAM),
         ("one file, or ZIP, of `POST /uploads` | 5 GiB; 1,000 files", (LARGEST_FILE, MOST_FILES) == (5 << 30, 1000)),
         ("nesting of sequences | 24 (`MaxSequenceDepth`)", MAX_DEPTH == 24),
-        ("rows of a search | 1,000 a page", search.MAX_LIMIT == 1000),
+        ("rows of a search | 1,000 a page", listing.MAX_LIMIT == 1000),
         ("studies of a search below `/dicomweb` without `limit` | 1,000", DEFAULT_STUDIES == 1000),
         ("frames of one request | 100", MOST_FRAMES == 100),
         ("UIDs of one call | 10,000", MAX_COUNT == 10_000),

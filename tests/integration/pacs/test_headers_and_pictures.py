@@ -154,7 +154,7 @@ def test_counts_that_the_pacs_leaves_out_are_found(tiny: Pacs) -> None:
     _, client = tiny
     study, files = exam(2, 1, modality="CT")
     assert all([store(client, data) for data in [*files, instance(study, f"{study}.0", modality="CT")]])
-    page = Page(10, 0, False)
+    page = Page(10, 0)
 
     found = search_studies(client, {"StudyInstanceUID": study}, page).datasets
     series_rows = search_series(client, study, page, PatientScope()).datasets

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
 
 COMPARE_EVERY = 60
+# To be requested in searches, so that rows can be compared and recorded.
+COMPARED_FIELDS = ("PatientID",)
 _LAST_TAG = 0x00100021
 _MOST_INFLATED = 1 << 20
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -77,11 +79,6 @@ class PatientScope:
         self._guard = guard
         self._table = table
         self._clock = clock
-
-    @property
-    def extra_fields(self) -> tuple[str, ...]:
-        """Attributes to request in searches, so that their rows can be compared and recorded."""
-        return ("PatientID",)
 
     @property
     def limited(self) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicom_service.errors import NotFound
 from dicom_service.exams.instance_cache import InstanceName
-from dicom_service.exams.patient_scope import PatientScope
+from dicom_service.exams.patient_scope import COMPARED_FIELDS, PatientScope
 from dicom_service.exams.search import Page, search_instances, search_series
 from dicom_service.pacs import pacs_errors
 from dicomweb.dataset import text
@@ -25,7 +25,7 @@ def select_representative_instance_of_study(
     client: "DicomwebClient", study_uid: str, scope: PatientScope
 ) -> InstanceName:
     """Return the representative instance of the exam's largest series with images."""
-    series = search_series(client, study_uid, Page(_MOST_ROWS, 0, False), scope).datasets
+    series = search_series(client, study_uid, Page(_MOST_ROWS, 0), scope).datasets
     best = max(series, key=lambda one: (text(one, "00080060") not in _NO_IMAGES, _number(one, "00201209")))
     series_uid, count = text(best, "0020000E"), _number(best, "00201209")
     if count > _FEW and (uid := _numbered(client, study_uid, series_uid, count // 2 + 1, scope)):
@@ -45,7 +45,7 @@ def select_representative_instance_of_series(
     PacsError
         The PACS cannot be asked.
     """
-    first = search_instances(client, study_uid, series_uid, Page(_MOST_ROWS, 0, False), scope)
+    first = search_instances(client, study_uid, series_uid, Page(_MOST_ROWS, 0), scope)
     rows: Sequence[Mapping[str, Any]] = first.datasets
     if first.more:
         # Longer than a page: take the middle in the PACS's own order, without listing the whole series.
@@ -59,10 +59,10 @@ def select_representative_instance_of_series(
 
 def _numbered(client: "DicomwebClient", study_uid: str, series_uid: str, number: int, scope: PatientScope) -> str:
     """Return the UID of the one instance with this InstanceNumber; nothing where there is none or more than one."""
-    filters, fields = {"InstanceNumber": str(number)}, scope.extra_fields
+    filters = {"InstanceNumber": str(number)}
     with pacs_errors():
         try:
-            found = client.search_for_instances(study_uid, series_uid, filters, limit=2, includefields=fields)
+            found = client.search_for_instances(study_uid, series_uid, filters, limit=2, includefields=COMPARED_FIELDS)
         except (NotSupported, RequestRejected):
             return ""
     scope.check_rows(found.datasets)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dicom_service.errors import NotFound
 from dicom_service.exams.instance_cache import InstanceCache, InstanceName
-from dicom_service.exams.patient_scope import PatientScope
+from dicom_service.exams.patient_scope import COMPARED_FIELDS, PatientScope
 from dicom_service.pacs import pacs_errors
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def check_in_pacs(client: "DicomwebClient", name: InstanceName, scope: PatientSc
     study, series, instance = name.uids
     with pacs_errors(NO_INSTANCE):
         found = client.search_for_instances(
-            study, series, {"SOPInstanceUID": instance}, limit=1, includefields=scope.extra_fields
+            study, series, {"SOPInstanceUID": instance}, limit=1, includefields=COMPARED_FIELDS
         ).datasets
     if not found:
         raise NotFound(NO_INSTANCE)
