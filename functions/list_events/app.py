@@ -16,7 +16,7 @@ app = create_app()
 def list_events() -> Response[Any]:
     query = Query(app, "after", "limit")
     after = query.text("after", longest=64)
-    limit = query.integer("limit", default=100, minimum=1, maximum=1000)
+    limit = query.limit()
     query.check()
     page = feed().read(after, limit)
     for notification in page.notifications:

@@ -16,15 +16,15 @@ app = create_app()
 @app.get("/exams/studies")
 def list_studies() -> Response[Any]:
     query = Query(app, *listing.FILTERS, *listing.PARAMETERS)
-    page, simple, filters = listing.read_page(query), listing.read_format(query), listing.study_filters(query)
+    request, filters = listing.read_request(query), listing.study_filters(query)
     query.check()
-    return listing.list_response(app, search.search_studies(pacs(), filters, page), page, simple=simple)
+    return listing.list_response(app, search.search_studies(pacs(), filters, request.page), request)
 
 
 @app.get("/exams/studies/<studyUID>")
 def get_study(studyUID: str) -> Response[Any]:
     query = Query(app, "format")
-    simple = listing.read_format(query)
+    simple = query.is_simple()
     query.check()
     study_uid, scope = check_uid("studyUID", studyUID), scope_of(app)
     with pacs().shared_deadline():
@@ -35,28 +35,26 @@ def get_study(studyUID: str) -> Response[Any]:
 @app.get("/exams/studies/<studyUID>/series")
 def list_series(studyUID: str) -> Response[Any]:
     query = Query(app, "patientID", *listing.PARAMETERS)
-    page, simple, patient_id = listing.read_page(query), listing.read_format(query), query.exact("patientID")
+    request, patient_id = listing.read_request(query), query.exact("patientID")
     query.check()
     study_uid, scope = check_uid("studyUID", studyUID), scope_of(app)
     with pacs().shared_deadline():
         scope.revalidate(pacs())
         search.check_patient(pacs(), study_uid, patient_id)
-        return listing.list_response(app, search.search_series(pacs(), study_uid, page, scope), page, simple=simple)
+        return listing.list_response(app, search.search_series(pacs(), study_uid, request.page, scope), request)
 
 
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/instances")
 def list_instances(studyUID: str, seriesUID: str) -> Response[Any]:
     query = Query(app, "patientID", *listing.PARAMETERS)
-    page, simple, patient_id = listing.read_page(query), listing.read_format(query), query.exact("patientID")
+    request, patient_id = listing.read_request(query), query.exact("patientID")
     query.check()
-    study_uid, series_uid = check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID)
-    scope = scope_of(app)
+    study_uid, series_uid, scope = check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), scope_of(app)
     with pacs().shared_deadline():
         scope.revalidate(pacs())
         search.check_patient(pacs(), study_uid, patient_id)
-        return listing.list_response(
-            app, search.search_instances(pacs(), study_uid, series_uid, page, scope), page, simple=simple
-        )
+        found = search.search_instances(pacs(), study_uid, series_uid, request.page, scope)
+    return listing.list_response(app, found, request)
 
 
 lambda_handler = serve(app)

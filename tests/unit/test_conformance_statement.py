@@ -12,6 +12,7 @@ from dicom_service.origin_server.accept import OCTETS
 from dicom_service.origin_server.frames import MOST_FRAMES
 from dicom_service.origin_server.search import DEFAULT_STUDIES
 from dicom_service.origin_server.transfer_syntaxes import _SYNTAXES
+from dicom_service.query import MAX_LIMIT
 from dicom_service.uid_registry import MAX_COUNT
 from dicom_service.uploads.settings import LARGEST_FILE, MOST_FILES
 from dicomweb.worklist.attributes import ATTRIBUTES
@@ -99,7 +100,7 @@ def test_the_ups_class_and_dialects_are_named() -> None:
         ("files in one `POST /exams` | 4.5 MB in all", "\nLARGEST_BODY = 4_500_000\n" in UPLOAD_EXAM),
         ("one file, or ZIP, of `POST /uploads` | 5 GiB; 1,000 files", (LARGEST_FILE, MOST_FILES) == (5 << 30, 1000)),
         ("nesting of sequences | 24 (`MaxSequenceDepth`)", MAX_DEPTH == 24),
-        ("rows of a search | 1,000 a page", listing.MAX_LIMIT == 1000),
+        ("rows of a search | 1,000 a page", MAX_LIMIT == 1000),
         ("studies of a search below `/dicomweb` without `limit` | 1,000", DEFAULT_STUDIES == 1000),
         ("frames of one request | 100", MOST_FRAMES == 100),
         ("UIDs of one call | 10,000", MAX_COUNT == 10_000),

@@ -8,6 +8,8 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
 from dicom_service.fields import Fields
 
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+
 
 class Query(Fields):
     """The query parameters of a request, names case-insensitive (api.md, "Conventions").
@@ -76,6 +78,14 @@ class Query(Fields):
             return int(value)
         self.fail(name, f"not an integer from {minimum} to {maximum}")
         return default
+
+    def limit(self) -> int:
+        """Read ``limit``, the most rows of a list."""
+        return self.integer("limit", default=DEFAULT_LIMIT, minimum=1, maximum=MAX_LIMIT)
+
+    def is_simple(self) -> bool:
+        """Read ``format`` of datasets; return whether it is ``simple``: values by keyword, not by tag."""
+        return bool(self.choice("format", ("dicom", "simple"), default="dicom") == "simple")
 
     def choice(self, name: str, choices: Mapping[str, str] | tuple[str, ...], *, default: Any = None) -> Any:
         """Read one of `choices`, case-insensitive; returned in the spelling of `choices`."""

@@ -17,7 +17,6 @@ from dicom_service.audit.view import view
 from dicom_service.edge import answer, base_url
 from dicom_service.query import Query
 
-DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 # Without a patient or a viewer, each day is a search of its own.
 MOST_DAYS = 31
 _PAGE = ("from", "to", "limit", "cursor", "format")
@@ -33,7 +32,7 @@ class Page:
     """The part of the records that a request asks for."""
 
     def __init__(self, query: Query) -> None:
-        self.limit = query.integer("limit", default=DEFAULT_LIMIT, minimum=1, maximum=MAX_LIMIT)
+        self.limit = query.limit()
         self.start, self.end = (_iso(day) for day in query.date_range("from", "to"))
         self.fhir = query.choice("format", ("json", "fhir"), default="json") == "fhir"
         cursor = query.text("cursor", longest=120)

@@ -1,5 +1,6 @@
 """Lists over HTTP: the parameters of a request, and the response with the rows of a page."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -16,20 +17,21 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("limit", "offset", "format")
 FILTERS = ("patientID", "patientName", "from", "to", "modality", "accessionNumber", "studyUID")
-DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 100, 1000, 1_000_000
+MAX_OFFSET = 1_000_000
 
 
-def read_page(query: Query) -> Page:
-    """Read ``limit`` and ``offset``."""
-    return Page(
-        limit=query.integer("limit", default=DEFAULT_LIMIT, minimum=1, maximum=MAX_LIMIT),
-        offset=query.integer("offset", default=0, minimum=0, maximum=MAX_OFFSET),
-    )
+@dataclass(frozen=True)
+class ListRequest:
+    """The rows that a caller requests, and whether in the simple format."""
+
+    page: Page
+    simple: bool
 
 
-def read_format(query: Query) -> bool:
-    """Read ``format``; return whether it is ``simple``."""
-    return bool(query.choice("format", ("dicom", "simple"), default="dicom") == "simple")
+def read_request(query: Query) -> ListRequest:
+    """Read ``limit``, ``offset`` and ``format``."""
+    page = Page(query.limit(), query.integer("offset", default=0, minimum=0, maximum=MAX_OFFSET))
+    return ListRequest(page, query.is_simple())
 
 
 def study_filters(query: Query) -> dict[str, str]:
@@ -46,13 +48,13 @@ def study_filters(query: Query) -> dict[str, str]:
     return {keyword: value for keyword, value in filters.items() if value}
 
 
-def list_response(app: APIGatewayRestResolver, found: "SearchResult", page: Page, *, simple: bool) -> Response[Any]:
+def list_response(app: APIGatewayRestResolver, found: "SearchResult", request: ListRequest) -> Response[Any]:
     """Return the response with the rows of a page, and a link to the next page if there is one (RFC 8288)."""
     base = base_url(app)
     rows = [with_own_links(dataset, base) for dataset in found.datasets]
-    if simple:
+    if request.simple:
         rows = [simplify(row) for row in rows]
-    headers = {"Link": f'<{_next_url(app, page)}>; rel="next"'} if found.more else {}
+    headers = {"Link": f'<{_next_url(app, request.page)}>; rel="next"'} if found.more else {}
     return compressible_answer(app, rows, headers=headers)
 
 

@@ -10,13 +10,11 @@ from dicom_service.otp.inputs import read_subject
 from dicom_service.otp.manage import Manager
 from dicom_service.query import Query
 
-_DEFAULT_LIMIT, _MAX_LIMIT = 100, 1000
-
 
 def list_otps(app: APIGatewayRestResolver, manager: Manager) -> Response[Any]:
     """Return a page of the list, with a link to the next one if there is one (RFC 8288)."""
     query = Query(app, "studyUID", "patientID", "limit", "cursor")
-    limit = query.integer("limit", default=_DEFAULT_LIMIT, minimum=1, maximum=_MAX_LIMIT)
+    limit = query.limit()
     cursor = query.text("cursor", longest=64)
     subject = read_subject(query)
     codes, next_cursor = manager.find(

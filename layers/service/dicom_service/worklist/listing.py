@@ -17,16 +17,15 @@ from dicomweb.worklist.base import STATES, Query, Workitem
 from dicomweb.worklist.dicom_json import to_mwl, to_simple
 
 FILTERS = ("patientID", "accessionNumber", "modality", "scheduledStationAETitle", "from", "to", "state")
-_DEFAULT_LIMIT, _MAX_LIMIT = 100, 1000
 
 
 def list_workitems(app: APIGatewayRestResolver, service: WorklistService) -> Response[Any]:
     """Return the response to `GET /workitems`."""
     parameters = Parameters(app, *FILTERS, "limit", "cursor", "format")
     query = _query(parameters)
-    limit = parameters.integer("limit", default=_DEFAULT_LIMIT, minimum=1, maximum=_MAX_LIMIT)
+    limit = parameters.limit()
     cursor = parameters.text("cursor")
-    simple = _is_simple(parameters)
+    simple = parameters.is_simple()
     parameters.check()
     page = service.search(query, limit=limit, cursor=cursor)
     body = [_body(item, simple=simple) for item in page.items]
@@ -37,13 +36,9 @@ def list_workitems(app: APIGatewayRestResolver, service: WorklistService) -> Res
 def single_workitem(app: APIGatewayRestResolver, find: Callable[[], Workitem]) -> Response[Any]:
     """Return the response with one workitem, which is found once the parameters are valid."""
     parameters = Parameters(app, "format")
-    simple = _is_simple(parameters)
+    simple = parameters.is_simple()
     parameters.check()
     return answer(_body(find(), simple=simple))
-
-
-def _is_simple(parameters: Parameters) -> bool:
-    return bool(parameters.choice("format", ("dicom", "simple"), default="dicom") == "simple")
 
 
 def note_workitem(item: Workitem) -> None:
