@@ -1,4 +1,4 @@
-"""GET /exams/studies/{studyUID}/callbacks: the last report of an exam by the PACS."""
+"""GET /exams/studies/{studyUID}/callbacks: the last callback of the PACS about an exam."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.audit.notes import note_fields
 from dicom_service.edge import answer, check_uid, create_app, serve
-from dicom_service.notifications.callback import read_report
-from dicom_service.notifications.dependencies import report_settings
+from dicom_service.notifications.callback import read_callback
+from dicom_service.notifications.dependencies import callback_read_settings
 from dicom_service.query import Query
 
 app = create_app()
@@ -16,10 +16,10 @@ app = create_app()
 @app.get("/exams/studies/<studyUID>/callbacks")
 def list_callbacks(studyUID: str) -> Response[Any]:
     Query(app).check()
-    report = read_report(report_settings().table, check_uid("studyUID", studyUID))
-    if report:
-        note_fields({**report.fields, "StudyInstanceUID": studyUID})
-    return answer([report.row()] if report else [])
+    callback = read_callback(callback_read_settings().table, check_uid("studyUID", studyUID))
+    if callback:
+        note_fields({**callback.fields, "StudyInstanceUID": studyUID})
+    return answer([callback.row()] if callback else [])
 
 
 lambda_handler = serve(app)

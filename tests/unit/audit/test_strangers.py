@@ -52,7 +52,7 @@ def test_a_stranger_with_a_network_of_ipv6_is_gathered_and_named_by_the_first_ad
     first = "2001:db8:1:2::1"
     for number in range(1, ATTEMPTS):
         event = request(who=None, address=f"2001:db8:1:2:{number:x}::{number:x}" if number > 1 else first)
-        recorder.refuse(event, None)
+        recorder.reject(event, None)
         # One who holds a code, or a token of one exam, has as many addresses.
         made_up = request(
             "POST", "/otps/redeem", study=None, who=None, address=event["requestContext"]["identity"]["sourceIp"]
@@ -79,7 +79,7 @@ def test_a_stranger_with_a_network_of_ipv6_is_gathered_and_named_by_the_first_ad
 )
 def test_others_are_not_gathered_with_a_stranger(recorder: Recorder, addresses: tuple[str, str]) -> None:
     for address in addresses:
-        recorder.refuse(request(who=None, address=address), None)
+        recorder.reject(request(who=None, address=address), None)
     assert {row.get("address", "") for row in records()} == set(addresses)
 
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dicom_service import aws
-from dicom_service.notifications.callback import read_report
+from dicom_service.notifications.callback import read_callback
 from functions.list_callbacks import app as reader
 from functions.receive_callback import app as function
 from tests.support.cloud import queue
@@ -157,8 +157,8 @@ def test_a_report_whose_time_is_over_is_not_read_although_it_is_still_there(
 ) -> None:
     call(REFERENCE)
     now = time.time()
-    assert read_report(EXAMS, "1.2.3", clock=lambda: now + 89 * 86_400) is not None
-    assert read_report(EXAMS, "1.2.3", clock=lambda: now + 91 * 86_400) is None
+    assert read_callback(EXAMS, "1.2.3", clock=lambda: now + 89 * 86_400) is not None
+    assert read_callback(EXAMS, "1.2.3", clock=lambda: now + 91 * 86_400) is None
     assert kept() is not None
 
 

@@ -124,7 +124,7 @@ def test_a_table_that_cannot_be_read_sends_nothing_else(monkeypatch: pytest.Monk
     def down(*_: Any, **__: Any) -> None:
         raise Unavailable("down")
 
-    monkeypatch.setattr("dicom_service.notifications.webhooks.read_report", down)
+    monkeypatch.setattr("dicom_service.notifications.webhooks.read_callback", down)
     receiver = Receiver()
     with pytest.raises(Unavailable):
         deliverer(receiver).deliver(MESSAGE, 1)

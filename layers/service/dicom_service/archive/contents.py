@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dicom_service.archive.dicomdir import Directory
 from dicom_service.archive.page import README, page, pdf_frame
-from dicom_service.archive.report import to_html
+from dicom_service.archive.sr_html import to_html
 from dicom_service.archive.zip_stream import ZipStream, pieces_of
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.report import is_report, report_of

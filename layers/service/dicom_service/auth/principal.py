@@ -22,7 +22,7 @@ from typing import Any
 
 CALLBACK_ROUTE = "/new-exam-callback"
 STUDY_ROUTE = "/exams/studies/{studyUID}"
-# The PACS's reports name people and stations: for staff, not for recipients of a shared exam.
+# The PACS's callbacks name people and stations: for staff, not for recipients of a shared exam.
 CALLBACKS_ROUTE = STUDY_ROUTE + "/callbacks"
 # Ends the token that asks for it: other credentials are ended where they were made.
 ACCESS_TOKEN_ROUTE = "/access-token"  # noqa: S105

@@ -16,7 +16,7 @@ _NOT_REACHED = "This credential does not reach this resource."
 def enforce_route_scope(event: Mapping[str, Any]) -> None:
     """Reject any request of an exam access token except GET below its own study, or of DICOMweb with the role for it.
 
-    A token may also ask for the archive of its study, and end itself. The PACS's reports about the study
+    A token may also ask for the archive of its study, and end itself. The PACS's callbacks about the study
     (``/callbacks``) are not for it, and who saw it (``/accesses``) only where the issuer allowed that. In DICOMweb,
     another study is one that does not exist: viewers search for prior studies.
 

@@ -35,8 +35,8 @@ def find_studies(places: Places, subject: Subject) -> None:
 
 def _in_exams(places: Places, subject: Subject) -> Iterator[str]:
     for item in scan(places.exams):
-        report = json.loads(item["fields"]) if item["SOPInstanceUID"] == CALLBACK else {}
-        known = item if item["SOPInstanceUID"] == STUDY else report
+        callback = json.loads(item["fields"]) if item["SOPInstanceUID"] == CALLBACK else {}
+        known = item if item["SOPInstanceUID"] == STUDY else callback
         if subject.is_patient(known.get("PatientID"), known.get("IssuerOfPatientID")):
             yield item["StudyInstanceUID"]
     for item in scan(places.instances):

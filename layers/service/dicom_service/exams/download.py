@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Any
 from dicom_service.auth.route_scope import may_download
 from dicom_service.errors import Forbidden
 from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.exams.report import PDF_CLASS, SR_CLASSES
 from dicom_service.pacs import pacs_errors
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
 
 _SOP_CLASS = "00080016"
+_CDA_CLASS = "1.2.840.10008.5.1.4.1.1.104.2"
 # Encapsulated PDF and CDA, and the Structured Reports (PS3.4 annex B): there is no picture of them, and a patient who
 # may see the exam may read what was written about it.
-_REPORTS = (
-    "1.2.840.10008.5.1.4.1.1.104.1",
-    "1.2.840.10008.5.1.4.1.1.104.2",
-    "1.2.840.10008.5.1.4.1.1.88.",
-)
+_REPORTS = (PDF_CLASS, _CDA_CLASS, SR_CLASSES)
 _NOT_ALLOWED = "This credential opens pictures and reports, not the files of the exam."
 
 

@@ -6,7 +6,7 @@ item                   holds
 study, instance UID    series, class, modality, source, time: written once, however often it is delivered
 study, ``#study``      the state behind announcements: ids, number of instances, last arrival, open sessions,
                        and the last announcement
-study, ``#callback``   the PACS's last report of it (`dicom_service.notifications.callback`)
+study, ``#callback``   the PACS's last callback about it (`dicom_service.notifications.callback`)
 =====================  =============================================================================================
 
 The instances of a call and the study they belong to change in one transaction, so a crash or a repetition can neither

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
 
 PDF = "application/pdf"
-_PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
-_SR_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
+PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
+SR_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
 # Memory holds the file, its dataset and the answer.
 _LARGEST_FILE = 64 * 1024 * 1024
 _PIECE = 1024 * 1024
@@ -73,7 +73,7 @@ def fetch_report(client: "DicomwebClient", name: InstanceName, scope: PatientSco
 
 def is_report(sop_class_uid: str) -> bool:
     """Return whether instances of a SOP class are read, not looked at."""
-    return sop_class_uid == _PDF_CLASS or sop_class_uid.startswith(_SR_CLASSES)
+    return sop_class_uid == PDF_CLASS or sop_class_uid.startswith(SR_CLASSES)
 
 
 def _fetch(client: "DicomwebClient", name: InstanceName, scope: PatientScope) -> bytes:
@@ -96,12 +96,12 @@ def report_of(dataset: "Dataset") -> Report:
         It is none (``NOT_A_REPORT``).
     """
     sop_class = str(dataset.get("SOPClassUID") or "")
-    if sop_class == _PDF_CLASS:
+    if sop_class == PDF_CLASS:
         # The value has an even length; EncapsulatedDocumentLength tells its own (PS3.3 C.24.2).
         length = dataset.get("EncapsulatedDocumentLength")
         document = bytes(dataset.EncapsulatedDocument)[: int(length) if length else None]
         return Report(pdf=document)
-    if sop_class.startswith(_SR_CLASSES):
+    if sop_class.startswith(SR_CLASSES):
         return Report(tree=_Tree().node(dataset, 0))
     raise NotFound("This instance is no report.", code="NOT_A_REPORT")
 

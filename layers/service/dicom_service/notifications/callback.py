@@ -1,4 +1,4 @@
-"""The PACS's report of an exam: stored, readable, and a reason to check (security.md, "Webhooks and callbacks")."""
+"""Callbacks, by which the PACS reports an exam: stored, readable, a reason to check (security.md)."""
 
 import json
 import time
@@ -41,27 +41,27 @@ FIELDS = tuple(sorted(_TEXTS | _COUNTS | _LISTS))
 
 @dataclass(frozen=True)
 class CallbackSettings:
-    """The table of reports and the queue of checks."""
+    """The table of callbacks and the queue of checks."""
 
     table: str = setting("EXAMS_TABLE")
     checks_queue_url: str = setting("EXAM_CHECKS_QUEUE_URL")
 
 
 @dataclass(frozen=True)
-class ReportSettings:
-    """The table of reports."""
+class CallbackReadSettings:
+    """The table of callbacks."""
 
     table: str = setting("EXAMS_TABLE")
 
 
 @dataclass(frozen=True)
-class Report:
-    """The last report of an exam by the PACS.
+class Callback:
+    """The last callback about an exam.
 
     Parameters
     ----------
     fields
-        The body of the callback, unchanged.
+        Its body, unchanged.
     received_at
         In seconds since the epoch.
     """
@@ -74,14 +74,14 @@ class Report:
         return {"receivedAt": timestamp(self.received_at * 1000), "fields": self.fields}
 
 
-def read_report(table: str, study_uid: str, *, clock: Callable[[], float] = time.time) -> Report | None:
-    """Return the last report of a study; None when there is none or it has expired."""
+def read_callback(table: str, study_uid: str, *, clock: Callable[[], float] = time.time) -> Callback | None:
+    """Return the last callback about a study; None when there is none or it has expired."""
     with aws.errors("The reports of the PACS cannot be read at the moment; try again."):
         item = aws.get(table, {"StudyInstanceUID": study_uid, "SOPInstanceUID": CALLBACK}) or {}
     # DynamoDB deletes expired items days later.
     if item.get("expiresAt", 0) <= clock():
         return None
-    return Report(json.loads(item["fields"]), int(item["receivedAt"]))
+    return Callback(json.loads(item["fields"]), int(item["receivedAt"]))
 
 
 def check_fields(body: Mapping[str, Any]) -> None:
@@ -119,7 +119,7 @@ def _fits(name: str, value: Any) -> bool:
 
 
 class Callbacks:
-    """Stores the reports of the PACS and queues checks.
+    """Stores callbacks and queues checks.
 
     Parameters
     ----------
@@ -135,9 +135,9 @@ class Callbacks:
         self._clock = clock
 
     def take(self, body: Mapping[str, Any]) -> None:
-        """Store the report for 90 days and queue a check of its exam; both are durable once this returns.
+        """Store a callback for 90 days and queue a check of its exam; both are durable once this returns.
 
-        Of the report, the check has the StudyInstanceUID alone.
+        Of the callback, the check has the StudyInstanceUID alone.
         """
         check_fields(body)
         now = int(self._clock())

@@ -11,7 +11,7 @@ from dicom_service.settings import load
 
 if TYPE_CHECKING:
     from dicom_service.notifications.announce import Announcer, AnnounceSettings
-    from dicom_service.notifications.callback import Callbacks, ReportSettings
+    from dicom_service.notifications.callback import CallbackReadSettings, Callbacks
     from dicom_service.notifications.feed import Feed
     from dicom_service.notifications.poll import Poller
     from dicom_service.notifications.publish import Publisher
@@ -79,18 +79,18 @@ def deliverer() -> "Deliverer":
 
 @cache
 def callbacks() -> "Callbacks":
-    """Return the receiver of the PACS's reports."""
+    """Return the receiver of the PACS's callbacks."""
     from dicom_service.notifications.callback import Callbacks, CallbackSettings
 
     return Callbacks(load(CallbackSettings))
 
 
 @cache
-def report_settings() -> "ReportSettings":
-    """Return where the PACS's reports are stored."""
-    from dicom_service.notifications.callback import ReportSettings
+def callback_read_settings() -> "CallbackReadSettings":
+    """Return where the PACS's callbacks are stored."""
+    from dicom_service.notifications.callback import CallbackReadSettings
 
-    return load(ReportSettings)
+    return load(CallbackReadSettings)
 
 
 @cache

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dicom_service.notifications.callback import FIELDS, Report
+from dicom_service.notifications.callback import FIELDS, Callback
 from dicom_service.notifications.message import SOURCE
 
 ENVELOPE, PACS_EVENT = "envelope", "pacs-event"
@@ -16,18 +16,18 @@ def callback_format(text: str) -> str:
     return text
 
 
-def pacs_event(data: Mapping[str, Any], report: Report | None) -> Mapping[str, Any]:
+def pacs_event(data: Mapping[str, Any], callback: Callback | None) -> Mapping[str, Any]:
     """Return the body for receivers of the reference.
 
     Parameters
     ----------
     data
         The announcement.
-    report
-        The PACS's report of the exam, forwarded unchanged. Without one the same fields are filled from the
+    callback
+        The PACS's callback about the exam, forwarded unchanged. Without one the same fields are filled from the
         announcement; fields that it does not have are null.
     """
-    if report is not None:
-        return report.fields
+    if callback is not None:
+        return callback.fields
     known = {name: data[name] for name in FIELDS if name in data}
     return {**dict.fromkeys(FIELDS), **known, "SourceID": SOURCE, "EventType": data.get("eventType")}

@@ -15,7 +15,7 @@ from dicom_service import aws, log, metrics
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Queues, Retry
 from dicom_service.errors import SettingsError
 from dicom_service.notifications.addresses import Target, hosts, parse_target, resolve
-from dicom_service.notifications.callback import read_report
+from dicom_service.notifications.callback import read_callback
 from dicom_service.notifications.endpoints import Endpoint, Endpoints
 from dicom_service.notifications.errors import DeliveryFailed, WebhookError
 from dicom_service.notifications.payload import ENVELOPE, PACS_EVENT, callback_format, pacs_event
@@ -164,8 +164,8 @@ class Deliverer:
         if self._settings.format != PACS_EVENT:
             return body
         # Read at each attempt, so that no name waits in a queue.
-        report = read_report(self._settings.exams_table, body["data"]["StudyInstanceUID"], clock=self._clock)
-        return pacs_event(body["data"], report)
+        callback = read_callback(self._settings.exams_table, body["data"]["StudyInstanceUID"], clock=self._clock)
+        return pacs_event(body["data"], callback)
 
     def _failed(self, url: str, code: str, attempt: int, retry_after: int) -> Outcome:
         logger.warning("webhook not delivered", extra={"endpoint": log.hashed(url), "code": code, "attempt": attempt})
