@@ -58,6 +58,8 @@ class MultipartReader:
         self._delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
         # The first boundary may stand at the very beginning, where no line end precedes it.
         self._buffer = b"\r\n"
+        # What was read of the buffer is passed over, not cut off: a copy of a frame takes longer than finding its end.
+        self._at = 0
         self._skip = 2
         self._in_part = True
         self._ended = False
@@ -77,15 +79,13 @@ class MultipartReader:
                 pass
         if self._ended:
             return None
-        # A part without headers begins with the empty line itself.
-        self._buffer = b"\r\n" + self._buffer
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
-            if len(self._buffer) > _MAX_HEADER:
+        while (end := self._buffer.find(b"\r\n\r\n", self._at)) < 0:
+            if len(self._buffer) - self._at > _MAX_HEADER:
                 raise PacsFault("a part of the multipart answer has an endless header")
-            self._buffer += self._more()
-        lines = self._buffer[:end].decode("latin-1").split("\r\n")
+            self._add()
+        lines = self._buffer[self._at : end].decode("latin-1").split("\r\n")
         # The line end before the next boundary may be the one that closes the header.
-        self._buffer = self._buffer[end + 2 :]
+        self._at = end + 2
         self._skip = 2
         self._in_part = True
         return {name.strip().lower(): text.strip() for name, _, text in (line.partition(":") for line in lines) if name}
@@ -94,18 +94,18 @@ class MultipartReader:
         """Yield the bytes of the current part."""
         held_back = len(self._delimiter) - 1
         while self._in_part:
-            data, skip = self._buffer, self._skip
-            at, after = self._find(data)
+            data, start = self._buffer, self._at + self._skip
+            at, behind = self._find(data, self._at)
             safe = at if at >= 0 else max(len(data) - held_back, 0)
-            if after is not None:
-                self._buffer, self._ended = after
+            if behind is not None:
+                self._at, self._ended = behind
                 self._in_part = False
-            elif safe > skip:
-                self._buffer, self._skip = data[safe:], 0
+            elif safe > start:
+                self._at, self._skip = safe, 0
             else:
-                self._buffer = data + self._more()
-            if safe > skip:
-                yield data[skip:safe]
+                self._add()
+            if safe > start:
+                yield data[start:safe]
 
     def finish(self, at_most: int) -> None:
         """Read what follows the closing boundary, so that the connection can be used again.
@@ -119,28 +119,33 @@ class MultipartReader:
         while self._ended and read <= at_most and (chunk := next(self._chunks, b"")):
             read += len(chunk)
 
-    def _find(self, data: bytes) -> tuple[int, tuple[bytes, bool] | None]:
-        """Find the delimiter: where it is, and what follows it; the latter None while too little has arrived."""
-        at = data.find(self._delimiter)
+    def _find(self, data: bytes, start: int) -> tuple[int, tuple[int, bool] | None]:
+        """Find the delimiter and where to read on behind it; the latter None while too little has arrived.
+
+        Behind a delimiter, reading goes on at the end of its line: a part without headers begins with an empty line.
+        The flag is set behind the closing one.
+        """
+        at = data.find(self._delimiter, start)
         while at >= 0:
-            rest = data[at + len(self._delimiter) : at + len(self._delimiter) + _MAX_PADDING]
+            end = at + len(self._delimiter)
+            rest = data[end : end + _MAX_PADDING]
             if rest.startswith(b"--"):
-                return at, (b"", True)
+                return at, (len(data), True)
             line_end = rest.lstrip(b" \t")
             if line_end.startswith(b"\r\n"):
-                start = at + len(self._delimiter) + len(rest) - len(line_end) + 2
-                return at, (data[start:], False)
+                return at, (end + len(rest) - len(line_end), False)
             if line_end in (b"", b"\r", b"-") and len(rest) < _MAX_PADDING:
                 return at, None
             # Another boundary that only begins like ours.
             at = data.find(self._delimiter, at + 1)
         return -1, None
 
-    def _more(self) -> bytes:
+    def _add(self) -> None:
         chunk = next(self._chunks, b"")
         if not chunk:
             raise PacsUnreachable("the answer ended before its closing boundary")
-        return chunk
+        self._buffer = self._buffer[self._at :] + chunk
+        self._at = 0
 
 
 def related_body(

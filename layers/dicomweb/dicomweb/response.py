@@ -47,7 +47,10 @@ class Response:
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """Yield the body as it arrives, in pieces of at most 256 KiB."""
+        """Yield the body as it arrives, in pieces of at most 256 KiB; in one piece where it was read before."""
+        if self.content:
+            yield self.content
+            return
         with mapped_errors():
             while piece := self._raw.raw.read1(_READ_SIZE, decode_content=True):
                 yield piece
@@ -63,11 +66,22 @@ class Response:
             The body cannot be decoded, or is too long to be an answer.
         """
         try:
-            self.content = b"".join(limited(self.iter_bytes()))
+            self.content = self._whole() if self._is_short() else b"".join(limited(self.iter_bytes()))
         except PacsFault:
             self.close()
             raise
         return self.content
+
+    def _is_short(self) -> bool:
+        """Return whether the body is known to be no longer than may be read; one that is encoded can become longer."""
+        length = self._raw.raw.length_remaining
+        return length is not None and length <= MAX_ANSWER and "Content-Encoding" not in self.headers
+
+    def _whole(self) -> bytes:
+        """Read into one place at once: pieces of a frame would be copied as often as they are put together."""
+        with mapped_errors():
+            whole: bytes = self._raw.raw.read()
+        return whole
 
     def json(self) -> Any:
         """Parse the body that was read.

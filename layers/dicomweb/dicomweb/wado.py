@@ -103,6 +103,10 @@ class InstanceStream:
         if pending:
             yield bytes(pending)
 
+    def read(self) -> bytes:
+        """Return the whole at once, without a copy where the answer was read already."""
+        return b"".join(self._pieces())
+
     def _pieces(self) -> Iterator[bytes]:
         if self._reader is None:
             yield from self._response.iter_bytes()
@@ -246,12 +250,11 @@ class Wado:
             As :meth:`Transport.request` and :meth:`Response.raise_for_status`.
         """
         url = f"{self._resource(study_uid, series_uid, instance_uid)}/frames/{number:d}"
-        response = self._transport.request("GET", url, headers={"Accept": accept}, stream=True)
+        response = self._transport.request("GET", url, headers={"Accept": accept})
         if response.status == 400:  # Orthanc's status for a number beyond the last frame
-            response.close()
             raise NotFound("the PACS has no such frame (HTTP 400)")
         with self._opened(response) as stream:
-            return _frame(stream.content_type, b"".join(stream.iter_bytes()))
+            return _frame(stream.content_type, stream.read())
 
     def bulk_data(self, uri: str, study_uid: str) -> list[Frame]:
         """Fetch the value behind a BulkDataURI of a study's metadata, in one part or several.
