@@ -201,6 +201,13 @@ def test_frame() -> None:
     assert pacs.received[0].path.endswith("/instances/1.4/frames/3")
 
 
+def test_frame_that_is_cut_off_is_asked_for_again() -> None:
+    body, kind = wrapped(FILE, "image/jls"), MULTIPART
+    with FakePacs(cut_off(body[:-300_000], len(body), kind), answer(200, body, kind)) as pacs:
+        assert client(pacs).retrieve_frame(*IDS).data == FILE
+    assert len(pacs.received) == 2
+
+
 @pytest.mark.parametrize("status", [400, 404])
 def test_no_such_frame(status: int) -> None:
     with FakePacs(answer(status)) as pacs, pytest.raises(NotFound):

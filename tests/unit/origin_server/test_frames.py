@@ -3,6 +3,7 @@
 import jpeg_ls
 import pytest
 
+from dicom_service import aws
 from dicom_service.origin_server import answers, frames
 from dicom_service.origin_server.frame_source import SYNTAX, FrameSource
 from dicom_service.origin_server.shared_cache import Entry
@@ -213,6 +214,26 @@ def test_a_frame_is_asked_of_the_pacs_once(viewer: Viewer, multiframe: object, a
         assert again.headers["ETag"] == first.headers["ETag"]
     assert (archive.asked["frames"], archive.asked["studies"]) == (1, 1)
     assert viewer.get(path(multiframe), Accept=ANY_FRAME, If_None_Match=first.headers["ETag"]).status == 304
+
+
+def test_a_frame_that_the_pacs_changed_has_another_tag_once_it_is_kept_anew(viewer: Viewer, multiframe: object) -> None:
+    """Nothing that a search shows changes, so only what is no longer kept is read again."""
+    first = viewer.get(path(multiframe), Accept=ANY_FRAME)
+    pixels = bytes(range(128))
+    multiframe.PixelData = pixels + multiframe.PixelData[128:]  # type: ignore[attr-defined]
+    assert viewer.get(path(multiframe), Accept=ANY_FRAME, If_None_Match=first.headers["ETag"]).status == 304
+    for entry in aws.s3().list_objects_v2(Bucket="cache")["Contents"]:
+        aws.s3().delete_object(Bucket="cache", Key=entry["Key"])
+    again = viewer.get(path(multiframe), Accept=ANY_FRAME, If_None_Match=first.headers["ETag"])
+    assert again.status == 200
+    assert Parts.of(again.headers["Content-Type"], again.body).bodies == [pixels]
+
+
+def test_frames_and_media_types_have_tags_of_their_own(viewer: Viewer, multiframe: object) -> None:
+    accepts = (ANY_FRAME, "*/*", "application/octet-stream; transfer-syntax=*")
+    asked = [(number, accept) for number in ("1", "2") for accept in accepts]
+    tags = {viewer.get(path(multiframe, number), Accept=accept).headers["ETag"] for number, accept in asked}
+    assert len(tags) == len(asked)
 
 
 def test_a_pacs_without_frames_gives_its_file_once_for_all_frames(

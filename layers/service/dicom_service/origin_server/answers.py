@@ -31,11 +31,14 @@ class Part:
         Media type with its parameters.
     location
         URL of the resource that the part is (PS3.18 §8.6.1.2.1).
+    version
+        Names the data where that is known, so that they need not be read for it.
     """
 
     data: bytes
     content_type: str
     location: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def deliver_parts(
     app: APIGatewayRestResolver, parts: Sequence[Part], is_multipart: bool, delivery: Delivery
 ) -> Response[Any]:
     """Return an answer with parts as the caller takes them, and 304 where it has them already."""
-    tag = etag(*(text for part in parts for text in (part.content_type, part.data)), str(is_multipart))
+    tag = etag(*(text for part in parts for text in (part.content_type, part.version or part.data)), str(is_multipart))
     delivery = replace(delivery, headers={**delivery.headers, "ETag": tag})
     if caller_has(app, tag):
         return empty(304, headers=delivery.headers)

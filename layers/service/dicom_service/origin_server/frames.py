@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import imaging
 from dicom_service.errors import BadRequest
@@ -10,7 +10,7 @@ from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.origin_server.accept import MediaRange, not_acceptable
 from dicom_service.origin_server.answers import LARGEST_ANSWER, Part
 from dicom_service.origin_server.frame_source import SYNTAX, FrameSource
-from dicom_service.origin_server.shared_cache import Entry
+from dicom_service.origin_server.shared_cache import VERSION, Entry
 from dicom_service.origin_server.study_state import StudyState
 from dicom_service.origin_server.transfer_syntaxes import (
     JPEG_LS,
@@ -95,9 +95,7 @@ class Frames:
         if sum(len(entry.body) for entry in entries) > LARGEST_ANSWER:
             entries = self._smaller(name, entries, usable)
         parts, chosen = self._parts(state, name, numbers, entries, usable)
-        located = [
-            Part(data, kind, f"{location}/{number}") for (data, kind), number in zip(parts, numbers, strict=True)
-        ]
+        located = [replace(part, location=f"{location}/{number}") for part, number in zip(parts, numbers, strict=True)]
         return FrameAnswer(located, chosen.is_multipart or chosen.is_anything)
 
     def _parts(
@@ -107,7 +105,7 @@ class Frames:
         numbers: Sequence[int],
         entries: Sequence[Entry],
         ranges: Sequence[MediaRange],
-    ) -> tuple[list[tuple[bytes, str]], MediaRange]:
+    ) -> tuple[list[Part], MediaRange]:
         for weight in sorted({each.weight for each in ranges}, reverse=True):
             equal = [each for each in ranges if each.weight == weight]
             for each in equal:
@@ -126,7 +124,7 @@ class Frames:
         numbers: Sequence[int],
         entries: Sequence[Entry],
         each: MediaRange,
-    ) -> list[tuple[bytes, str]] | None:
+    ) -> list[Part] | None:
         wanted = asked_of_pacs(each)
         if wanted is None:
             return None
@@ -151,7 +149,7 @@ class Frames:
         header = self._source.header(name)
         try:
             return [
-                Entry(imaging.compress_lossless(entry.body, header), {**entry.attributes, SYNTAX: JPEG_LS})
+                Entry(imaging.compress_lossless(entry.body, header), {**entry.attributes, SYNTAX: JPEG_LS, VERSION: ""})
                 for entry in entries
             ]
         except imaging.ImagingError:
@@ -180,9 +178,12 @@ def _each_once(numbers: Sequence[int], make: Callable[[int], Entry | None]) -> l
     return [made[number] for number in numbers]
 
 
-def _labelled(entries: Sequence[Entry], each: MediaRange) -> list[tuple[bytes, str]] | None:
+def _labelled(entries: Sequence[Entry], each: MediaRange) -> list[Part] | None:
     labels = [label_for(each, entry.attributes[SYNTAX]) for entry in entries]
     named = [label for label in labels if label is not None]
     if len(named) < len(entries):
         return None
-    return [(entry.body, label) for entry, label in zip(entries, named, strict=True)]
+    return [
+        Part(entry.body, label, version=entry.attributes.get(VERSION, ""))
+        for entry, label in zip(entries, named, strict=True)
+    ]

@@ -6,9 +6,10 @@ costs time, never an answer. A caller that has just missed one object, such as a
 probably miss the next: it places its mark without looking first.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,9 @@ from dicom_service import aws, log
 from dicom_service.exams.instance_cache import CacheSettings
 
 logger = log.get_logger()
+
+VERSION = "version"
+"""Attribute of what is kept: it names these bytes, and no others that are ever kept under this key or another."""
 
 MARK_HOLDS = 30.0
 """Seconds for which a mark counts: a request lives no longer."""
@@ -41,6 +45,10 @@ class Entry:
 
     body: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def as_new(self) -> "Entry":
+        """Return this with a version of its own."""
+        return replace(self, attributes={**self.attributes, VERSION: secrets.token_hex(8)})
 
 
 @dataclass(frozen=True)
@@ -80,10 +88,12 @@ class SharedCache:
             return make()
         return found or self._made(key, make)
 
-    def put(self, key: str, entry: Entry) -> None:
-        """Keep an entry; one that cannot be kept is made again."""
+    def put(self, key: str, entry: Entry) -> Entry:
+        """Keep an entry and return it as it is kept, with its version; one that cannot be kept is made again."""
+        kept = entry.as_new()
         with aws.tolerated("cache not writable"):
-            aws.s3().put_object(Bucket=self._bucket, Key=key, Body=entry.body, Metadata=dict(entry.attributes))
+            aws.s3().put_object(Bucket=self._bucket, Key=key, Body=kept.body, Metadata=dict(kept.attributes))
+        return kept
 
     def hand_over(self, key: str, body: bytes, content_type: str, *, seconds: int = 60) -> str:
         """Store a body that does not fit into an answer; return a URL that opens it to anyone for some seconds.
@@ -101,10 +111,9 @@ class SharedCache:
     def _made(self, key: str, make: Callable[[], Entry]) -> Entry:
         stored = False
         try:
-            entry = make()
-            self.put(key, entry)
+            kept = self.put(key, make())
             stored = True
-            return entry
+            return kept
         finally:
             if not stored:
                 with aws.tolerated("mark not removed"):
