@@ -15,7 +15,7 @@ from dicomweb.qido import Qido, Query
 from dicomweb.quirks import Quirks
 from dicomweb.stow import InstanceResult, StorePart, StoreResult, Stow
 from dicomweb.transport import Timeouts, Transport
-from dicomweb.wado import ANY_FRAME, Frame, InstanceStream, Rendered, Wado, resource_path
+from dicomweb.wado import ANY_FRAME, Frame, InstanceStream, Rendered, Wado, parse_datasets, resource_path
 
 __all__ = [
     "DicomwebClient",
@@ -178,13 +178,13 @@ class DicomwebClient:
         return self._qido.instances(study_uid, series_uid, query)
 
     def retrieve_instance_metadata(self, study_uid: str, series_uid: str, instance_uid: str) -> Dataset:
-        """Fetch the dataset of one instance, as :meth:`retrieve_metadata`."""
-        return self.retrieve_metadata(study_uid, series_uid, instance_uid)[0]
+        """Fetch the dataset of one instance; see :meth:`retrieve_metadata`."""
+        return parse_datasets(self.retrieve_metadata(study_uid, series_uid, instance_uid))[0]
 
     def retrieve_metadata(
         self, study_uid: str, series_uid: str | None = None, instance_uid: str | None = None
-    ) -> list[Dataset]:
-        """Fetch the datasets of a study, a series or an instance without bulk data (PS3.18 section 10.4.1.1.2).
+    ) -> bytes:
+        """Fetch datasets without bulk data (PS3.18 section 10.4.1.1.2), as JSON for :func:`wado.parse_datasets`.
 
         Raises
         ------

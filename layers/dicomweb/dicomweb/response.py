@@ -91,11 +91,7 @@ class Response:
         PacsFault
             It is not JSON: a login page, a proxy's error page, half an answer.
         """
-        try:
-            with _collector_paused():
-                return json.loads(self.content)
-        except (ValueError, RecursionError) as error:
-            raise PacsFault("the PACS answered something that is not JSON", status=self.status) from error
+        return parse_json(self.content, self.status)
 
     def raise_for_status(self) -> None:
         """Raise the error that the status means.
@@ -115,6 +111,26 @@ class Response:
         if self._raw.raw.length_remaining == 0:
             self._raw.raw.drain_conn()  # Reads nothing more, and puts the connection back.
         self._raw.close()
+
+
+def parse_json(body: bytes, status: int | None = None) -> Any:
+    """Parse the body of an answer.
+
+    Parameters
+    ----------
+    status
+        That of the answer, for the error.
+
+    Raises
+    ------
+    PacsFault
+        It is not JSON.
+    """
+    try:
+        with _collector_paused():
+            return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise PacsFault("the PACS answered something that is not JSON", status=status) from error
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,8 +12,8 @@ from urllib.parse import quote
 from dicomweb.dataset import Dataset
 from dicomweb.errors import DicomwebError, NotFound, NotSupported, PacsFault, RequestRejected
 from dicomweb.multipart import MultipartReader, media_type, media_type_parameter
-from dicomweb.response import limited
-from dicomweb.transport import Response, Transport
+from dicomweb.response import limited, parse_json
+from dicomweb.transport import DICOM_JSON, Response, Transport
 from dicomweb.uid import check_uid
 
 _MULTIPART_DICOM = 'multipart/related; type="application/dicom"; transfer-syntax='
@@ -23,6 +24,9 @@ ANY_FRAME = 'multipart/related; type="application/octet-stream"; transfer-syntax
 _BULK_DATA = 'multipart/related; type="application/octet-stream"; transfer-syntax=*, */*;q=0.5'
 # A file names its instance within its first bytes.
 _BEGINNING = 4096
+# An answer without metadata: nothing, or a list without datasets.
+_NOTHING = re.compile(rb"\s*(?:\[\s*\]|null)?\s*")
+_LONGEST_NOTHING = 64
 _MAX_EPILOGUE = 64 * 1024
 _NOT_BYTES = frozenset(("text/html", "text/plain", "application/json", "application/dicom+json"))
 
@@ -181,22 +185,22 @@ class Wado:
         self._transport = transport
         self._url = url.rstrip("/")
 
-    def metadata(self, study_uid: str, series_uid: str | None = None, instance_uid: str | None = None) -> list[Dataset]:
-        """Fetch the datasets of a study, a series or an instance without their bulk data.
+    def metadata(self, study_uid: str, series_uid: str | None = None, instance_uid: str | None = None) -> bytes:
+        """Fetch the datasets of a study, a series or an instance without their bulk data, for `parse_datasets`.
 
         Raises
         ------
         NotFound
             There is nothing under these UIDs.
         DicomwebError
-            As :meth:`Transport.get_json`.
+            As :meth:`Transport.request` and :meth:`Response.raise_for_status`.
         """
-        answer = self._transport.get_json(f"{self._url}{resource_path(study_uid, series_uid, instance_uid)}/metadata")
-        if answer is None or answer == []:
+        url = f"{self._url}{resource_path(study_uid, series_uid, instance_uid)}/metadata"
+        response = self._transport.request("GET", url, headers={"Accept": DICOM_JSON})
+        response.raise_for_status()
+        if _NOTHING.fullmatch(response.content[:_LONGEST_NOTHING]):
             raise NotFound("the PACS answered without metadata")
-        if not isinstance(answer, list) or not all(isinstance(dataset, dict) for dataset in answer):
-            raise PacsFault("the PACS answered metadata that are no datasets")
-        return answer
+        return response.content
 
     def instance(
         self, study_uid: str, series_uid: str, instance_uid: str, transfer_syntax: str = "*"
@@ -344,6 +348,20 @@ class Wado:
 
     def _resource(self, study_uid: str, series_uid: str, instance_uid: str) -> str:
         return self._url + resource_path(study_uid, series_uid, instance_uid)
+
+
+def parse_datasets(text: bytes) -> list[Dataset]:
+    """Return the datasets of metadata.
+
+    Raises
+    ------
+    PacsFault
+        They are no datasets in JSON.
+    """
+    found = parse_json(text)
+    if not isinstance(found, list) or not all(isinstance(dataset, dict) for dataset in found):
+        raise PacsFault("the PACS answered metadata that are no datasets")
+    return found
 
 
 def _frame(content_type: str, data: bytes) -> Frame:

@@ -1,21 +1,18 @@
 """Metadata of a study, a series or an instance (PS3.18 §10.4.1.1.2): the PACS's, or read from the files."""
 
 import contextvars
-import gzip
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from dicom_service import log
-from dicom_service.edge import to_json
 from dicom_service.errors import NotFound as Missing
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.instance_reader import InstanceReader
 from dicom_service.exams.patient_scope import PatientScope, patient_label
-from dicom_service.origin_server.links import link_bulk_data
+from dicom_service.origin_server.linked_json import LinkedJson, link_datasets, link_text
 from dicom_service.origin_server.shared_cache import Entry, SharedCache
 from dicom_service.origin_server.study_state import StudyState
 from dicom_service.origin_server.transfer_syntaxes import NATIVE
@@ -33,8 +30,6 @@ NOTHING_THERE = "There is no such study, series or instance."
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
 _ROWS, _BITS_ALLOCATED, _PIXEL_DATA, _TRANSFER_SYNTAX = "00280010", "00280100", "7FE00010", "00083002"
 _AT_ONCE = 8
-# The fastest level: the JSON of a series repeats itself so much that more effort saves little.
-_LEVEL = 1
 _BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
 
@@ -91,13 +86,11 @@ class Metadata:
         """
 
         def make() -> Entry:
-            datasets = self._datasets(state.study_uid, series_uid, instance_uid)
-            scope.check_all(datasets)
-            for dataset in datasets:
-                link_bulk_data(dataset, root)
-            patients = {Patient.from_dataset(dataset) for dataset in datasets}
+            found = self._linked((state.study_uid, series_uid, instance_uid), root)
+            scope.check_all(found.names)
+            patients = {Patient.from_dataset(names) for names in found.names}
             label = patient_label(patients.pop(), self._hasher()) if len(patients) == 1 else ""
-            return Entry(gzip.compress(to_json(datasets).encode(), _LEVEL), {"patient": label})
+            return Entry(found.compressed, {"patient": label})
 
         if instance_uid is not None:
             return make().body
@@ -108,22 +101,22 @@ class Metadata:
             entry = make()
         return entry.body
 
-    def _datasets(self, study_uid: str, series_uid: str | None, instance_uid: str | None) -> list[Dataset]:
+    def _linked(self, uids: tuple[str, str | None, str | None], root: str) -> LinkedJson:
         unsupported: NotSupported | None = None
         with pacs_errors(NOTHING_THERE), self._client.shared_deadline():
             if self._capabilities.supports("metadata"):
                 try:
-                    return self._client.retrieve_metadata(study_uid, series_uid, instance_uid)
+                    return link_text(self._client.retrieve_metadata(*uids), root)
                 except NotSupported as error:
                     unsupported = error
                 except (RequestRejected, PacsFault) as error:
                     # Orthanc fails for a whole series where it cannot convert a single file.
-                    fields = {"study": log.hashed(study_uid), **log.describe(error)}
+                    fields = {"study": log.hashed(uids[0]), **log.describe(error)}
                     logger.info("metadata read one by one", extra=fields)
-            datasets = self._one_by_one(study_uid, series_uid, instance_uid, unsupported is None)
+            datasets = self._one_by_one(*uids, unsupported is None)
         if unsupported is not None:
             self._capabilities.mark_unsupported("metadata", unsupported)
-        return datasets
+        return link_datasets(datasets, root)
 
     def _one_by_one(
         self, study_uid: str, series_uid: str | None, instance_uid: str | None, has_metadata: bool
@@ -138,7 +131,7 @@ class Metadata:
         def one(name: tuple[str, str, str]) -> Dataset:
             if has_metadata:
                 try:
-                    return self._client.retrieve_metadata(*name)[0]
+                    return self._client.retrieve_instance_metadata(*name)
                 except (NotSupported, RequestRejected, PacsFault):
                     pass
             return self._of_file(name)
@@ -178,9 +171,3 @@ def _pixel_vr(header: Dataset) -> str:
     """Return the VR of pixel data: OW for uncompressed pixels of more than 8 bits, else OB (PS3.5 A.2, A.4)."""
     is_native = value(header, _TRANSFER_SYNTAX) in NATIVE
     return "OW" if is_native and int(value(header, _BITS_ALLOCATED) or 0) > 8 else "OB"
-
-
-def parse(compressed: bytes) -> list[Dataset]:
-    """Return the datasets of compressed metadata."""
-    datasets: list[Dataset] = json.loads(gzip.decompress(compressed))
-    return datasets
