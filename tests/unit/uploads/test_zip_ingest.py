@@ -2,7 +2,9 @@
 
 import io
 import struct
+import threading
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,10 @@ import pytest
 from dicom_service.aws.sqs_worker import read_messages
 from dicom_service.part10 import BytesSource
 from dicom_service.uploads import zip_ingest
+from dicom_service.uploads.table import read_entries
 from dicom_service.uploads.zip_reader import Limits, ZipRejected, walk
+from dicomweb.client import StorePart
+from tests.support.s3 import FaultyS3
 from tests.support.upload_files import dicom, uid, zipped
 from tests.support.uploads import World
 
@@ -166,3 +171,66 @@ def test_a_zip_whose_entries_cannot_be_stored_now_is_tried_again_and_given_up_la
     file = world.progress(upload_id)["files"][0]
     assert tries == 10
     assert (file["state"], file["reasons"]) == ("partly-stored", {"PACS_PROCESSING_FAILURE": 1})
+
+
+def test_no_connection_waits_for_the_end_of_a_stretch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a PACS that answers to the last request of the first stretch only once one of the second has come
+    monkeypatch.setattr(zip_ingest, "STRETCH_ENTRIES", 4)
+    second_has_come = threading.Event()
+    in_time = []
+
+    def before(parts: Sequence[StorePart]) -> None:
+        uids = {part.sop_instance_uid for part in parts}
+        if uid(4) in uids:
+            second_has_come.set()
+        if uid(3) in uids:
+            in_time.append(second_has_come.wait(10))
+
+    world.pacs.before = before
+    upload_id = world.open([zipped({f"IM{n:02}": dicom(n) for n in range(8)})])
+
+    assert world.deliver(world.events("uploads/"), batch_parts=2) == []
+
+    assert in_time == [True]
+    assert world.progress(upload_id)["counts"] == {"stored": 1}
+    assert sorted(world.pacs.stored) == sorted(uid(n) for n in range(8))
+
+
+def test_entries_are_recorded_in_order_though_a_later_stretch_was_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a PACS that cannot store an entry of the first stretch now
+    monkeypatch.setattr(zip_ingest, "STRETCH_ENTRIES", 4)
+    world.pacs.refuse[uid(2)] = 0x0110
+    upload_id = world.open([zipped({f"IM{n:02}": dicom(n) for n in range(10)})])
+    key = (upload_id, "0001")
+
+    # WHEN the ZIP is tried THEN the second is with the PACS, and nothing is recorded
+    again = world.deliver(world.events("uploads/"))
+    assert len(again) == 1
+    assert uid(7) in world.pacs.stored
+    assert world.table().entries(key) == []
+
+    # AND once the PACS can, all entries are recorded, each once
+    world.pacs.refuse.clear()
+    assert world.deliver(again) == []
+    items = world.table().entries(key)
+    assert [(item["start"], item["entries"], item["last"]) for item in items] == [
+        (0, 4, False),
+        (4, 4, False),
+        (8, 2, True),
+    ]
+    names = [entry["name"] for item in items for entry in read_entries(item)]
+    assert names == [f"IM{n:02}" for n in range(10)]
+
+
+def test_a_zip_is_read_by_one_body(world: World) -> None:
+    content = zipped({f"IM{n:02}": dicom(n, pixels=300_000) for n in range(60)}, method=zipfile.ZIP_STORED)
+    world.reads_from = s3 = FaultyS3(world.s3)
+    world.open([content])
+
+    assert world.deliver(world.events("uploads/")) == []
+
+    # THEN each function saw by one request that it is a ZIP; one more brought the table of contents, and one the entries
+    assert s3.requests <= 4
+    assert s3.bytes_read <= 1.2 * len(content)

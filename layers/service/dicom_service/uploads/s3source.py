@@ -55,6 +55,7 @@ class S3Source:
         self._blocks: list[tuple[int, bytes]] = []
         self._next_size = FIRST_BLOCK
         self._forward: Body | None = None
+        self._all_expected = False
 
     @property
     def size(self) -> int:
@@ -94,6 +95,10 @@ class S3Source:
             self._forward.close()
             self._forward = None
 
+    def expect_all(self) -> None:
+        """Have the next reads take one body to the end: nearly all of the object will be read, and in order."""
+        self._all_expected = True
+
     def read(self, offset: int, length: int) -> bytes:
         """Return up to `length` bytes from `offset`; fewer only at the end."""
         end = min(offset + length, self.size)
@@ -126,6 +131,8 @@ class S3Source:
     def _block_size(self, offset: int) -> int:
         if not self._blocks:
             return self._next_size
+        if self._all_expected:
+            return MIB
         start, block = self._blocks[-1]
         straight_on = 0 <= offset - (start + len(block)) <= len(block)
         self._next_size = min(self._next_size * 2, _LARGEST_BLOCK) if straight_on else _NEXT_BLOCK
@@ -156,7 +163,7 @@ class S3Source:
         return gap >= 0 and (gap <= _STRAIGHT_ON or self._object.whole)
 
     def _reach(self, stop: int) -> int:
-        return self.size if self._next_size > _STRAIGHT_ON else stop
+        return self.size if self._all_expected or self._next_size > _STRAIGHT_ON else stop
 
     def stream(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from `start` to `end` in pieces of up to 1 MiB, going on where a connection broke.

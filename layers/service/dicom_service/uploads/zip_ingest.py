@@ -1,7 +1,7 @@
 """Stores the instances of a staged ZIP, a stretch of entries at a time, and goes on where it stopped."""
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,9 +22,9 @@ from dicom_service.uploads.settings import MIB, IngestSettings
 from dicom_service.uploads.table import UploadsTable, read_entries
 from dicom_service.uploads.zip_reader import SMALL_ENTRY, Entry, Limits, ZipRejected, walk
 
-# A stretch ends after so many entries or unpacked bytes: what a crash makes to be done again.
-STRETCH_ENTRIES = 500
-STRETCH_BYTES = 512 * MIB
+# A stretch ends after so many entries or unpacked bytes: a crash makes two of them to be done again at most.
+STRETCH_ENTRIES = 240
+STRETCH_BYTES = 256 * MIB
 # A transaction of the registry takes so many and the study's item.
 RECORDED_AT_ONCE = 99
 # Requests that are on their way at once hold their entries in memory.
@@ -57,6 +57,33 @@ class _Request:
     failures: Future[list[Sent]]
 
 
+@dataclass
+class _Stretch:
+    """Entries that are sent and then recorded together.
+
+    Parameters
+    ----------
+    start
+        Number of the first.
+    sent
+        The requests they are in.
+    results
+        What became of those that are in none, by number.
+    last
+        Whether no other stretch follows.
+    """
+
+    start: int
+    sent: list[_Request]
+    results: dict[int, dict[str, Any]]
+    last: bool = False
+
+    @property
+    def entries(self) -> int:
+        """How many entries it has."""
+        return len(self.results) + sum(len(request.entries) for request in self.sent)
+
+
 class _Registrar:
     """Registers what the PACS has while the rest is being sent, by one thread: two would meet at the study's item.
 
@@ -84,10 +111,12 @@ class _Registrar:
                 self._recorded.append(self._thread.submit(self._record, taken))
 
     def finish(self) -> None:
-        """Register the rest and wait for all; raise what the registry raised."""
-        for recorded in self._recorded:
-            recorded.result()
-        self._record(self._waiting)
+        """Register what has come so far and wait for it; raise what the registry raised."""
+        with self._lock:
+            self._recorded.append(self._thread.submit(self._record, self._waiting))
+            recorded, self._recorded, self._waiting = self._recorded, [], []
+        for each in recorded:
+            each.result()
 
 
 class ZipIngest:
@@ -138,19 +167,55 @@ class ZipIngest:
         """
         key = job.staged.tracked
         before = self._table.entries(key)
-        start = sum(item["entries"] for item in before)
         if not (before and before[-1]["last"]):
-            for stretch, last in _stretches(walk(job.source, self._limits, first=start)):
-                if not in_time():
-                    raise Postponed
-                results = self._send(stretch, job)
-                self._table.put_entries(key, start, results, last=last())
-                start += len(results)
+            job.source.expect_all()
+            start = sum(item["entries"] for item in before)
+            with ThreadPoolExecutor(1) as thread:
+                registrar = _Registrar(partial(self._record, job.staged), thread)
+                requests: deque[_Request] = deque()
+                try:
+                    self._store_from(start, job, requests, registrar, in_time)
+                finally:
+                    for request in requests:
+                        request.failures.exception()
         return _summary(job, [entry for item in self._table.entries(key) for entry in read_entries(item)])
 
-    def _send(self, stretch: Iterator[Entry], job: Job) -> list[dict[str, Any]]:
-        with ThreadPoolExecutor(1) as thread:
-            return self._send_all(stretch, job.refusals, _Registrar(partial(self._record, job.staged), thread))
+    def _store_from(
+        self, start: int, job: Job, requests: deque[_Request], registrar: _Registrar, in_time: Callable[[], bool]
+    ) -> None:
+        """Send stretch after stretch; each is recorded once the next is on its way, so that no connection waits."""
+        unrecorded: _Stretch | None = None
+        try:
+            for entries, last in _stretches(walk(job.source, self._limits, first=start)):
+                if not in_time():
+                    raise Postponed
+                stretch = self._send(start, entries, requests, registrar)
+                stretch.last = last()
+                start += stretch.entries
+                before, unrecorded = unrecorded, None
+                if before:
+                    self._end(before, job, registrar)
+                unrecorded = stretch
+        finally:
+            # Not where the one before it failed: entries are recorded in order.
+            if unrecorded:
+                self._end(unrecorded, job, registrar)
+
+    def _end(self, stretch: _Stretch, job: Job, registrar: _Registrar) -> None:
+        """Wait for a stretch, and record what became of its entries."""
+        results, retried = stretch.results, []
+        for request in stretch.sent:
+            for (number, name, header), failure in zip(request.entries, request.failures.result(), strict=True):
+                if failure and not failure.permanent(job.refusals):
+                    retried.append(failure)
+                results[number] = _entry_result(name, header, failure)
+        registrar.finish()
+        if retried:
+            retry_after = max(failure.retry_after or 0 for failure in retried) or None
+            rejected = any(failure.rejected for failure in retried)
+            raise RetryLater(replace(WAITING, retry_after=retry_after, rejected=rejected))
+        entries = [results[number] for number in sorted(results)]
+        self._table.put_entries(job.staged.tracked, stretch.start, entries, last=stretch.last)
 
     def _record(self, staged: StagedObject, arrived: Sequence[Arrived]) -> None:
         """Register instances of a ZIP; that it goes on keeps its upload open."""
@@ -159,35 +224,38 @@ class ZipIngest:
         if arrived:
             self._arrivals.record(arrived, staged)
 
-    def _send_all(self, stretch: Iterator[Entry], refusals: int, registrar: _Registrar) -> list[dict[str, Any]]:
-        results: dict[int, dict[str, Any]] = {}
-        sent: list[_Request] = []
+    def _send(self, start: int, entries: Iterator[Entry], requests: deque[_Request], registrar: _Registrar) -> _Stretch:
+        stretch = _Stretch(start, [], {})
         batch: list[tuple[int, str, OutboundInstance]] = []
         size = 0
         uids: set[str] = set()
-        for entry in stretch:
+
+        def submit() -> _Request:
+            nonlocal batch, size, uids
+            request = self._submit(batch, requests, registrar)
+            stretch.sent.append(request)
+            batch, size, uids = [], 0, set()
+            return request
+
+        for entry in entries:
             try:
                 instance = self._open(entry)
             except (NotDicom, ZipRejected) as error:
-                results[entry.number] = _entry_failure(entry.name, error.reason, error.detail)
+                stretch.results[entry.number] = _entry_failure(entry.name, error.reason, error.detail)
                 continue
             uid = instance.header.sop_instance_uid
             full = len(batch) >= self._settings.batch_parts or size + instance.size > _REQUEST_BYTES
             if batch and (full or uid in uids):
-                self._submit(batch, sent, registrar)
-                batch, size, uids = [], 0, set()
+                submit()
             batch.append((entry.number, entry.name, instance))
             size += instance.size
             uids.add(uid)
             if max(instance.size, entry.size) > min(_REQUEST_BYTES, SMALL_ENTRY):
                 # Too large to be held in memory: it lies in a file, which goes with the next entry.
-                self._submit(batch, sent, registrar)
-                sent[-1].failures.result()
-                batch, size, uids = [], 0, set()
+                submit().failures.result()
         if batch:
-            self._submit(batch, sent, registrar)
-        self._collect(sent, refusals, results, registrar)
-        return [results[number] for number in sorted(results)]
+            submit()
+        return stretch
 
     def _open(self, entry: Entry) -> OutboundInstance:
         if entry.error:
@@ -196,33 +264,20 @@ class ZipIngest:
         return open_instance(entry.source(), max_inflated=limits.max_inflated, max_depth=limits.max_depth)
 
     def _submit(
-        self, batch: list[tuple[int, str, OutboundInstance]], sent: list[_Request], registrar: _Registrar
-    ) -> None:
-        in_flight = [entry for entry in sent if not entry.failures.done()]
-        if len(in_flight) >= self._settings.connections:
-            in_flight[0].failures.result()
+        self, batch: list[tuple[int, str, OutboundInstance]], requests: deque[_Request], registrar: _Registrar
+    ) -> _Request:
+        """Send a batch, once fewer requests than there are connections are on their way."""
+        while requests and (requests[0].failures.done() or len(requests) >= self._settings.connections):
+            requests.popleft().failures.exception()
         named = [(number, name, instance.header) for number, name, instance in batch]
-        sent.append(_Request(named, self._pool.submit(self._store, [instance for _, _, instance in batch], registrar)))
+        store = self._pool.submit(self._store, [instance for _, _, instance in batch], registrar)
+        requests.append(_Request(named, store))
+        return requests[-1]
 
     def _store(self, batch: list[OutboundInstance], registrar: _Registrar) -> list[Sent]:
         failures = self._sender.send(batch)
         registrar.add([sent.arrived for sent, failure in zip(batch, failures, strict=True) if failure is None])
         return failures
-
-    def _collect(
-        self, sent: Sequence[_Request], refusals: int, results: dict[int, dict[str, Any]], registrar: _Registrar
-    ) -> None:
-        retried: list[StoreFailure] = []
-        for request in sent:
-            for (number, name, header), failure in zip(request.entries, request.failures.result(), strict=True):
-                if failure and not failure.permanent(refusals):
-                    retried.append(failure)
-                results[number] = _entry_result(name, header, failure)
-        registrar.finish()
-        if retried:
-            retry_after = max(failure.retry_after or 0 for failure in retried) or None
-            rejected = any(failure.rejected for failure in retried)
-            raise RetryLater(replace(WAITING, retry_after=retry_after, rejected=rejected))
 
 
 def _entry_result(name: str, header: Header, failure: Sent) -> dict[str, Any]:

@@ -25,6 +25,7 @@ ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 SMALL_ENTRY = 8 * MIB
 # The central directory is read in one piece: 46 bytes an entry at least.
 _LARGEST_DIRECTORY = 4 * MIB
+_TAIL = 64 * 1024
 _RATIO_COUNTS_FROM = 64 * MIB
 _LONGEST_NAME = 300
 _EMPTY_ZIP = 22
@@ -201,6 +202,8 @@ def _too_deep(archive: _Archive, info: zipfile.ZipInfo) -> ZipRejected | None:
 
 def _opened(source: Source, budget: _Budget) -> _Archive:
     budget.check()
+    # Brings the end record and what `zipfile` looks for before it, often the whole directory, by one request to S3.
+    source.read(max(0, source.size - _TAIL), _TAIL)
     try:
         with zipfile.ZipFile(_File(source)) as archive:
             infos = archive.infolist()
