@@ -1,4 +1,8 @@
-"""One staged instance of a gigabyte to the PACS: against curl, and in memory."""
+"""One staged instance of a gigabyte to the PACS: against curl, and in memory.
+
+Its limit is curl that has read the file once for its digest: a claim needs it before the first byte is sent
+(docs/decisions/0025).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from benchmarks.uploads import OURS, Side, rounds_of
 
 ROUNDS = 3
 GIBIBYTE = 1024**3
+CURL, LIMIT = "curl from S3 | curl -T", "the same, once its digest is known"
 
 
 def measure() -> Iterator[Row]:
@@ -26,9 +31,11 @@ def measure() -> Iterator[Row]:
 
 
 def _one_large(servers: Servers) -> Iterator[Row]:
-    sides: dict[str, Side] = {OURS: (senders.ours, _stage_large), "curl": (senders.curl, _stage_large)}
+    ways = {OURS: senders.ours, CURL: senders.curl, LIMIT: senders.curl_promised}
+    sides: dict[str, Side] = {name: (send, _stage_large) for name, send in ways.items()}
     times = rounds_of(servers, sides, ROUNDS, warm_up=0)
-    yield Pairs(times[OURS], times["curl"]).row(f"{OURS}, one instance of 1 GiB", "curl from S3 | curl -T", aim=1 / 0.9)
+    yield Pairs(times[OURS], times[CURL]).row(f"{OURS}, one instance of 1 GiB", CURL)
+    yield Pairs(times[OURS], times[LIMIT]).row(f"{OURS}, one instance of 1 GiB", LIMIT, aim=1.15)
     small, large = _large(1024 * 1024), _large(GIBIBYTE)
     idle = in_child("benchmarks.staging:ingest_in_child", json.dumps(small[0].messages))
     full = in_child("benchmarks.staging:ingest_in_child", json.dumps(large[0].messages))

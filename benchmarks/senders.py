@@ -189,18 +189,27 @@ _PIPE = """set -e
 """
 
 
+_FRAME = len(b"--body\r\nContent-Type: application/dicom\r\n\r\n\r\n--body--\r\n")
+
+
 def curl(servers: Servers, staged: Sequence[Staged]) -> None:
     """curl from S3 into curl to the PACS, of known length, since Orthanc takes chunks several times as slowly."""
     for upload in staged:
         for key in upload.keys:
             size = upload.client.head_object(Bucket=upload.bucket, Key=key)["ContentLength"]
-            environment = {
-                "PATH": "/usr/bin:/bin",
-                "OBJECT": upload.client.generate_presigned_url(
-                    "get_object", Params={"Bucket": upload.bucket, "Key": key}
-                ),
-                "LENGTH": str(size + len(b"--body\r\nContent-Type: application/dicom\r\n\r\n\r\n--body--\r\n")),
-                "LOGIN": f"{servers.pacs.user}:{servers.pacs.password}",
-                "STORE": f"{servers.pacs.url}/studies",
-            }
-            subprocess.run(["/bin/sh", "-c", _PIPE], env=environment, check=True)
+            login = f"{servers.pacs.user}:{servers.pacs.password}"
+            _run(_PIPE, upload, key, LENGTH=str(size + _FRAME), LOGIN=login, STORE=f"{servers.pacs.url}/studies")
+
+
+def curl_promised(servers: Servers, staged: Sequence[Staged]) -> None:
+    """`curl`, once the digest of each file is known, without which it cannot be claimed before it is sent."""
+    for upload in staged:
+        for key in upload.keys:
+            _run('curl -sS --fail "$OBJECT" | sha256sum', upload, key)
+    curl(servers, staged)
+
+
+def _run(script: str, upload: Staged, key: str, **variables: str) -> None:
+    url = upload.client.generate_presigned_url("get_object", Params={"Bucket": upload.bucket, "Key": key})
+    environment = {"PATH": "/usr/bin:/bin", "OBJECT": url, **variables}
+    subprocess.run(["/bin/sh", "-c", script], env=environment, check=True, stdout=subprocess.DEVNULL)
