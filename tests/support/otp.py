@@ -52,7 +52,7 @@ class FakePacs(FakeClient):  # type: ignore[misc]
     def shared_deadline(self, share: float = 1.0) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def search_for_studies(self, filters: Mapping[str, str], *, includefields: Sequence[str]) -> Any:
+    def search_for_studies(self, filters: Mapping[str, str], *, includefields: Sequence[str], limit: int | None) -> Any:
         self.asked += 1
         found = [
             entry

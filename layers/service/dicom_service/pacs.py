@@ -6,7 +6,7 @@ reaches the PACS.
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from dicom_service import errors, metrics
 from dicom_service.aws import Secret
 from dicom_service.settings import PacsSettings
+from dicomweb.dataset import text
 from dicomweb.errors import (
     BodyUnreadable,
     DicomwebError,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from dicomweb.dataset import SearchResult
     from dicomweb.transport import Transport
 
+NO_EXAM = "The PACS has no exam with this StudyInstanceUID."
+_STUDY_UID = "0020000D"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -191,6 +194,17 @@ def pacs_errors(missing: str = "The PACS does not hold it.") -> Iterator[None]:
         count_pacs_error(error)
         _, status, code, detail = next(row for row in _MAPPING if isinstance(error, row[0]))
         raise errors.PacsError(detail, status=status, code=code) from error
+
+
+def rows_of_study(
+    client: "DicomwebClient", study_uid: str, *, includefields: Sequence[str] = (), limit: int | None = None
+) -> list[dict[str, Any]]:
+    """Search for one study; return its rows, several where the PACS has several patients under its UID.
+
+    Some PACS ignore a filter that they do not understand and return everything.
+    """
+    found = client.search_for_studies({"StudyInstanceUID": study_uid}, limit=limit, includefields=includefields)
+    return [row for row in found.datasets if text(row, _STUDY_UID).strip() == study_uid]
 
 
 def all_rows(search: "Callable[[int], SearchResult]") -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from dicom_service.day import iso
 from dicom_service.errors import Conflict, NotFound, Unavailable
 from dicom_service.exams.instance_cache import URL_LIFETIME
 from dicom_service.exams.patient_scope import PatientScope
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs import NO_EXAM, pacs_errors, rows_of_study
 from dicom_service.patient import PATIENT_FIELDS, Patient, PatientHasher
 from dicomweb.dataset import text
 
@@ -119,13 +119,11 @@ class ArchiveRequests:
         return not changed and patients in ("", archive.patients)
 
     def _rows_in_pacs(self, study_uid: str) -> list[dict[str, Any]]:
-        with pacs_errors("The PACS has no exam with this StudyInstanceUID."):
-            found = self._client.search_for_studies(
-                {"StudyInstanceUID": study_uid}, includefields=("NumberOfStudyRelatedInstances", *PATIENT_FIELDS)
-            )
-        rows = [row for row in found.datasets if text(row, "0020000D") == study_uid]
+        with pacs_errors(NO_EXAM):
+            fields = ("NumberOfStudyRelatedInstances", *PATIENT_FIELDS)
+            rows = rows_of_study(self._client, study_uid, includefields=fields)
         if not rows:
-            raise NotFound("The PACS has no exam with this StudyInstanceUID.")
+            raise NotFound(NO_EXAM)
         return rows
 
     def _patients(self, rows: Iterable[Mapping[str, Any]]) -> str:

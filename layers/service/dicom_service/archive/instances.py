@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from dicom_service.errors import NotFound
 from dicom_service.exams.instance_cache import InstanceName
-from dicom_service.pacs import all_rows, pacs_errors
+from dicom_service.pacs import NO_EXAM, all_rows, pacs_errors
 from dicomweb.client import DicomwebClient
 from dicomweb.dataset import text
 
@@ -21,7 +21,6 @@ _IN_MEMORY = 4 * 1024 * 1024
 SPOOLED = 256 * 1024 * 1024
 _PIECE = 1024 * 1024
 _PAGE = 1000
-_NO_EXAM = "The PACS has no exam with this StudyInstanceUID."
 
 
 @dataclass
@@ -52,12 +51,12 @@ def list_instances(client: DicomwebClient, study_uid: str) -> list[tuple[str, st
         It cannot be asked.
     """
     found: list[tuple[str, str]] = []
-    with pacs_errors(_NO_EXAM):
+    with pacs_errors(NO_EXAM):
         series = all_rows(lambda offset: client.search_for_series(study_uid, limit=_PAGE, offset=offset))
         for one in sorted(series, key=lambda row: _number(row, "00200011")):
             found += _of_series(client, study_uid, text(one, "0020000E") or "")
         if not found:
-            raise NotFound(_NO_EXAM)
+            raise NotFound(NO_EXAM)
     return found
 
 

@@ -8,14 +8,13 @@ from dicom_service.audit.notes import note_rows
 from dicom_service.errors import NotFound
 from dicom_service.exams.missing_counts import complete_series, complete_studies
 from dicom_service.exams.patient_scope import COMPARED_FIELDS, PatientScope
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs import NO_EXAM, pacs_errors, rows_of_study
 from dicom_service.patient import PATIENT_FIELDS, Patient
-from dicomweb.dataset import SearchResult, text
+from dicomweb.dataset import SearchResult
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
 
-_NO_STUDY = "The PACS has no exam with this StudyInstanceUID."
 _NO_STUDY_OF_PATIENT = "The PACS has no exam of this patient alone with this StudyInstanceUID."
 _NO_SERIES = "The PACS has no such series in this exam."
 # Attributes that users expect beyond those that PS3.18 Table 10.6.3-3 has every PACS return.
@@ -55,12 +54,10 @@ def find_study(client: "DicomwebClient", study_uid: str, scope: PatientScope) ->
     PacsError
         The PACS cannot be asked.
     """
-    with pacs_errors(_NO_STUDY):
-        found = client.search_for_studies({"StudyInstanceUID": study_uid}, limit=2, includefields=STUDY_FIELDS)
-    # Some PACS ignore a filter that they do not understand and return everything.
-    rows = [row for row in found.datasets if text(row, "0020000D") == study_uid]
+    with pacs_errors(NO_EXAM):
+        rows = rows_of_study(client, study_uid, includefields=STUDY_FIELDS, limit=2)
     if not rows:
-        raise NotFound(_NO_STUDY)
+        raise NotFound(NO_EXAM)
     scope.check_rows(rows)
     complete_studies(client, rows[:1])
     return dict(rows[0])
@@ -78,10 +75,8 @@ def check_patient(client: "DicomwebClient", study_uid: str, patient_id: str | No
     """
     if patient_id is None:
         return
-    with pacs_errors(_NO_STUDY):
-        found = client.search_for_studies({"StudyInstanceUID": study_uid}, includefields=PATIENT_FIELDS)
-    # Some PACS ignore a filter that they do not understand and return everything.
-    patients = [Patient.from_dataset(row) for row in found.datasets if text(row, "0020000D") == study_uid]
+    with pacs_errors(NO_EXAM):
+        patients = [Patient.from_dataset(row) for row in rows_of_study(client, study_uid, includefields=PATIENT_FIELDS)]
     if not patients or any(patient.patient_id != patient_id for patient in patients):
         raise NotFound(_NO_STUDY_OF_PATIENT)
 
@@ -96,11 +91,11 @@ def search_series(client: "DicomwebClient", study_uid: str, page: Page, scope: P
     PacsError
         The PACS cannot be asked.
     """
-    with pacs_errors(_NO_STUDY):
+    with pacs_errors(NO_EXAM):
         found = client.search_for_series(study_uid, limit=page.limit, offset=page.offset, includefields=COMPARED_FIELDS)
     # An exam has at least one series: an empty first page means that there is no such exam.
     if not found.datasets and page.offset == 0:
-        raise NotFound(_NO_STUDY)
+        raise NotFound(NO_EXAM)
     scope.check_rows(found.datasets)
     complete_series(client, study_uid, found.datasets)
     return found

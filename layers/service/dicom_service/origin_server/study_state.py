@@ -10,9 +10,8 @@ from dicom_service.errors import NotFound
 from dicom_service.exams.missing_counts import complete_studies
 from dicom_service.exams.patient_scope import PatientScope, patient_label
 from dicom_service.exams.search import STUDY_FIELDS
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs import pacs_errors, rows_of_study
 from dicom_service.patient import PATIENT_FIELDS, Patient, PatientHasher
-from dicomweb.dataset import text
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
@@ -21,7 +20,6 @@ NO_STUDY = "There is no such study."
 # Frames come by the hundred within seconds; the PACS is asked about their study only now and then.
 REMEMBERED_FOR = 30.0
 _MOST_STUDIES = 64
-_STUDY_UID = "0020000D"
 # The PACS's links, and whether it has the study on disk or on tape, say nothing of its content.
 _NOT_CONTENT = frozenset({"00081190", "00080056"})
 
@@ -106,8 +104,7 @@ class StudyStates:
         asked_at = self._clock()
         fields = (*PATIENT_FIELDS, *STUDY_FIELDS)
         with pacs_errors(NO_STUDY):
-            found = self._client.search_for_studies({"StudyInstanceUID": study_uid}, includefields=fields).datasets
-        rows = [row for row in found if text(row, _STUDY_UID) == study_uid]
+            rows = rows_of_study(self._client, study_uid, includefields=fields)
         if not rows:
             raise NotFound(NO_STUDY)
         complete_studies(self._client, rows)

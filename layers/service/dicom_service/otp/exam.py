@@ -1,18 +1,17 @@
 """Looks up in the PACS the exam that a code is issued for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dicom_service.errors import Conflict, NotFound
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs import pacs_errors, rows_of_study
 from dicom_service.patient import PATIENT_FIELDS, Patient
 from dicomweb.dataset import text
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
 
-STUDY_INSTANCE_UID = "0020000D"
 PATIENT_BIRTH_DATE = "00100030"
 _NO_EXAM = "The PACS has no exam with this studyUID."
 
@@ -67,10 +66,6 @@ def only_patient(patients: Sequence[Patient]) -> Patient | None:
     return max(patients, key=lambda patient: patient.issuer)
 
 
-def _rows(pacs: "DicomwebClient", study_uid: str) -> list[Mapping[str, Any]]:
+def _rows(pacs: "DicomwebClient", study_uid: str) -> list[dict[str, Any]]:
     with pacs_errors(_NO_EXAM):
-        result = pacs.search_for_studies(
-            {"StudyInstanceUID": study_uid}, includefields=(*PATIENT_FIELDS, "PatientBirthDate")
-        )
-    # Some PACS ignore a filter they do not understand and return everything they have.
-    return [study for study in result.datasets if text(study, STUDY_INSTANCE_UID).strip() == study_uid]
+        return rows_of_study(pacs, study_uid, includefields=(*PATIENT_FIELDS, "PatientBirthDate"))
