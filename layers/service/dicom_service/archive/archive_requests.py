@@ -157,12 +157,8 @@ class ArchiveRequests:
 
     def url(self, archive: Archive) -> str:
         """Return a URL that opens the ZIP to anyone for `URL_LIFETIME` seconds; a transfer may go on for longer."""
-        parameters = {
-            "Bucket": self._bucket,
-            "Key": archive.key,
-            "ResponseContentDisposition": f'attachment; filename="{archive.study_uid}.zip"',
-        }
-        return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=URL_LIFETIME)
+        disposition = f'attachment; filename="{archive.study_uid}.zip"'
+        return aws.presigned_url(self._bucket, archive.key, URL_LIFETIME, disposition=disposition)
 
 
 def _check_label(archive: Archive, scope: PatientScope) -> None:

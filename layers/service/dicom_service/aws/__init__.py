@@ -7,6 +7,7 @@ module                           holds
 `dicom_service.aws.errors`       `errors`, which turns botocore's errors into this service's, and their tree
 `dicom_service.aws.items`        DynamoDB items from and to plain values
 `dicom_service.aws.tables`       DynamoDB: transactions, batches, pages
+`dicom_service.aws.objects`      S3: writes on a condition, URLs that open an object for a while
 `dicom_service.aws.retry`        retries of contended writes and unfinished batches
 `dicom_service.aws.messages`     SQS and EventBridge in batches
 `dicom_service.aws.secret`       a JSON secret, cached for a short time
@@ -22,6 +23,7 @@ from dicom_service.aws.clients import dynamodb, events, forget_clients, s3, secr
 from dicom_service.aws.errors import AwsError, Busy, ConditionFailed, Missing, Rejected, errors, tolerated
 from dicom_service.aws.items import from_item, to_item
 from dicom_service.aws.messages import put_events, send_all
+from dicom_service.aws.objects import presigned_url, put_unchanged
 from dicom_service.aws.retry import patiently, tries
 from dicom_service.aws.secret import Secret
 from dicom_service.aws.tables import batch_get, batch_write, get, query, transact
@@ -42,7 +44,9 @@ __all__ = [
     "from_item",
     "get",
     "patiently",
+    "presigned_url",
     "put_events",
+    "put_unchanged",
     "query",
     "s3",
     "secretsmanager",

@@ -24,7 +24,6 @@ _FRESH_FOR = 23 * 3600.0
 _PIECE = 1024 * 1024
 _PART = 8 * 1024 * 1024
 _NOT_AVAILABLE = "The file cannot be handed over at the moment; try again."
-_LOST_THE_RACE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
 
 
 @dataclass(frozen=True)
@@ -130,12 +129,8 @@ class InstanceCache:
 
     def url(self, name: InstanceName) -> str:
         """Return a URL that opens the cached file to anyone for `URL_LIFETIME` seconds."""
-        parameters = {
-            "Bucket": self._bucket,
-            "Key": name.key,
-            "ResponseContentDisposition": f'attachment; filename="{name.file_name}"',
-        }
-        return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=URL_LIFETIME)
+        disposition = f'attachment; filename="{name.file_name}"'
+        return aws.presigned_url(self._bucket, name.key, URL_LIFETIME, disposition=disposition)
 
     def store(self, name: InstanceName, parts: Iterator[bytes], patient_label: str) -> None:
         """Store a file in parts of one size; an error while they are read leaves nothing behind."""
@@ -180,17 +175,16 @@ class InstanceCache:
         key = f"{name.folder}{name.instance_uid}.multipart"
         parts = _in_parts(chain((before,), pieces, (behind,)))
         self._store(key, parts, content_type, self.patient_label(name))
-        parameters = {"Bucket": self._bucket, "Key": key}
-        return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=URL_LIFETIME)
+        return aws.presigned_url(self._bucket, key, URL_LIFETIME)
 
     @aws.errors(_NOT_AVAILABLE)
     def store_document(self, name: InstanceName, document: bytes, patient_label: str) -> str:
         """Store the PDF that an instance holds; return a URL that shows it, as `url` does."""
-        target: Any = {"Bucket": self._bucket, "Key": f"{name.folder}{name.instance_uid}.pdf"}
-        metadata = {"patient": patient_label}
-        aws.s3().put_object(**target, Body=document, ContentType="application/pdf", Metadata=metadata)
-        shown = {**target, "ResponseContentDisposition": 'inline; filename="report.pdf"'}
-        return aws.s3().generate_presigned_url("get_object", Params=shown, ExpiresIn=URL_LIFETIME)
+        key, metadata = f"{name.folder}{name.instance_uid}.pdf", {"patient": patient_label}
+        aws.s3().put_object(
+            Bucket=self._bucket, Key=key, Body=document, ContentType="application/pdf", Metadata=metadata
+        )
+        return aws.presigned_url(self._bucket, key, URL_LIFETIME, disposition='inline; filename="report.pdf"')
 
     @aws.errors(_NOT_AVAILABLE)
     def patient_label(self, name: InstanceName) -> str:
@@ -212,15 +206,8 @@ class InstanceCache:
 
     def lease(self, name: InstanceName, text: str, seen: Lease | None) -> bool:
         """Take or renew the lease if it is still what was seen; return False when another writer was faster."""
-        unchanged: dict[str, Any] = {"IfMatch": seen.etag} if seen else {"IfNoneMatch": "*"}
-        try:
-            with aws.errors(_NOT_AVAILABLE):
-                aws.s3().put_object(Bucket=self._bucket, Key=name.lease_key, Body=text.encode(), **unchanged)
-        except aws.AwsError as error:
-            if error.aws_code in _LOST_THE_RACE:
-                return False
-            raise
-        return True
+        etag = seen.etag if seen else None
+        return aws.put_unchanged(self._bucket, name.lease_key, text.encode(), etag, _NOT_AVAILABLE)
 
     def release(self, name: InstanceName) -> None:
         """Release the lease; one that cannot be removed expires."""

@@ -1,9 +1,9 @@
 """Keeps what the PACS returned in the cache bucket, and has one of many callers ask for it.
 
-An object is either whole or the mark of the one caller that is making it, which holds for `MARK_HOLDS` seconds. The
+An object is either whole or the lease of the one caller that is making it, which holds for `LEASE_TIMEOUT` seconds. The
 others wait for it. Where they have waited for too long, or the bucket fails, they ask the PACS themselves: a cache
 costs time, never an answer. A caller that has just missed one object, such as a viewer that opens a series, will
-probably miss the next: it places its mark without looking first.
+probably miss the next: it takes the lease without looking first.
 """
 
 import secrets
@@ -21,13 +21,12 @@ logger = log.get_logger()
 VERSION = "version"
 """Attribute of what is kept: it names these bytes, and no others that are ever kept under this key or another."""
 
-MARK_HOLDS = 30.0
-"""Seconds for which a mark counts: a request lives no longer."""
+LEASE_TIMEOUT = 30.0
+"""Seconds after which a lease counts as abandoned: a request lives no longer."""
 
 WAIT_FOR = 12.0
-_MARK = "being-made"
+_BEING_MADE = "being-made"
 _MOST_TRIES = 60
-_LOST_THE_RACE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409"})
 _NOT_AVAILABLE = "The cache cannot be used at the moment; try again."
 
 
@@ -52,7 +51,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class _Mark:
+class _Lease:
     etag: str
     age: float
 
@@ -82,7 +81,7 @@ class SharedCache:
             Makes the entry; its error is the caller's, and the next caller tries again.
         """
         try:
-            found = self._found_or_marked(key)
+            found = self._found_or_leased(key)
         except aws.AwsError as error:
             logger.warning("cache not usable", extra=log.describe(error))
             return make()
@@ -105,8 +104,7 @@ class SharedCache:
         """
         with aws.errors(_NOT_AVAILABLE):
             aws.s3().put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
-        parameters = {"Bucket": self._bucket, "Key": key}
-        return aws.s3().generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
+        return aws.presigned_url(self._bucket, key, seconds)
 
     def _made(self, key: str, make: Callable[[], Entry]) -> Entry:
         stored = False
@@ -116,18 +114,18 @@ class SharedCache:
             return kept
         finally:
             if not stored:
-                with aws.tolerated("mark not removed"):
+                with aws.tolerated("lease not released"):
                     aws.s3().delete_object(Bucket=self._bucket, Key=key)
 
-    def _found_or_marked(self, key: str) -> Entry | None:
+    def _found_or_leased(self, key: str) -> Entry | None:
         """Return the entry, maybe after another caller has made it; None where this caller is to make it."""
-        if self._has_missed and self._mark(key, None):
+        if self._has_missed and self._lease(key, None):
             return None
         found = self._read(key)
         self._has_missed = found is None
         if isinstance(found, Entry):
             return found
-        if (found is None or found.age > MARK_HOLDS) and self._mark(key, found):
+        if (found is None or found.age > LEASE_TIMEOUT) and self._lease(key, found):
             return None
         return self._wait(key)
 
@@ -143,7 +141,7 @@ class SharedCache:
                 return None
         return None
 
-    def _read(self, key: str) -> Entry | _Mark | None:
+    def _read(self, key: str) -> Entry | _Lease | None:
         try:
             with aws.errors(_NOT_AVAILABLE):
                 found: Any = aws.s3().get_object(Bucket=self._bucket, Key=key)
@@ -151,20 +149,13 @@ class SharedCache:
         except aws.Missing:
             return None
         attributes = found["Metadata"]
-        if _MARK in attributes:
-            return _Mark(found["ETag"], (datetime.now(UTC) - found["LastModified"]).total_seconds())
+        if _BEING_MADE in attributes:
+            return _Lease(found["ETag"], (datetime.now(UTC) - found["LastModified"]).total_seconds())
         return Entry(body, attributes)
 
-    def _mark(self, key: str, seen: _Mark | None) -> bool:
-        unchanged: dict[str, Any] = {"IfMatch": seen.etag} if seen else {"IfNoneMatch": "*"}
-        try:
-            with aws.errors(_NOT_AVAILABLE):
-                aws.s3().put_object(Bucket=self._bucket, Key=key, Body=b"", Metadata={_MARK: "yes"}, **unchanged)
-        except aws.AwsError as error:
-            if error.aws_code in _LOST_THE_RACE:
-                return False
-            raise
-        return True
+    def _lease(self, key: str, seen: _Lease | None) -> bool:
+        etag = seen.etag if seen else None
+        return aws.put_unchanged(self._bucket, key, b"", etag, _NOT_AVAILABLE, Metadata={_BEING_MADE: "yes"})
 
 
 def _attempts(go_on: Callable[[], bool]) -> Iterator[int]:
