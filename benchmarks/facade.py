@@ -29,14 +29,13 @@ from benchmarks.cost.prices import load_prices
 from benchmarks.cost.viewing import SLICES, look, usd
 from benchmarks.files import Template, new_uid, radiograph, template
 from benchmarks.servers import CACHE_BUCKET, Servers, WorkNotDone, api_event, function, running
+from benchmarks.stand_ins import AnsweredSdk, NothingKept, memory, take_along
 from benchmarks.table import Pairs, Row, in_child, in_turn, pairs, seconds
 from dicom_service.dependencies import pacs
 from dicom_service.edge import serve_open
 from dicom_service.exams.capabilities import Capabilities
-from dicom_service.exams.dependencies import cache_settings
 from dicom_service.origin_server.frame_source import FrameSource
 from dicom_service.origin_server.frames import Frames
-from dicom_service.origin_server.shared_cache import Entry, SharedCache
 
 FRAMES = 300
 SERIES = {300: 3, 3000: 1}
@@ -71,15 +70,18 @@ def measure() -> Iterator[Row]:
 def _frames(servers: Servers) -> Iterator[Row]:
     series = template(512).own_study()
     names = _stored(servers, series, FRAMES)
+    spawn = multiprocessing.get_context("spawn")
     for at_once, documented in CONCURRENT.items():
-        with ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), start_process) as pool:
+        with memory(), ProcessPoolExecutor(at_once, spawn, start_process) as pool:
             list(pool.map(warm_up, range(at_once)))
             times = _timed(pool, names)
-            _compare(pool, names)
+            for handled in (frame_of_ours, answered_frame):
+                _compare(pool, names, handled)
         for side, aim, what in (
             ("cold", 0.8, "cold"),
             ("cached", 1.5, "cached"),
             ("bare", 0.8, "cold, no stores: nothing kept or recorded"),
+            ("memory", 1.5, "cached, no stores: S3 and DynamoDB are answered from memory"),
         ):
             yield _rates(f"{at_once} at once, {what}", times, side, "theirs", documented, aim)
         yield _rates(f"{at_once} at once, cold", times, "cold", "gzip", documented)
@@ -87,12 +89,21 @@ def _frames(servers: Servers) -> Iterator[Row]:
 
 
 def _timed(pool: ProcessPoolExecutor, names: Sequence[Name]) -> dict[str, tuple[float, ...]]:
-    calls = {"theirs": theirs, "gzip": theirs_for_browsers, "cold": ours, "cached": ours, "bare": bare}
-    # Connections, settings, the state of the study.
+    calls = {
+        "theirs": theirs,
+        "gzip": theirs_for_browsers,
+        "cold": ours,
+        "cached": ours,
+        "bare": bare,
+        "memory": answered,
+    }
+    # Everything is in the cache, if it was not already.
+    _all(pool, ours, names)
+    if take_along(CACHE_BUCKET, f"dicomweb/{names[0][0]}/") != len(names):
+        raise WorkNotDone("not every frame is in memory")
+    # And there are connections, settings, the state of the study.
     for call in calls.values():
         _all(pool, call, names[:40])
-    # And everything is in the cache, if it was not already.
-    _all(pool, ours, names)
 
     def side(name: str) -> Callable[[], float]:
         def run() -> float:
@@ -131,8 +142,8 @@ def _all(pool: ProcessPoolExecutor, call: Callable[[Name], int], names: Sequence
     return taken
 
 
-def _compare(pool: ProcessPoolExecutor, names: Sequence[Name]) -> None:
-    for mine, other in zip(pool.map(frame_of_ours, names[::10]), pool.map(frame_of_theirs, names[::10]), strict=True):
+def _compare(pool: ProcessPoolExecutor, names: Sequence[Name], handled: Callable[[Name], bytes]) -> None:
+    for mine, other in zip(pool.map(handled, names[::10]), pool.map(frame_of_theirs, names[::10]), strict=True):
         if mine != other:
             raise WorkNotDone("a frame is not the PACS's")
 
@@ -169,22 +180,11 @@ def _session() -> requests.Session:
     return session
 
 
-class NothingKept(SharedCache):
-    """Stands for the bucket where only the code in between is measured."""
-
-    def get(self, key: str, make: Callable[[], Entry]) -> Entry:
-        return self.put(key, make())
-
-    def put(self, key: str, entry: Entry) -> Entry:
-        """Keep nothing."""
-        return entry.as_new()
-
-
 @cache
 def _bare() -> Callable[..., dict[str, Any]]:
     """Return the handler without bucket and audit."""
     module = function("retrieve_frames")
-    frames = Frames(FrameSource(pacs(), NothingKept(cache_settings()), Capabilities()))
+    frames = Frames(FrameSource(pacs(), NothingKept(), Capabilities()))
     vars(module)["frames"] = lambda: frames
     return serve_open(module.app)
 
@@ -212,6 +212,23 @@ def ours(name: Name) -> int:
 def bare(name: Name) -> int:
     """Do the same without bucket and audit."""
     return _length(_called(_bare(), _path(name), ANY_FRAME))
+
+
+def answered(name: Name) -> int:
+    """Ask the function, whose SDK is answered from memory."""
+    with _answered_sdk():
+        return ours(name)
+
+
+def answered_frame(name: Name) -> bytes:
+    """Return the frame of such an answer."""
+    with _answered_sdk():
+        return frame_of_ours(name)
+
+
+@cache
+def _answered_sdk() -> AnsweredSdk:
+    return AnsweredSdk()
 
 
 def theirs(name: Name) -> int:
