@@ -1,19 +1,21 @@
 """Who saw what on the deployed service: every access is found by exam, patient and person, or there was none."""
 
 import gzip
-import secrets
+import os
+import signal
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.support.audit_stack import accesses, audited, invoke_export, move_to_a_day_that_has_ended, shared, verify
 from tests.support.canary import search
+from tests.support.deployed import kill, processes_of, variables
 from tests.support.exams import exam
 from tests.support.stack import Stack
 from tests.support.staged import stage
 from tests.support.upload_files import zipped
+from tests.support.waiting import wait_for
 
 
 def brief(rows: list[dict[str, Any]]) -> Counter[tuple[str, str, int]]:
@@ -23,22 +25,6 @@ def brief(rows: list[dict[str, Any]]) -> Counter[tuple[str, str, int]]:
         if row["action"] != "audit":
             counts[row["who"], row["action"], row["status"]] += row["count"]
     return counts
-
-
-@contextmanager
-def configured(stack: Stack, function: str, **variables: str) -> Iterator[None]:
-    """Deploy a function with other variables for a while; its environment starts anew."""
-    functions = stack.client("lambda")
-    pages = functions.get_paginator("list_functions").paginate()
-    [found] = [one for page in pages for one in page["Functions"] if function in one["FunctionName"]]
-    before = found["Environment"]["Variables"]
-    name = found["FunctionName"]
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | variables})
-    try:
-        yield
-    finally:
-        renewed = before | {"RENEWED": secrets.token_hex(4)}
-        functions.update_function_configuration(FunctionName=name, Environment={"Variables": renewed})
 
 
 def test_who_stored_shared_opened_and_saw_an_exam_is_found_by_exam_patient_and_person(stack: Stack) -> None:
@@ -105,11 +91,11 @@ def test_foreign_credentials_see_nothing_of_the_audit_and_are_recorded(stack: St
 def test_nothing_is_shown_while_the_table_refuses_unless_the_operator_says_so(stack: Stack) -> None:
     study, *_, token = shared(stack)
     path = f"/exams/studies/{study}/series"
-    with configured(stack, "ListExamsFunction", AUDIT_TABLE="no-such-table"):
+    with variables(stack, "ListExamsFunction", AUDIT_TABLE="no-such-table"):
         refused = stack.request("GET", path, key=token)
         assert (refused.status_code, refused.json()["code"]) == (503, "UNAVAILABLE")
         assert study not in refused.text
-    with configured(stack, "ListExamsFunction", AUDIT_TABLE="no-such-table", AUDIT_MODE="best-effort"):
+    with variables(stack, "ListExamsFunction", AUDIT_TABLE="no-such-table", AUDIT_MODE="best-effort"):
         assert stack.request("GET", path, key=token).status_code == 200
     assert not [row for row in accesses(stack, study) if row["action"] == "list"]
     # Control: as deployed, it is served and recorded.
@@ -119,11 +105,41 @@ def test_nothing_is_shown_while_the_table_refuses_unless_the_operator_says_so(st
 
 def test_a_change_that_cannot_be_recorded_is_not_made(stack: Stack) -> None:
     study, *_ = shared(stack)
-    with configured(stack, "IssueOtpFunction", AUDIT_TABLE="no-such-table"):
+    with variables(stack, "IssueOtpFunction", AUDIT_TABLE="no-such-table"):
         refused = stack.request("POST", "/otps", json={"studyUID": study})
         assert refused.status_code == 503
     listed = stack.request("GET", "/otps", params={"studyUID": study}).json()
     assert len(listed["otps"] if isinstance(listed, dict) else listed) == 1
+
+
+def test_a_function_that_is_killed_leaves_what_it_began_and_has_shown_nothing(stack: Stack) -> None:
+    """GIVEN functions that wait for the PACS WHEN they are killed THEN a change has its record, a read no answer."""
+    study, patient, recipient, token = shared(stack)
+    begun = accesses(stack, study)
+    wishes, path = {"studyUID": study, "patientID": patient}, f"/exams/studies/{study}/series"
+    os.kill(stack.orthanc.pid or 0, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            changing = pool.submit(stack.request, "POST", "/otps", json=wishes)
+            reading = pool.submit(stack.request, "GET", path, key=token)
+            wait_for(lambda: [row for row in accesses(stack, study) if row["status"] is None], 60)
+            wait_for(lambda: processes_of(stack, "ListExamsFunction"), 60)
+            kill(stack, "IssueOtpFunction")
+            kill(stack, "ListExamsFunction")
+            answers = [changing.result(), reading.result()]
+    finally:
+        os.kill(stack.orthanc.pid or 0, signal.SIGCONT)
+    assert all(answer.status_code >= 500 and study not in answer.text for answer in answers)
+
+    left = [row for row in accesses(stack, study) if row["id"] not in {row["id"] for row in begun}]
+    [change] = [row for row in left if row["action"] not in ("audit", "list")]
+    assert (change["who"], change["action"], change["status"], change["outcome"]) == ("local", "share", None, None)
+    assert change["id"] in {row["id"] for row in audited(stack, patientID=patient)}
+    assert not [row for row in left if row["who"] == recipient and row["status"] == 200]
+    # Control: as deployed, both are served and recorded.
+    assert stack.request("POST", "/otps", json=wishes).status_code == 201
+    assert stack.request("GET", path, key=token).status_code == 200
+    assert {("share", 201), ("list", 200)} <= {(row["action"], row["status"]) for row in accesses(stack, study)}
 
 
 def test_deleting_altering_and_reordering_records_is_found(stack: Stack) -> None:

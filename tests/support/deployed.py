@@ -1,7 +1,10 @@
 """The stack's functions with other variables, as a deployment with other parameters would give them."""
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.support.stack import Stack
@@ -26,6 +29,27 @@ def variables(stack: Stack, function: str, **changes: str) -> Iterator[str]:
         yield str(found["FunctionName"])
     finally:
         put(before)
+
+
+def processes_of(stack: Stack, function: str) -> list[int]:
+    """The processes of this stack that run a function; those of other stacks on the machine are not among them."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = entry.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if str(stack.local.settings.state) in command and function in command:
+            found.append(int(entry.parent.name))
+    return found
+
+
+def kill(stack: Stack, function: str) -> None:
+    """Kill a function of this stack, in each of its processes."""
+    found = processes_of(stack, function)
+    assert found, f"no process runs {function}"
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
 
 
 # FilterLogEvents of the emulator gives the oldest events up to this number, and no token for more.

@@ -19,6 +19,7 @@ from pydicom import dcmread
 from pydicom.fileset import FileSet
 
 from tests.support.archives import pdf_report, slices, structured_report
+from tests.support.deployed import kill
 from tests.support.exams import upload_to_pacs
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for
@@ -198,16 +199,6 @@ def test_a_build_goes_on_over_invocations_and_ends_when_its_code_is_revoked(stac
     assert (refused.status_code, refused.json()["code"]) == (401, "UNAUTHENTICATED")
 
 
-def builders() -> list[int]:
-    """The processes of the function on the local stack."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if b"-BuildArchiveFunction" in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-    return found
-
-
 @pytest.mark.skipif(not SOAK, reason="takes two minutes: the lease of a killed build has to end")
 def test_a_build_that_is_killed_is_taken_up_within_minutes(stack: Stack) -> None:
     study, files = new_exam(stack, "P-KILLED")
@@ -221,10 +212,7 @@ def test_a_build_that_is_killed_is_taken_up_within_minutes(stack: Stack) -> None
         stack.client("dynamodb").put_item(TableName=stack.outputs["ArchivesTable"], Item=row)
         stack.client("sqs").send_message(QueueUrl=stack.outputs["ArchiveQueue"], MessageBody=message)
         wait_for(lambda: row_of(stack, study)["state"]["S"] == "building", 60)
-        killed = builders()
-        assert killed
-        for pid in killed:
-            os.kill(pid, signal.SIGKILL)
+        kill(stack, "BuildArchiveFunction")
     finally:
         os.kill(stack.orthanc.pid or 0, signal.SIGCONT)
     began = time.time()

@@ -1,17 +1,15 @@
 """Workers of the ingest that are killed while they wait for the PACS (``SOAK=1``: each death costs two minutes)."""
 
 import os
-import signal
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dicom_service.uploads.jobs import MOST_DEATHS
-from tests.support.deployed import variables
+from tests.support.deployed import kill, variables
 from tests.support.faults import FaultyProxy
 from tests.support.stack import Stack
 from tests.support.staged import ended, progress, send
@@ -21,26 +19,6 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.skipif(not os.environ.get("SOAK"), reason="minutes of waiting: SOAK=1")
 # Far beyond what the test takes: a worker that is stalled ends by being killed.
 STALL = 600.0
-
-
-def workers(stack: Stack) -> list[int]:
-    """The processes of this stack that run the ingest."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = entry.read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if str(stack.local.settings.state) in command and "IngestExamFunction" in command:
-            found.append(int(entry.parent.name))
-    return found
-
-
-def kill_workers(stack: Stack) -> None:
-    pids = workers(stack)
-    assert pids
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
 
 
 class Hidden:
@@ -76,7 +54,7 @@ def test_a_file_whose_worker_is_killed_is_stored_after_two_minutes(stack: Stack)
         wait_for(stalled(proxy, 1), 60)
         seen = Hidden(stack, upload_id)
         assert not seen.ended()
-        kill_workers(stack)
+        kill(stack, "IngestExamFunction")
         began = time.monotonic()
         # THEN it is seen as received, not as waiting to be sent, and is stored long before the 960 s of its queue
         wait_for(seen.ended, 400)
@@ -98,7 +76,7 @@ def test_a_file_that_kills_its_worker_each_time_ends_alone(stack: Stack) -> None
         while progress(stack, bad)["state"] == "open":
             assert time.monotonic() - began < 1200
             if proxy.met["stall"] > deaths:
-                kill_workers(stack)
+                kill(stack, "IngestExamFunction")
                 deaths += 1
                 if not good:
                     good = send(stack, one_file(2))
