@@ -164,9 +164,19 @@ def garble(lines: Lines) -> Lines:
     return [*lines[:3], "{", *lines[4:]]
 
 
-@pytest.mark.parametrize("attack", [change, drop, swap, cut, insert, garble])
+@pytest.mark.parametrize(
+    ("attack", "kind"),
+    [
+        (change, "changed"),
+        (drop, "missing"),
+        (swap, "reordered"),
+        (cut, "missing"),
+        (insert, "changed"),
+        (garble, "changed"),
+    ],
+)
 def test_an_attack_on_the_bucket_is_found_where_it_was(
-    exporter: Exporter, clock: Clock, attack: Callable[[Lines], Lines]
+    exporter: Exporter, clock: Clock, attack: Callable[[Lines], Lines], kind: str
 ) -> None:
     exporter.run()
     before = read(DAYS[1])
@@ -174,6 +184,7 @@ def test_an_attack_on_the_bucket_is_found_where_it_was(
     rewrite(DAYS[1], attack(before))
     found = findings(clock, floor=10)
     assert found and found[0].day == DAYS[1]
+    assert kind in {finding.kind for finding in found}
     # Control: as it was, nothing is found.
     rewrite(DAYS[1], before)
     assert findings(clock) == []
