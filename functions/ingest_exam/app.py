@@ -3,7 +3,7 @@
 from typing import Any
 
 from dicom_service.aws.sqs_worker import batch_response, read_messages
-from dicom_service.uploads.dependencies import ingest
+from dicom_service.ingest.dependencies import ingest
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

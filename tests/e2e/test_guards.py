@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import requests
 
+from dicom_service.ingest.batch import MOST_ERRORS
 from dicom_service.outbox import LARGEST_DETAIL
-from dicom_service.uploads.ingest import MOST_ERRORS
 from tests.support.deployed import variables
 from tests.support.exams import exam, feed, upload
 from tests.support.faults import FaultyProxy
@@ -156,7 +156,7 @@ class Fails:
     """Lets the ingest make nothing ready that has this SOPInstanceUID: an error that its code does not know."""
 
     def find_spec(self, name, path=None, target=None):
-        if name != "dicom_service.uploads.ingest":
+        if name != "dicom_service.ingest.batch":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

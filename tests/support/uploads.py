@@ -19,15 +19,16 @@ from dicom_service.aws.sqs_worker import read_messages
 from dicom_service.exams.admission import Admission, AdmissionSettings
 from dicom_service.exams.claims import Claims, ClaimSettings
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
+from dicom_service.ingest.batch import Ingest
+from dicom_service.ingest.dependencies import CLAIM_LEASE
+from dicom_service.ingest.ingest_queue import IngestQueue
+from dicom_service.ingest.sender import Sender
+from dicom_service.ingest.settings import IngestSettings
 from dicom_service.outbox import Outbox, OutboxSettings
-from dicom_service.uploads.dependencies import CLAIM_LEASE
 from dicom_service.uploads.expiry import Expiry
-from dicom_service.uploads.ingest import Ingest
-from dicom_service.uploads.ingest_queue import IngestQueue
 from dicom_service.uploads.outcome import Outcomes
 from dicom_service.uploads.presigned_uploads import PresignedUploads
-from dicom_service.uploads.sender import Sender
-from dicom_service.uploads.settings import IngestSettings, UploadSettings
+from dicom_service.uploads.settings import UploadSettings
 from dicom_service.uploads.staging_bucket import StagingBucket
 from dicom_service.uploads.table import UploadsTable
 from dicom_service.uploads.upload_service import Announced, UploadService

@@ -50,6 +50,14 @@ class Source(Protocol):
         """Return up to `length` bytes from `offset`; fewer only at the end."""
 
 
+class ObjectMissing(Exception):
+    """The object behind a source, or this version of it, is not there any more."""
+
+
+class StorageError(Exception):
+    """A source cannot be read now; later it may."""
+
+
 @dataclass
 class _Frame:
     """An open sequence, item or list of pixel data fragments."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dicom_service.uploads.jobs import MOST_DEATHS
+from dicom_service.ingest.jobs import MOST_DEATHS
 from tests.support.deployed import kill, variables
 from tests.support.faults import FaultyProxy
 from tests.support.stack import Stack

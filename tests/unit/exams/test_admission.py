@@ -9,10 +9,10 @@ import pytest
 
 from dicom_service.exams.admission import STOPS, Admission, AdmissionSettings
 from dicom_service.exams.claims import Claim, Claims, ClaimSettings
+from dicom_service.exams.instance import OutboundInstance, open_instance
+from dicom_service.exams.store_failures import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicom_service.ingest.sender import Sender
 from dicom_service.part10 import BytesSource
-from dicom_service.uploads.instance import OutboundInstance, open_instance
-from dicom_service.uploads.reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
-from dicom_service.uploads.sender import Sender
 from tests.support.dicom_files import dataset, element, part10
 from tests.support.memory_pacs import MemoryPacs
 from tests.support.uploads import cloud

@@ -8,7 +8,7 @@ import pytest
 
 from dicom_service import aws
 from dicom_service.aws import sqs_worker
-from dicom_service.uploads.s3source import FIRST_BLOCK
+from dicom_service.ingest.s3source import FIRST_BLOCK
 from tests.support.upload_files import dicom, uid, zipped
 from tests.support.uploads import World, ZipMessage
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dicom_service.aws.sqs_worker import Message
-from dicom_service.uploads.ingest_queue import IngestQueue
+from dicom_service.ingest.ingest_queue import IngestQueue
 from tests.support.template import RESOURCES
 
 

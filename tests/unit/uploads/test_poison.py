@@ -9,12 +9,12 @@ import pytest
 
 from dicom_service.aws import lease, sqs_worker
 from dicom_service.errors import Unavailable
-from dicom_service.uploads import ingest as ingesting
-from dicom_service.uploads import zip_ingest
+from dicom_service.exams.instance import OutboundInstance, open_instance
+from dicom_service.ingest import batch as ingesting
+from dicom_service.ingest import zip_ingest
+from dicom_service.ingest.jobs import MOST_DEATHS
+from dicom_service.ingest.recorder import Recorder
 from dicom_service.uploads.file_result import Key
-from dicom_service.uploads.instance import OutboundInstance, open_instance
-from dicom_service.uploads.jobs import MOST_DEATHS
-from dicom_service.uploads.recorder import Recorder
 from dicom_service.uploads.s3_events import NotAnEvent, parse_event
 from dicom_service.uploads.table import UploadsTable
 from tests.support.faults import Killed

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from dicom_service.element_walk import ObjectMissing, StorageError
+from dicom_service.ingest.s3source import S3Source, read_ahead
 from dicom_service.part10 import read_header
 from dicom_service.uploads.s3_events import StagedObject, parse_event
-from dicom_service.uploads.s3source import ObjectMissing, S3Source, StorageError, read_ahead
 from tests.support.s3 import FaultyS3
 from tests.support.upload_files import dicom, fragments, uid, zipped
 from tests.support.uploads import World

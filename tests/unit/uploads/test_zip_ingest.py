@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from dicom_service.aws.sqs_worker import read_messages
+from dicom_service.ingest import zip_ingest
+from dicom_service.ingest.zip_reader import Limits, ZipRejected, walk
 from dicom_service.part10 import BytesSource
-from dicom_service.uploads import zip_ingest
 from dicom_service.uploads.table import read_entries
-from dicom_service.uploads.zip_reader import Limits, ZipRejected, walk
 from dicomweb.client import StorePart
 from tests.support.s3 import FaultyS3
 from tests.support.upload_files import dicom, uid, zipped

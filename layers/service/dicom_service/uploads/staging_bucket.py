@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dicom_service import aws
+from dicom_service.element_walk import StorageError
 from dicom_service.errors import Unavailable
-from dicom_service.uploads.ranges import find_version
 from dicom_service.uploads.s3_events import StagedObject
 from dicom_service.uploads.settings import MIB, QUARANTINE_PREFIX, REPORTS_PREFIX
 
@@ -91,3 +91,22 @@ class StagingBucket:
         gone = {"NoSuchKey", "NoSuchVersion", "PreconditionFailed"}
         if any(error.get("Code") not in gone for error in answer.get("Errors", [])):
             raise Unavailable(_BUSY)
+
+
+def find_version(client: "S3Client", staged: "StagedObject") -> str | None:
+    """Find the version that has the object's ETag, where its event did not name it and the key was written again.
+
+    Raises
+    ------
+    StorageError
+        S3 fails.
+    """
+    try:
+        with aws.errors("The versions cannot be listed."):
+            listing = client.list_object_versions(Bucket=staged.bucket, Prefix=staged.key)
+    except aws.AwsError as error:
+        raise StorageError("S3 does not list the versions") from error
+    for version in listing.get("Versions", []):
+        if version["Key"] == staged.key and version["ETag"].strip('"') == staged.etag:
+            return version["VersionId"]
+    return None

@@ -10,8 +10,8 @@ from typing import Any
 
 from dicom_service.day import iso
 from dicom_service.errors import BadRequest, Conflict, NotFound, PayloadTooLarge
+from dicom_service.exams.store_failures import EXPIRED
 from dicom_service.uploads.presigned_uploads import PresignedUploads
-from dicom_service.uploads.reasons import EXPIRED
 from dicom_service.uploads.s3_events import UPLOADS_PREFIX, staging_key
 from dicom_service.uploads.settings import (
     LARGEST_FILE,

@@ -7,11 +7,11 @@ from functools import partial
 from queue import SimpleQueue
 
 from dicom_service.errors import ServiceError
+from dicom_service.exams.store_failures import OBJECT_MISSING, StoreFailure
+from dicom_service.ingest.jobs import Job, finish
 from dicom_service.isolation import isolate
 from dicom_service.uploads.file_result import FileResult
-from dicom_service.uploads.jobs import Job, finish
 from dicom_service.uploads.outcome import Outcomes
-from dicom_service.uploads.reasons import OBJECT_MISSING, StoreFailure
 from dicom_service.uploads.table import UploadsTable
 
 _Results = Sequence[tuple[Job, FileResult]]

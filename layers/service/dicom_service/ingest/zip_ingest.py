@@ -10,17 +10,25 @@ from typing import Any
 
 from dicom_service.audit.arrivals import Arrivals
 from dicom_service.element_walk import NotDicom
+from dicom_service.exams.instance import OutboundInstance, open_instance
 from dicom_service.exams.registry import Arrived
+from dicom_service.exams.store_failures import (
+    DETAILS,
+    NO_INSTANCES,
+    NOT_AN_INSTANCE,
+    PARTLY_STORED,
+    WAITING,
+    StoreFailure,
+)
+from dicom_service.ingest.jobs import Job
+from dicom_service.ingest.sender import Sender, Sent
+from dicom_service.ingest.settings import IngestSettings
+from dicom_service.ingest.zip_reader import SMALL_ENTRY, Entry, Limits, ZipRejected, walk
 from dicom_service.part10 import Header
 from dicom_service.uploads.file_result import FileResult
-from dicom_service.uploads.instance import OutboundInstance, open_instance
-from dicom_service.uploads.jobs import Job
-from dicom_service.uploads.reasons import DETAILS, NO_INSTANCES, NOT_AN_INSTANCE, PARTLY_STORED, WAITING, StoreFailure
 from dicom_service.uploads.s3_events import StagedObject
-from dicom_service.uploads.sender import Sender, Sent
-from dicom_service.uploads.settings import MIB, IngestSettings
+from dicom_service.uploads.settings import MIB
 from dicom_service.uploads.table import UploadsTable, read_entries
-from dicom_service.uploads.zip_reader import SMALL_ENTRY, Entry, Limits, ZipRejected, walk
 
 # A stretch ends after so many entries or unpacked bytes: a crash makes two of them to be done again at most.
 STRETCH_ENTRIES = 240

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from dicom_service import aws
+from dicom_service.element_walk import ObjectMissing, StorageError
+from dicom_service.uploads.staging_bucket import find_version
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -12,14 +14,6 @@ if TYPE_CHECKING:
 CHUNK = 1024 * 1024
 # What S3 calls a read of a version that is a delete marker.
 _DELETE_MARKER = "MethodNotAllowed"
-
-
-class ObjectMissing(Exception):
-    """The staged object, or this version of it, is not there any more."""
-
-
-class StorageError(Exception):
-    """S3 does not answer as it should; later it may."""
 
 
 class BrokenOff(Exception):
@@ -188,22 +182,3 @@ class RangedObject:
             if self.version_id:
                 return self._get(start, stop)
         raise ObjectMissing("gone or replaced") from error
-
-
-def find_version(client: "S3Client", staged: "StagedObject") -> str | None:
-    """Find the version that has the object's ETag, where its event did not name it and the key was written again.
-
-    Raises
-    ------
-    StorageError
-        S3 fails.
-    """
-    try:
-        with aws.errors("The versions cannot be listed."):
-            listing = client.list_object_versions(Bucket=staged.bucket, Prefix=staged.key)
-    except aws.AwsError as error:
-        raise StorageError("S3 does not list the versions") from error
-    for version in listing.get("Versions", []):
-        if version["Key"] == staged.key and version["ETag"].strip('"') == staged.etag:
-            return version["VersionId"]
-    return None

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 
 from dicom_service.audit.arrivals import Arrivals
 from dicom_service.aws.sqs_worker import Message
-from dicom_service.element_walk import NotDicom
+from dicom_service.element_walk import NotDicom, ObjectMissing
+from dicom_service.exams.instance import OutboundInstance, open_instance
+from dicom_service.exams.store_failures import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
+from dicom_service.ingest.ingest_queue import IngestQueue
+from dicom_service.ingest.jobs import MOST_DEATHS, Group, Job, finish, has_failed
+from dicom_service.ingest.recorder import Recorder
+from dicom_service.ingest.s3source import S3Source
+from dicom_service.ingest.sender import Sender
+from dicom_service.ingest.settings import IngestSettings
+from dicom_service.ingest.zip_ingest import Postponed, RetryLater, ZipIngest
+from dicom_service.ingest.zip_reader import ZipRejected, looks_like_zip
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import BytesSource
 from dicom_service.uploads.file_result import FileResult
-from dicom_service.uploads.ingest_queue import IngestQueue
-from dicom_service.uploads.instance import OutboundInstance, open_instance
-from dicom_service.uploads.jobs import MOST_DEATHS, Group, Job, finish, has_failed
 from dicom_service.uploads.outcome import Outcomes
-from dicom_service.uploads.reasons import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
-from dicom_service.uploads.recorder import Recorder
 from dicom_service.uploads.s3_events import NotAnEvent, StagedObject, parse_event
-from dicom_service.uploads.s3source import ObjectMissing, S3Source
-from dicom_service.uploads.sender import Sender
-from dicom_service.uploads.settings import IngestSettings
 from dicom_service.uploads.table import UploadsTable
-from dicom_service.uploads.zip_ingest import Postponed, RetryLater, ZipIngest
-from dicom_service.uploads.zip_reader import ZipRejected, looks_like_zip
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -10,12 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from dicom_service import metrics
+from dicom_service.element_walk import ObjectMissing, StorageError
 from dicom_service.exams.admission import Admission, Decision
-from dicom_service.log import describe, get_logger
-from dicom_service.pacs import count_pacs_error
-from dicom_service.uploads.instance import OutboundInstance
-from dicom_service.uploads.ranges import ObjectMissing, StorageError
-from dicom_service.uploads.reasons import (
+from dicom_service.exams.instance import OutboundInstance
+from dicom_service.exams.store_failures import (
     OBJECT_MISSING,
     PACS_ERROR,
     PACS_REFUSED,
@@ -25,6 +23,8 @@ from dicom_service.uploads.reasons import (
     StoreFailure,
     store_failure,
 )
+from dicom_service.log import describe, get_logger
+from dicom_service.pacs import count_pacs_error
 from dicomweb.errors import (
     BodyUnreadable,
     DicomwebError,

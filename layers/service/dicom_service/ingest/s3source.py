@@ -6,22 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from dicom_service.uploads.ranges import (
-    CHUNK,
-    Body,
-    BrokenOff,
-    ObjectMissing,
-    RangedObject,
-    StorageError,
-    find_version,
-)
+from dicom_service.element_walk import StorageError
+from dicom_service.ingest.ranges import CHUNK, Body, BrokenOff, RangedObject
 from dicom_service.uploads.s3_events import StagedObject
 from dicom_service.uploads.settings import MIB
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-__all__ = ["ObjectMissing", "S3Source", "StorageError", "find_version"]
 
 # The first read brings a whole CT slice: a small file costs one request.
 FIRST_BLOCK = MIB

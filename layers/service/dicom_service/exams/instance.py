@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from dicom_service.element_walk import MAX_DEPTH, ElementWalk, NotDicom, Source
+from dicom_service.element_walk import MAX_DEPTH, ElementWalk, NotDicom, ObjectMissing, Source, StorageError
 from dicom_service.exams.registry import Arrived
 from dicom_service.part10 import DEFLATED, MAX_INFLATED, PREAMBLE_LENGTH, BytesSource, Header, inflate, read_header
-from dicom_service.uploads.ranges import ObjectMissing, StorageError
 
 if TYPE_CHECKING:
     from dicomweb.client import StorePart

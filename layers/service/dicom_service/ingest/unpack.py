@@ -16,8 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dicom_service.element_walk import Source
-from dicom_service.uploads.ranges import StorageError
+from dicom_service.element_walk import Source, StorageError
 from dicom_service.uploads.settings import MIB
 
 CHUNK = MIB

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dicom_service.element_walk import Source
+from dicom_service.ingest.unpack import Room, Spool, Work, ZipRejected, damaged, unpack
 from dicom_service.part10 import PREAMBLE_LENGTH, BytesSource
 from dicom_service.uploads.settings import MIB
-from dicom_service.uploads.unpack import Room, Spool, Work, ZipRejected, damaged, unpack
 
 __all__ = ["SMALL_ENTRY", "Entry", "Limits", "ZipRejected", "looks_like_zip", "walk"]
 
