@@ -17,6 +17,8 @@ FORBIDDEN = {
     "layers/service/": {"functions", "app", "local", "tests"},
     "functions/": {"boto3", "botocore", "requests", "urllib3", "os", "functions", "local", "tests"},
 }
+# An exam is where all ways in end; what is uploaded does not know who brings it to the PACS.
+BELOW = {"exams": {"uploads", "ingest"}, "uploads": {"ingest"}}
 SHIPPED = ("functions/", "layers/", "local/", "scripts/")
 # What tests and benchmarks share lies here; a test module that imports another runs it with its own fixtures.
 SHARED = "tests.support."
@@ -135,6 +137,20 @@ def test_imports_point_down_only(folder: str) -> None:
         if name.startswith(folder) and (found := set(imported(TREES[name])) & FORBIDDEN[folder])
     }
     assert not wrong
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_exams_know_no_uploads_and_uploads_no_ingest(package: str) -> None:
+    folder = f"layers/service/dicom_service/{package}/"
+    found = {
+        name: node.module
+        for name in SOURCES
+        if name.startswith(folder)
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith(tuple(f"dicom_service.{above}." for above in BELOW[package]))
+    }
+    assert not found
 
 
 def test_tests_and_benchmarks_share_helpers_not_test_modules() -> None:

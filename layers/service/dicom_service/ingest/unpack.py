@@ -255,7 +255,7 @@ def _packed(source: Source, info: zipfile.ZipInfo, work: Work) -> Iterator[bytes
         yield data
 
 
-class Room:
+class DiskSpace:
     """The disk that unpacked entries may take at a time.
 
     Parameters
@@ -277,7 +277,7 @@ class Spool:
         The bytes.
     size
         How many there are.
-    room
+    space
         The disk that may be used.
     in_memory
         Up to how many bytes stay in memory.
@@ -285,18 +285,18 @@ class Spool:
     Raises
     ------
     ZipRejected
-        They cannot be unpacked, or need more than the whole room.
+        They cannot be unpacked, or need more than the whole space.
     StorageError
         The disk is full.
     """
 
-    def __init__(self, pieces: Iterator[bytes], size: int, room: Room, *, in_memory: int) -> None:
+    def __init__(self, pieces: Iterator[bytes], size: int, space: DiskSpace, *, in_memory: int) -> None:
         self.size = size
-        self._room = room
+        self._space = space
         self._taken = size if size > in_memory else 0
-        if self._taken > room.left:
+        if self._taken > space.left:
             raise ZipRejected("ZIP_BOMB", "A file in the ZIP is larger than can be unpacked.")
-        room.left -= self._taken
+        space.left -= self._taken
         self._file = tempfile.SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115
         with ExitStack() as on_failure:
             on_failure.callback(self.close)
@@ -308,7 +308,7 @@ class Spool:
         try:
             self._file.write(piece)
         except OSError as error:
-            raise StorageError("no room to unpack") from error
+            raise StorageError("no space to unpack") from error
 
     def read(self, offset: int, length: int) -> bytes:
         """Return up to `length` bytes from `offset`; fewer only at the end."""
@@ -323,4 +323,4 @@ class Spool:
     def close(self) -> None:
         """Free the disk; closing again is harmless."""
         self._file.close()
-        self._room.left, self._taken = self._room.left + self._taken, 0
+        self._space.left, self._taken = self._space.left + self._taken, 0

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dicom_service.element_walk import Source
-from dicom_service.ingest.unpack import Room, Spool, Work, ZipRejected, damaged, unpack
+from dicom_service.ingest.unpack import DiskSpace, Spool, Work, ZipRejected, damaged, unpack
 from dicom_service.part10 import PREAMBLE_LENGTH, BytesSource
 from dicom_service.uploads.settings import MIB
 
@@ -51,7 +51,7 @@ class _Budget:
     limits: Limits
     packed: int
     work: Work
-    room: Room
+    space: DiskSpace
     entries: int = 0
     unpacked: int = 0
 
@@ -81,7 +81,7 @@ class _Archive:
 
     def spooled(self, info: zipfile.ZipInfo) -> Spool:
         pieces = unpack(self.source, info, self.budget.work)
-        return Spool(pieces, info.file_size, self.budget.room, in_memory=SMALL_ENTRY)
+        return Spool(pieces, info.file_size, self.budget.space, in_memory=SMALL_ENTRY)
 
     def begins_like_zip(self, info: zipfile.ZipInfo) -> bool:
         if info.file_size < _EMPTY_ZIP:
@@ -125,7 +125,7 @@ class Entry:
         ZipRejected
             It is damaged, encrypted, packed in a way that is not known, or other than the ZIP says.
         StorageError
-            There is no room for it now.
+            There is no space for it now.
         """
         if self._archive is None or self._info is None:
             raise damaged("The entry cannot be read.")
@@ -160,7 +160,7 @@ def walk(source: Source, limits: Limits, *, first: int = 0) -> Iterator[Entry]:
         Number of the first entry to yield; those before are skipped unread.
     """
     number = 0
-    budget = _Budget(limits, max(source.size, 1), Work(), Room(limits.spool))
+    budget = _Budget(limits, max(source.size, 1), Work(), DiskSpace(limits.spool))
     archive = _opened(source, budget)
     for info in archive.infos:
         with closing(_with_nested(archive, info, number)) as entries:
