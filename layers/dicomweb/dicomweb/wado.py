@@ -25,8 +25,7 @@ _BULK_DATA = 'multipart/related; type="application/octet-stream"; transfer-synta
 # A file names its instance within its first bytes.
 _BEGINNING = 4096
 # An answer without metadata: nothing, or a list without datasets.
-_NOTHING = re.compile(rb"\s*(?:\[\s*\]|null)?\s*")
-_LONGEST_NOTHING = 64
+_NOTHING = re.compile(rb"\s*+(?:\[\s*+\]|null)?+\s*+")
 _MAX_EPILOGUE = 64 * 1024
 _NOT_BYTES = frozenset(("text/html", "text/plain", "application/json", "application/dicom+json"))
 
@@ -198,7 +197,7 @@ class Wado:
         url = f"{self._url}{resource_path(study_uid, series_uid, instance_uid)}/metadata"
         response = self._transport.request("GET", url, headers={"Accept": DICOM_JSON})
         response.raise_for_status()
-        if _NOTHING.fullmatch(response.content[:_LONGEST_NOTHING]):
+        if _NOTHING.fullmatch(response.content):
             raise NotFound("the PACS answered without metadata")
         return response.content
 
