@@ -82,7 +82,9 @@ class Archive:
     Parameters
     ----------
     lacks
-        Services that it answers with 404: ``metadata``, ``frames``, ``bulkdata``.
+        Services that it does not have: ``metadata``, ``frames``, ``bulkdata``.
+    lacking_status
+        What it answers for these.
     ignores_filters
         It answers searches with all that it has.
     counts
@@ -93,6 +95,7 @@ class Archive:
 
     instances: list[Dataset] = field(default_factory=list)
     lacks: set[str] = field(default_factory=set)
+    lacking_status: int = 404
     ignores_filters: bool = False
     counts: bool = True
     hook: Callable[[str], None] | None = None
@@ -130,7 +133,7 @@ class Archive:
 
     def _reply(self, path: str, kind: str, query: Mapping[str, str]) -> Any:
         if kind in self.lacks:
-            return answer(404)
+            return answer(self.lacking_status)
         uids = dict(re.findall(r"/(studies|series|instances)/([\d.]+)", path))
         found = [each for each in self.instances if self._matches(each, uids, {})]
         if kind in ("studies", "series", "instances"):

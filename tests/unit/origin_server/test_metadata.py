@@ -125,6 +125,19 @@ def test_a_pacs_without_metadata_is_read_file_by_file_once(level: str, viewer: V
     assert archive.asked["file"] == read == len(found)
 
 
+@pytest.mark.parametrize(("status", "asked"), [(404, 1), (406, 2)])
+def test_a_pacs_without_metadata_is_not_asked_for_those_of_each_instance(
+    status: int, asked: int, viewer: Viewer, archive: Archive
+) -> None:
+    """GIVEN a PACS that lacks the service (404), or the media type (406, which is not remembered)."""
+    archive.lacks.add("metadata")
+    archive.lacking_status = status
+    assert len(viewer.get(SERIES_METADATA).json) == 2
+    assert archive.asked["metadata"] == 1
+    assert len(viewer.get(f"/dicomweb/studies/{MINE}/metadata").json) == 3
+    assert archive.asked["metadata"] == asked
+
+
 def test_rows_are_compressed_for_callers_who_take_it(viewer: Viewer) -> None:
     plain = viewer.get(SERIES_METADATA)
     short = viewer.get(SERIES_METADATA, Accept_Encoding="gzip")

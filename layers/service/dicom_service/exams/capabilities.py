@@ -1,7 +1,8 @@
 """Caches which services the PACS does not have, so they are not tried again with every thumbnail."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from dicomweb.errors import NotSupported
 
@@ -29,6 +30,16 @@ class Capabilities:
         """Return whether a service is worth a request."""
         since = self._unsupported.get(service)
         return since is None or self._clock() - since > FORGET_AFTER
+
+    @contextmanager
+    def assume_unsupported(self, service: str, error: NotSupported) -> Iterator[None]:
+        """Treat a service as missing inside the block; remember it where the block succeeds, as `mark_unsupported`."""
+        self._unsupported[service] = self._clock()
+        try:
+            yield
+        finally:
+            self._unsupported.pop(service, None)
+        self.mark_unsupported(service, error)
 
     def mark_unsupported(self, service: str, error: NotSupported) -> None:
         """Remember that the PACS does not have a service, if the error's status means so."""

@@ -44,36 +44,33 @@ class InstanceReader:
         self._client = client
         self._capabilities = capabilities
 
-    def pacs_or_file(
-        self, service: str, name: InstanceName, ask_pacs: Callable[[], T], read_file: Callable[[], T]
-    ) -> T:
+    def pacs_or_file(self, service: str, uid: str, ask_pacs: Callable[[], T], read_file: Callable[[], T]) -> T:
         """Return what the PACS answers; where it lacks the service or fails, what is read from the file.
 
         Parameters
         ----------
         service
             The service that `ask_pacs` uses. A PACS that lacks it is not asked again for an hour.
+        uid
+            Of what is read, for the log.
         """
-        unsupported: NotSupported | None = None
         if self._capabilities.supports(service):
             try:
                 return ask_pacs()
             except NotSupported as error:
-                unsupported = error
+                # If the file is missing too, the PACS lacks the instance rather than the service.
+                with self._capabilities.assume_unsupported(service, error):
+                    return read_file()
             except (RequestRejected, PacsFault) as error:
-                fields = {"service": service, "instance": log.hashed(name.instance_uid), **log.describe(error)}
+                fields = {"service": service, "uid": log.hashed(uid), **log.describe(error)}
                 logger.info("read from the file", extra=fields)
-        found = read_file()
-        # Only now: if the file were missing too, the PACS would lack the instance rather than the service.
-        if unsupported is not None:
-            self._capabilities.mark_unsupported(service, unsupported)
-        return found
+        return read_file()
 
     def header(self, name: InstanceName) -> dict[str, Any]:
         """Return the instance's metadata, DICOM JSON Model, with its PatientID and IssuerOfPatientID."""
         return self.pacs_or_file(
             "metadata",
-            name,
+            name.instance_uid,
             lambda: self._client.retrieve_instance_metadata(*name.uids),
             lambda: self.header_of_file(name),
         )

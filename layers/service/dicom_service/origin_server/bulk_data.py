@@ -73,7 +73,7 @@ class BulkData:
         with pacs_errors(NOTHING_THERE), self._client.shared_deadline():
             found = self._reader.pacs_or_file(
                 "metadata",
-                name,
+                name.instance_uid,
                 lambda: self._of_pacs(name, path, scope),
                 lambda: self._of_file(name, path, scope),
             )

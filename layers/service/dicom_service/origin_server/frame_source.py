@@ -90,7 +90,7 @@ class FrameSource:
             # An instance without pixels has no frames either, whatever the PACS supports: its file tells.
             return self._reader.pacs_or_file(
                 "frames",
-                name,
+                name.instance_uid,
                 lambda: self._of_pacs(state, name, number),
                 lambda: self._of_file(state, name, number),
             )

@@ -19,7 +19,6 @@ from dicom_service.origin_server.transfer_syntaxes import NATIVE
 from dicom_service.pacs import all_rows, pacs_errors
 from dicom_service.patient import Patient, PatientHasher
 from dicomweb.dataset import Dataset, text, value
-from dicomweb.errors import NotSupported, PacsFault, RequestRejected
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
@@ -57,7 +56,6 @@ class Metadata:
     ) -> None:
         self._client = client
         self._cache = cache
-        self._capabilities = capabilities
         self._reader = InstanceReader(client, capabilities)
         self._hasher = hasher
 
@@ -102,26 +100,16 @@ class Metadata:
         return entry.body
 
     def _linked(self, uids: tuple[str, str | None, str | None], root: str) -> LinkedJson:
-        unsupported: NotSupported | None = None
         with pacs_errors(NOTHING_THERE), self._client.shared_deadline():
-            if self._capabilities.supports("metadata"):
-                try:
-                    return link_text(self._client.retrieve_metadata(*uids), root)
-                except NotSupported as error:
-                    unsupported = error
-                except (RequestRejected, PacsFault) as error:
-                    # Orthanc fails for a whole series where it cannot convert a single file.
-                    fields = {"study": log.hashed(uids[0]), **log.describe(error)}
-                    logger.info("metadata read one by one", extra=fields)
-            datasets = self._one_by_one(*uids, unsupported is None)
-        if unsupported is not None:
-            self._capabilities.mark_unsupported("metadata", unsupported)
-        return link_datasets(datasets, root)
+            return self._reader.pacs_or_file(
+                "metadata",
+                uids[0],
+                lambda: link_text(self._client.retrieve_metadata(*uids), root),
+                lambda: link_datasets(self._one_by_one(*uids), root),
+            )
 
-    def _one_by_one(
-        self, study_uid: str, series_uid: str | None, instance_uid: str | None, has_metadata: bool
-    ) -> list[Dataset]:
-        has_metadata = has_metadata and self._capabilities.supports("metadata")
+    def _one_by_one(self, study_uid: str, series_uid: str | None, instance_uid: str | None) -> list[Dataset]:
+        # Orthanc fails for a whole series where it cannot convert a single file.
         if instance_uid is not None:
             return [self._of_file((study_uid, str(series_uid), instance_uid))]
         names = list(self._instances(study_uid, series_uid))
@@ -129,12 +117,12 @@ class Metadata:
             raise Missing(NOTHING_THERE)
 
         def one(name: tuple[str, str, str]) -> Dataset:
-            if has_metadata:
-                try:
-                    return self._client.retrieve_instance_metadata(*name)
-                except (NotSupported, RequestRejected, PacsFault):
-                    pass
-            return self._of_file(name)
+            return self._reader.pacs_or_file(
+                "metadata",
+                name[-1],
+                lambda: self._client.retrieve_instance_metadata(*name),
+                lambda: self._of_file(name),
+            )
 
         # Each thread goes on within the deadline of this request.
         contexts = [contextvars.copy_context() for _ in names]
