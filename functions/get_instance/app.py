@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.dependencies import pacs
-from dicom_service.edge import answer, check_uid, create_app, empty, serve
+from dicom_service.edge import answer, check_uids, create_app, empty, serve
 from dicom_service.exams.dependencies import retriever, scope_of, thumbnailer
 from dicom_service.exams.download import check_download
 from dicom_service.exams.instance_cache import InstanceName
@@ -21,9 +21,7 @@ app = create_app()
 def get_instance(studyUID: str, seriesUID: str, instanceUID: str) -> Response[Any]:
     query = Query(app, "fileType", "size", "frame", "window")
     file_type = parse_file_type(query)
-    name = InstanceName(
-        check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), check_uid("instanceUID", instanceUID)
-    )
+    name = InstanceName(*check_uids(studyUID=studyUID, seriesUID=seriesUID, instanceUID=instanceUID))
     if file_type != DICOM:
         request = parse_picture_request(query)
         query.check()

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.dependencies import pacs
-from dicom_service.edge import answer, check_uid, create_app, empty, serve
+from dicom_service.edge import answer, check_uids, create_app, empty, serve
 from dicom_service.exams.dependencies import keep_document, scope_of
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.report import PDF, fetch_report
@@ -19,9 +19,7 @@ def get_report(studyUID: str, seriesUID: str, instanceUID: str) -> Response[Any]
     query = Query(app, "redirect")
     redirect = query.choice("redirect", ("true", "false"), default="true") == "true"
     query.check()
-    name = InstanceName(
-        check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), check_uid("instanceUID", instanceUID)
-    )
+    name = InstanceName(*check_uids(studyUID=studyUID, seriesUID=seriesUID, instanceUID=instanceUID))
     scope = scope_of(app)
     with pacs().shared_deadline():
         scope.ensure_compared(pacs())

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.dependencies import pacs
-from dicom_service.edge import check_uid, create_app, serve
+from dicom_service.edge import check_uid, check_uids, create_app, serve
 from dicom_service.exams.dependencies import scope_of, thumbnailer
 from dicom_service.exams.representative import (
     select_representative_instance_of_series,
@@ -36,7 +36,7 @@ def study_thumbnail(studyUID: str) -> Response[Any]:
 @app.get("/exams/studies/<studyUID>/series/<seriesUID>/thumbnail")
 def series_thumbnail(studyUID: str, seriesUID: str) -> Response[Any]:
     request, scope = read_request(), scope_of(app)
-    study_uid, series_uid = check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID)
+    study_uid, series_uid = check_uids(studyUID=studyUID, seriesUID=seriesUID)
     with pacs().shared_deadline():
         name = select_representative_instance_of_series(pacs(), study_uid, series_uid, scope)
         return thumbnail_response(app, thumbnailer().get(name, request, scope))

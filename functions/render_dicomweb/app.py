@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.dependencies import pacs
-from dicom_service.edge import check_uid, create_app, serve
+from dicom_service.edge import check_uid, check_uids, create_app, serve
 from dicom_service.errors import BadRequest
 from dicom_service.exams.dependencies import scope_of, thumbnailer
 from dicom_service.exams.instance_cache import InstanceName
@@ -42,9 +42,7 @@ def thumbnail(studyUID: str, seriesUID: str = "", instanceUID: str = "") -> Resp
 @app.get(f"{INSTANCE}/rendered")
 @app.get(f"{INSTANCE}/frames/<frameList>/rendered")
 def rendered(studyUID: str, seriesUID: str, instanceUID: str, frameList: str = "") -> Response[Any]:
-    name = InstanceName(
-        check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), check_uid("instanceUID", instanceUID)
-    )
+    name = InstanceName(*check_uids(studyUID=studyUID, seriesUID=seriesUID, instanceUID=instanceUID))
     numbers = parse_numbers(frameList) if frameList else []
     if len(numbers) > 1:
         raise BadRequest("One frame is rendered at a time.", code="INVALID_FRAMES")

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.dependencies import pacs
-from dicom_service.edge import check_uid, create_app, serve
+from dicom_service.edge import check_uids, create_app, serve
 from dicom_service.exams.dependencies import scope_of
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.origin_server.accept import accepted
@@ -18,9 +18,7 @@ app = create_app()
 
 @app.get("/dicomweb/studies/<studyUID>/series/<seriesUID>/instances/<instanceUID>/bulkdata/<bulkPath>")
 def retrieve_bulk_data(studyUID: str, seriesUID: str, instanceUID: str, bulkPath: str) -> Response[Any]:
-    name = InstanceName(
-        check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), check_uid("instanceUID", instanceUID)
-    )
+    name = InstanceName(*check_uids(studyUID=studyUID, seriesUID=seriesUID, instanceUID=instanceUID))
     path, ranges, scope = parse_path(bulkPath), accepted(app), scope_of(app)
     location = "/".join((root_url(app), *name.path, "bulkdata", path))
     with pacs().shared_deadline():

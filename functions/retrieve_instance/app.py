@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.dependencies import pacs
-from dicom_service.edge import check_uid, create_app, empty, serve
+from dicom_service.edge import check_uids, create_app, empty, serve
 from dicom_service.exams.dependencies import scope_of
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.origin_server.accept import accepted
@@ -17,9 +17,7 @@ app = create_app()
 
 @app.get("/dicomweb/studies/<studyUID>/series/<seriesUID>/instances/<instanceUID>")
 def retrieve_instance(studyUID: str, seriesUID: str, instanceUID: str) -> Response[Any]:
-    name = InstanceName(
-        check_uid("studyUID", studyUID), check_uid("seriesUID", seriesUID), check_uid("instanceUID", instanceUID)
-    )
+    name = InstanceName(*check_uids(studyUID=studyUID, seriesUID=seriesUID, instanceUID=instanceUID))
     ranges, scope, location = accepted(app), scope_of(app), "/".join((root_url(app), *name.path))
     with pacs().shared_deadline():
         state = states().find(name.study_uid, scope)

@@ -279,6 +279,11 @@ def check_uid(name: str, value: str) -> str:
     return value
 
 
+def check_uids(**uids: str) -> list[str]:
+    """Return the values of several parameters, each checked as by `check_uid`."""
+    return [check_uid(name, value) for name, value in uids.items()]
+
+
 def _bad_uid(name: str) -> BadRequest:
     return BadRequest(
         f"{name} is not a UID: digits and single dots, at most 64 characters.",
