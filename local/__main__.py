@@ -31,25 +31,30 @@ Try:
 
 
 def up(stack: LocalStack) -> None:
+    """Start the stack, deploy to it, and print how to use it."""
     values = stack.up()
     print(_UP.format(**values, desk=stack.desk_link(), env_file=stack.settings.env_file))
 
 
 def desk(stack: LocalStack) -> None:
+    """Print a link that signs a person in at the desk."""
     print(f"The desk; the link signs you in once, within an hour:\n\n  {stack.desk_link()}\n")
 
 
 def down(stack: LocalStack) -> None:
+    """Stop what is running; what is stored stays."""
     names = stack.down()
     say(f"Stopped {' and '.join(names)}" if names else "Nothing was running")
 
 
 def reset(stack: LocalStack) -> None:
+    """Stop what is running and delete all that is stored."""
     stack.reset()
     say("Stopped, and everything stored here is forgotten")
 
 
 def main() -> int:
+    """Run the command that is named; return the exit status, 1 where the stack reports an error."""
     commands = {"up": up, "desk": desk, "down": down, "reset": reset}
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("command", choices=commands)

@@ -283,7 +283,7 @@ def runs_imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
 
 def neighbours(module: str, modules: dict[str, str], trees: dict[str, ast.Module]) -> set[str]:
     """Return the modules of its own package that a module imports."""
-    package = room(module)
+    package = package_of(module)
     found = set()
     for node in runs_imports(trees[modules[module]]):
         if isinstance(node, ast.ImportFrom):
@@ -291,10 +291,10 @@ def neighbours(module: str, modules: dict[str, str], trees: dict[str, ast.Module
             found |= {name if name in modules else str(node.module) for name in names}
         else:
             found |= {alias.name for alias in node.names}
-    return {name for name in found if name in modules and name != module and room(name) == package}
+    return {name for name in found if name in modules and name != module and package_of(name) == package}
 
 
-def room(module: str) -> str:
+def package_of(module: str) -> str:
     """Return the package that a module belongs to; what lies beside the packages of dicom_service is one for itself."""
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[0] == "dicom_service" else parts[0]
@@ -307,9 +307,9 @@ def longest_chain(module: str, modules: dict[str, str], trees: dict[str, ast.Mod
 
 def test_no_package_is_deeper_than_six_modules() -> None:
     modules = modules_by_name()
-    rooms = {room(name) for name in modules}
+    packages = {package_of(name) for name in modules}
     chains = {name: longest_chain(name, modules, TREES) for name in modules}
-    assert {"dicom_service.uploads", "dicom_service.otp", "dicomweb", "imaging"} <= rooms
+    assert {"dicom_service.uploads", "dicom_service.otp", "dicomweb", "imaging"} <= packages
     assert max(map(len, chains.values())) == LONGEST_CHAIN  # not above, and not a measure that finds nothing
     assert not {name: chain for name, chain in chains.items() if len(chain) > LONGEST_CHAIN}
 
