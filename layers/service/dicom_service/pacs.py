@@ -157,13 +157,15 @@ _MAPPING: tuple[tuple[type[DicomwebError], int, str, str], ...] = (
 
 
 @contextmanager
-def pacs_errors(missing: str = "The PACS does not hold it.") -> Iterator[None]:
+def pacs_errors(missing: str = "The PACS does not hold it.", *, timed: bool = True) -> Iterator[None]:
     """Map the client's errors to this service's; a failure of the PACS is never reported as the caller's error.
 
     Parameters
     ----------
     missing
         The detail sent to the caller where the PACS answers 404.
+    timed
+        Whether the time of the block is recorded as the PACS's; not where other stores are waited for in it.
 
     Raises
     ------
@@ -179,7 +181,8 @@ def pacs_errors(missing: str = "The PACS does not hold it.") -> Iterator[None]:
     started = time.monotonic()
     try:
         yield
-        metrics.seconds("PacsSeconds", time.monotonic() - started)
+        if timed:
+            metrics.seconds("PacsSeconds", time.monotonic() - started)
     except NotFound as error:
         raise errors.NotFound(missing) from error
     except InvalidUid as error:

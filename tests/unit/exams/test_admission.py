@@ -10,6 +10,8 @@ import pytest
 from dicom_service.exams.admission import STOPS, Admission, AdmissionSettings
 from dicom_service.exams.claims import Claim, Claims, ClaimSettings
 from dicom_service.exams.instance import OutboundInstance, open_instance
+from dicom_service.exams.request_files import UploadedFile
+from dicom_service.exams.store import store_files
 from dicom_service.exams.store_failures import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
 from dicom_service.ingest.sender import Sender
 from dicom_service.part10 import BytesSource
@@ -208,3 +210,15 @@ def test_a_pacs_that_was_down_before_blames_no_file(world: World) -> None:
         assert world.send(instance()) == ["later"]
     world.pacs.dead = False
     assert world.send(instance()) == ["stored"]
+
+
+def test_the_time_of_the_pacs_is_that_of_its_requests_alone(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    # GIVEN a file that is claimed, searched for, and stored
+    content = part10(dataset())
+    registry = SimpleNamespace(record=lambda arrived, *, source, session: len(arrived))
+
+    stored = store_files([UploadedFile("a", content)], world.pacs, registry, world.admission())
+
+    # THEN the metric has the store request, not the claims before it, which wait for the table, too
+    assert stored.complete
+    assert capsys.readouterr().out.count('"Name":"PacsSeconds"') == 1

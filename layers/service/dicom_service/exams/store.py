@@ -132,7 +132,8 @@ def _admitted(
 ) -> list[Decision]:
     """Have all files admitted or none: what another writer is just storing is waited for, for a short while."""
     for _ in range(_LOOKS):
-        with pacs_errors():
+        # The table of claims is waited for, too.
+        with pacs_errors(timed=False):
             decisions = admission.decide([instance for _, instance in named])
         rejected = [
             {"file": file.name, "reason": decision.reason, "problem": DETAILS[decision.reason]}
