@@ -62,7 +62,7 @@ def _uploads(servers: Servers) -> Iterator[Row]:
     alone.lambda_handler = serve_open(alone.app)  # type: ignore[attr-defined]
     for size, side in SIZES.items():
         file = template(side)
-        rounds = 11 if side == 1400 else 21
+        rounds = 21 if side == 1400 else 61
         times, _ = _upload_rounds(servers, alone, file, rounds)
         yield Pairs(times[OURS], times[PLAIN]).row(f"{OURS}, {size}, no stores", PLAIN)
         yield Pairs(times[OURS], times[LIMIT]).row(f"{OURS}, {size}, no stores", LIMIT, aim=AIM)
