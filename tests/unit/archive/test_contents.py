@@ -118,3 +118,19 @@ def test_a_file_that_lacks_what_a_record_needs_is_in_the_dicomdir_all_the_same(w
     images = [record for record in records if record.DirectoryRecordType == "IMAGE"]
     assert [record.ReferencedSOPInstanceUIDInFile for record in images] == [f"{STUDY}.1.7", f"{STUDY}.1.1"]
     assert all(record.InstanceNumber is not None for record in images)
+
+
+def test_a_file_with_a_number_of_three_bytes_costs_its_picture_or_report_and_not_the_archive(world: World) -> None:
+    # GIVEN a slice whose Rows, and a report whose document's length, have a byte less than a number
+    slice_, report = slices(1)[0], pdf_report()
+    for file, element in ((slice_, b"\x28\x00\x10\x00US\x02\x00"), (report, b"\x42\x00\x15\x00UL\x04\x00")):
+        at = file.index(element) + len(element)
+        world.pacs.add(file)
+        held = next(one for one in world.pacs.files.values() if one["file"] == file)
+        held["file"] = file[: at - 2] + bytes([file[at - 2] - 1, 0]) + file[at + 1 :]
+    world.begin()
+
+    assert world.build() == Done()
+
+    names = world.zip().namelist()
+    assert [name for name in names if name.startswith("DICOM/")] and "REPORTS/RP000001.PDF" not in names

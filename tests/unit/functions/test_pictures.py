@@ -177,9 +177,23 @@ def test_a_report_nested_without_end_is_cut_and_not_followed(invoke: Invoke) -> 
     assert depth == 32
 
 
+# A header that says that what follows is deflated, which it is not.
+NOT_DEFLATED = (
+    CT_BYTES[: CT_BYTES.index(b"\x08\x00\x05\x00CS")].replace(
+        b"UI\x14\x001.2.840.10008.1.2.1\0", b"UI\x16\x001.2.840.10008.1.2.1.99"
+    )
+    + b"\xff" * 100
+)
+
+
 @pytest.mark.parametrize(
     ("content", "status", "code"),
-    [(CT_BYTES, 404, "NOT_A_REPORT"), (b"no DICOM", 502, "PACS_ERROR")],
+    [
+        (CT_BYTES, 404, "NOT_A_REPORT"),
+        (b"no DICOM", 502, "PACS_ERROR"),
+        (NOT_DEFLATED, 502, "PACS_ERROR"),
+    ],
+    ids=["an-image", "no-dicom", "not-deflated"],
 )
 def test_what_is_no_report_says_so(content: bytes, status: int, code: str, invoke: Invoke) -> None:
     with pacs((f"/instances/{INSTANCE}", multipart(content))) as server:

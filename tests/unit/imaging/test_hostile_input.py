@@ -19,7 +19,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
 )
 
-from imaging import CannotDecode, ImagingError, Picture, TooLarge, render, render_frame
+from imaging import CannotDecode, ImagingError, Picture, TooLarge, read_header, render, render_frame
 from tests.support.dicom_files import saved
 from tests.support.images import image
 from tests.support.pictures import read, sample
@@ -67,6 +67,18 @@ def test_damaged_files_are_a_picture_or_an_error(name: str) -> None:
     source, chance = sample(name).read_bytes(), random.Random(name)
     outcomes = Counter(outcome(damaged(source, chance)) for _ in range(TRIES.get(name, 20)))
     assert outcomes["CannotDecode"] > 0
+
+
+@pytest.mark.parametrize("element", [b"\x28\x00\x02\x00", b"\x28\x00\x10\x00", b"\x28\x00\x00\x01"])
+def test_a_number_of_three_bytes_is_an_error_and_left_out_of_the_header(element: bytes) -> None:
+    source = sample("CT_small.dcm").read_bytes()
+    at = source.index(element + b"US\x02\x00")
+    # GIVEN SamplesPerPixel, Rows or BitsAllocated with one byte more than a number has
+    broken = source[: at + 6] + b"\x03\x00" + source[at + 8 : at + 10] + b"\0" + source[at + 10 :]
+    assert outcome(broken) == "CannotDecode"
+    header = read_header([broken])
+    left_out = f"{element[1]:02X}{element[0]:02X}{element[3]:02X}{element[2]:02X}"
+    assert left_out not in header and header["00100020"]["Value"] == ["1CT1"]
 
 
 @pytest.mark.parametrize(("position", "value", "signal_number"), [(22, 145, signal.SIGSEGV), (37, 132, signal.SIGABRT)])

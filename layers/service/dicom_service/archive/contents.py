@@ -15,6 +15,7 @@ from dicom_service.archive.sr_html import to_html
 from dicom_service.archive.zip_stream import ZipStream, pieces_of
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.report import is_report, report_of
+from dicom_service.unreadable import unreadable
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -136,14 +137,13 @@ class Contents:
 
     def _add_report(self, file: BinaryIO, series: dict[str, Any], out: ZipStream) -> None:
         from pydicom import dcmread
-        from pydicom.errors import InvalidDicomError
 
         if file.seek(0, 2) > _LARGEST_REPORT:
             return
         file.seek(0)
         try:
             found = report_of(dcmread(file))
-        except (InvalidDicomError, ValueError, TypeError, AttributeError, KeyError, OSError, NotImplementedError):
+        except unreadable():
             return
         if found.pdf is not None:
             self._reports += 1
@@ -189,20 +189,20 @@ def places_in_series(instances: Sequence[tuple[str, str]]) -> Iterator[int]:
 
 def _header(file: BinaryIO, name: InstanceName) -> "Dataset":
     """Read what is needed of a file; what cannot be read is known by its UIDs alone."""
-    import struct
-
     from pydicom import dcmread
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.errors import BytesLengthException, InvalidDicomError
 
     file.seek(0)
     try:
         header: Dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
-    except (
-        *(InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError),
-        *(NotImplementedError, RecursionError, struct.error),
-    ):
+    except unreadable():
         header = Dataset()
+    # Values are parsed when they are asked for: one that cannot be must not end the archive.
+    for tag in list(header.keys()):
+        try:
+            header[tag]
+        except unreadable():
+            del header[tag]
     if not hasattr(header, "file_meta"):
         header.file_meta = FileMetaDataset()
     header.file_meta.setdefault("TransferSyntaxUID", "1.2.840.10008.1.2")

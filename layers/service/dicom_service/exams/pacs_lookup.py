@@ -1,7 +1,6 @@
 """Looks up in the PACS what it has under the UIDs of a file: instances, patients of a study, the same content."""
 
 import hashlib
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dicom_service.element_walk import NotDicom
 from dicom_service.part10 import DEFLATED, BytesSource, Header, read_header
 from dicom_service.patient import PATIENT_FIELDS, Patient
+from dicom_service.unreadable import unreadable
 from dicomweb.dataset import text
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 
@@ -127,7 +127,6 @@ def _same_elements(mine: bytes, theirs: bytes) -> bool:
     from io import BytesIO
 
     from pydicom import Dataset, dcmread
-    from pydicom.errors import InvalidDicomError
 
     def plain(content: bytes) -> tuple[str, Dataset]:
         read = dcmread(BytesIO(content))
@@ -140,7 +139,5 @@ def _same_elements(mine: bytes, theirs: bytes) -> bool:
     try:
         (my_syntax, my_elements), (their_syntax, their_elements) = plain(mine), plain(theirs)
         return my_syntax == their_syntax and bool(my_elements == their_elements)
-    except (InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, IndexError, OSError):
-        return False
-    except (NotImplementedError, RecursionError, struct.error, OverflowError):
+    except unreadable():
         return False

@@ -21,6 +21,7 @@ from dicom_service.errors import PacsError
 from dicom_service.otp import dependencies
 from dicom_service.otp.guard import ExamGuard
 from dicom_service.patient import PATIENT_ID, Patient, PatientHasher
+from dicom_service.unreadable import unreadable
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
@@ -217,9 +218,6 @@ def patient_of_file(beginning: bytes) -> Patient | None:
 
     The identity is near the beginning: elements are in the order of their tags (PS3.5 §7.1).
     """
-    import struct
-
-    from pydicom.errors import BytesLengthException, InvalidDicomError
     from pydicom.filereader import read_dataset, read_partial, read_preamble
     from pydicom.uid import UID
 
@@ -236,10 +234,7 @@ def patient_of_file(beginning: bytes) -> Patient | None:
         else:
             found = read_partial(io.BytesIO(beginning), stop_when=behind)
         return Patient.of(str(found.get("PatientID") or ""), str(found.get("IssuerOfPatientID") or ""))
-    except (
-        *(InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError),
-        *(NotImplementedError, RecursionError, struct.error, zlib.error),
-    ):
+    except unreadable():
         return None
 
 

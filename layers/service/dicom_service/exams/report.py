@@ -1,7 +1,6 @@
 """Reports as people read them: the document of an Encapsulated PDF, or a Structured Report as a tree."""
 
 import io
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.exams.retrieve import LARGEST_ANSWER, NO_INSTANCE
 from dicom_service.pacs import pacs_errors
+from dicom_service.unreadable import unreadable
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -27,10 +27,6 @@ _PIECE = 1024 * 1024
 Keep = Callable[[InstanceName, bytes, bytes], str]
 _DEEPEST, _MOST_ITEMS = 32, 20_000
 _TEXTS = {"TEXT": "TextValue", "PNAME": "PersonName", "DATE": "Date", "TIME": "Time", "DATETIME": "DateTime"}
-_UNREADABLE = (
-    *(EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, LookupError),
-    *(NotImplementedError, RecursionError, struct.error),
-)
 
 
 @dataclass(frozen=True)
@@ -58,13 +54,12 @@ def fetch_report(client: "DicomwebClient", name: InstanceName, scope: PatientSco
         The PACS cannot be asked, or returned a file that cannot be read.
     """
     from pydicom import dcmread
-    from pydicom.errors import BytesLengthException, InvalidDicomError
 
     content = _fetch(client, name, scope)
     try:
         dataset = dcmread(io.BytesIO(content), force=False)
         report = report_of(dataset)
-    except (InvalidDicomError, BytesLengthException, *_UNREADABLE) as error:
+    except unreadable() as error:
         raise PacsError("The PACS returned a file that cannot be read.", status=502, code="PACS_ERROR") from error
     if report.pdf is not None and len(report.pdf) > LARGEST_ANSWER:
         return Report(url=keep(name, report.pdf, content[:_PIECE]))
