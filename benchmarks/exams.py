@@ -20,7 +20,7 @@ from dicom_service.edge import serve_open
 from dicom_service.exams.admission import Admission, AdmissionSettings
 from dicom_service.exams.claims import Claim, Claims, ClaimSettings
 from dicom_service.exams.registry import Arrived
-from dicom_service.exams.store import StoreSettings, store_files
+from dicom_service.exams.store_files import StoreSettings, store_files
 from dicom_service.patient import Patient
 
 # Side of the image: 39 kB (pydicom's CT_small), half a megabyte, four megabytes.

@@ -20,7 +20,7 @@ from botocore.endpoint import Endpoint
 from benchmarks.cost.counting import Counted, counting
 from dicom_service import aws
 from dicom_service.exams.request_files import UploadedFile
-from dicom_service.exams.store import store_files
+from dicom_service.exams.store_files import store_files
 from dicom_service.notifications.announce import Announcer, AnnounceSettings
 from dicom_service.notifications.publish import Publisher, PublishSettings
 from tests.support import cloud as clouds

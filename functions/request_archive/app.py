@@ -9,7 +9,7 @@ from dicom_service.archive.dependencies import archive_requests
 from dicom_service.archive.table import READY, SERVICE
 from dicom_service.edge import answer, base_url, check_uid, create_app, empty, serve
 from dicom_service.exams.dependencies import scope_of
-from dicom_service.exams.download import check_whole_exam
+from dicom_service.exams.download_permission import check_whole_exam
 from dicom_service.exams.patient_scope import bearer_of
 from dicom_service.query import Query
 

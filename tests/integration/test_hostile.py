@@ -22,7 +22,7 @@ from dicom_service.exams.admission import Admission, AdmissionSettings
 from dicom_service.exams.claims import Claims, ClaimSettings
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.exams.request_files import UploadedFile
-from dicom_service.exams.store import StoreSettings, store_files
+from dicom_service.exams.store_files import StoreSettings, store_files
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings
 from dicomweb.client import DicomwebClient

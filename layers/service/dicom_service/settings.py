@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from dicom_service.errors import SettingsError
 
 T = TypeVar("T")
+MIB = 1024 * 1024
 
 
 def setting(name: str, *, cast: Callable[[str], Any] = str, default: Any = MISSING) -> Any:

@@ -9,7 +9,7 @@ from dicom_service import aws
 from dicom_service.aws import retry
 from dicom_service.ingest.ranges import CHUNK
 from dicom_service.ingest.s3source import S3Source
-from dicom_service.uploads.s3_events import StagedObject
+from dicom_service.uploads.staged_object import StagedObject
 from tests.support.aws_faults import AwsFaults
 
 TABLE, BUCKET = "Table", "bucket"

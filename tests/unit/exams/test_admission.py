@@ -9,10 +9,10 @@ import pytest
 
 from dicom_service.exams.admission import STOPS, Admission, AdmissionSettings
 from dicom_service.exams.claims import Claim, Claims, ClaimSettings
-from dicom_service.exams.instance import OutboundInstance, open_instance
+from dicom_service.exams.failure_reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
 from dicom_service.exams.request_files import UploadedFile
-from dicom_service.exams.store import store_files
-from dicom_service.exams.store_failures import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicom_service.exams.store_files import store_files
 from dicom_service.ingest.sender import Sender
 from dicom_service.part10 import BytesSource
 from tests.support.dicom_files import dataset, element, part10

@@ -9,7 +9,7 @@ import pytest
 from dicom_service import aws
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Retry
 from dicom_service.errors import PacsError
-from dicom_service.exams.checks import Check
+from dicom_service.exams.completeness_checks import Check
 from dicom_service.exams.registry import Arrived, ExamRegistry, ExamSettings
 from dicom_service.notifications.announce import Announcer, AnnounceSettings
 from dicom_service.notifications.publish import Publisher, PublishSettings

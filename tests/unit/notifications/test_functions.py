@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from dicom_service import aws
-from dicom_service.exams.checks import Check
+from dicom_service.exams.completeness_checks import Check
 from dicom_service.notifications.announce import Announcer
 from dicom_service.notifications.dependencies import announce_settings
 from dicom_service.notifications.webhooks import Answer

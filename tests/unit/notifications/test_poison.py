@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from dicom_service.aws.sqs_worker import Done
 from dicom_service.errors import Conflict
-from dicom_service.exams.checks import Check
+from dicom_service.exams.completeness_checks import Check
 from dicom_service.exams.registry import Arrived, ExamRegistry, ExamSettings
 from dicom_service.notifications.announce import Announcer, AnnounceSettings
 from dicom_service.notifications.feed import Feed, FeedSettings, write_cursor

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from dicom_service import aws
 from dicom_service.errors import Unavailable
-from dicom_service.exams.checks import Check
+from dicom_service.exams.completeness_checks import Check
 from dicom_service.exams.registry import Arrived, ExamRegistry, ExamSettings
 from tests.support.notifications import drain
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dicom_service.exams.instance import OutboundInstance, open_instance
+from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
 from dicom_service.ingest import batch as ingesting
 from tests.support.template import RESOURCES
 from tests.support.upload_files import dicom, uid, zipped

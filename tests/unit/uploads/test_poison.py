@@ -9,13 +9,13 @@ import pytest
 
 from dicom_service.aws import lease, sqs_worker
 from dicom_service.errors import Unavailable
-from dicom_service.exams.instance import OutboundInstance, open_instance
+from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
 from dicom_service.ingest import batch as ingesting
 from dicom_service.ingest import zip_ingest
 from dicom_service.ingest.jobs import MOST_DEATHS
-from dicom_service.ingest.recorder import Recorder
+from dicom_service.ingest.result_recorder import ResultRecorder
 from dicom_service.uploads.file_result import Key
-from dicom_service.uploads.s3_events import NotAnEvent, parse_event
+from dicom_service.uploads.staged_object import NotAnEvent, parse_event
 from dicom_service.uploads.table import UploadsTable
 from tests.support.faults import Killed
 from tests.support.upload_files import dicom, uid, zipped
@@ -123,7 +123,7 @@ def test_an_upload_that_cannot_be_noted_holds_up_no_other(world: World, monkeypa
     with monkeypatch.context() as broken:
         broken.setattr(UploadsTable, "finish", failing)
         # Both are sent before anything is noted.
-        broken.setattr(Recorder, "add", _later(Recorder.add))
+        broken.setattr(ResultRecorder, "add", _later(ResultRecorder.add))
         left = world.deliver(world.events(""), batch_parts=1)
 
     assert sorted(left) == sorted(world.events(f"uploads/{bad}"))

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from dicom_service.element_walk import ObjectMissing, StorageError
 from dicom_service.ingest.s3source import S3Source, read_ahead
 from dicom_service.part10 import read_header
-from dicom_service.uploads.s3_events import StagedObject, parse_event
+from dicom_service.uploads.staged_object import StagedObject, parse_event
 from tests.support.s3 import FaultyS3
 from tests.support.upload_files import dicom, fragments, uid, zipped
 from tests.support.uploads import World

@@ -16,7 +16,7 @@ from dicom_service.ingest.s3source import S3Source
 from dicom_service.ingest.unpack import Work, unpack
 from dicom_service.ingest.zip_reader import Limits, ZipRejected, looks_like_zip, walk
 from dicom_service.part10 import BytesSource, read_header
-from dicom_service.uploads.s3_events import parse_event
+from dicom_service.uploads.staged_object import parse_event
 from tests.support.damaged_zips import DAMAGES, random_damage
 from tests.support.hostile_zips import hostile_large, hostile_nested, hostile_shared
 from tests.support.s3 import FaultyS3

@@ -16,7 +16,7 @@ from dicom_service.patient import Patient
 
 if TYPE_CHECKING:
     from dicom_service.exams.registry import Arrived, ExamRegistry
-    from dicom_service.uploads.s3_events import StagedObject
+    from dicom_service.uploads.staged_object import StagedObject
     from dicom_service.uploads.table import UploadsTable
 
 DROPPED = "drop"

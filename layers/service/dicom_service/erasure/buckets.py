@@ -12,8 +12,9 @@ from dicom_service.erasure.places import Places
 from dicom_service.erasure.stores import Version, Writer, fetch, unfinished, versions
 from dicom_service.erasure.subject import Subject
 from dicom_service.erasure.uploads import ERASED
-from dicom_service.uploads.s3_events import DROP_PREFIX, UPLOADS_PREFIX
-from dicom_service.uploads.settings import MIB, QUARANTINE_PREFIX, REPORTS_PREFIX
+from dicom_service.settings import MIB
+from dicom_service.uploads.settings import QUARANTINE_PREFIX, REPORTS_PREFIX
+from dicom_service.uploads.staged_object import DROP_PREFIX, UPLOADS_PREFIX
 
 _AT_ONCE = 8
 _STAGED = (UPLOADS_PREFIX, DROP_PREFIX)

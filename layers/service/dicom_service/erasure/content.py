@@ -19,7 +19,7 @@ from dicom_service.element_walk import NotDicom
 from dicom_service.erasure.subject import Subject
 from dicom_service.ingest.zip_reader import ZIP_MAGIC
 from dicom_service.part10 import DEFLATED, BytesSource, read_header
-from dicom_service.uploads.settings import MIB
+from dicom_service.settings import MIB
 from dicomweb.uid import is_uid
 
 # StudyInstanceUID (0020,000D) and PatientID (0010,0020), little and big endian. A lookahead, since one with a

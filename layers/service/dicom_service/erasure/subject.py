@@ -33,7 +33,7 @@ class Subject:
     studies
         StudyInstanceUIDs.
     files
-        Staged files by where they are filed (`dicom_service.uploads.s3_events.StagedObject.filed`).
+        Staged files by where they are filed (`dicom_service.uploads.staged_object.StagedObject.filed`).
     """
 
     def __init__(self, request: Request, hasher: PatientHasher) -> None:

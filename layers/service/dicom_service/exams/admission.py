@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dicom_service import metrics
 from dicom_service.errors import Unavailable
 from dicom_service.exams.claims import Claim, Claims
-from dicom_service.exams.instance import OutboundInstance
+from dicom_service.exams.failure_reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicom_service.exams.outbound_instance import OutboundInstance
 from dicom_service.exams.pacs_lookup import Place, digest_of, find_instances, find_patients, has_same_content
-from dicom_service.exams.store_failures import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
 from dicom_service.log import describe, get_logger, hashed
 from dicom_service.patient import Patient
 from dicom_service.settings import setting

@@ -16,12 +16,12 @@ from dicom_service.settings import flag, load, setting
 if TYPE_CHECKING:
     from dicom_service.aws.sqs_worker import Queues
     from dicom_service.exams.admission import Admission
-    from dicom_service.exams.fetching import Fetcher, Retriever
+    from dicom_service.exams.background_fetch import Fetcher, Retriever
     from dicom_service.exams.instance_cache import CacheSettings, InstanceCache, InstanceName
     from dicom_service.exams.patient_scope import PatientScope
     from dicom_service.exams.registry import ExamRegistry
     from dicom_service.exams.request_files import UploadedFile
-    from dicom_service.exams.store import Stored
+    from dicom_service.exams.store_files import Stored
     from dicom_service.exams.thumbnail_cache import CachedThumbnailer
 
 
@@ -82,7 +82,7 @@ def keep_document(name: "InstanceName", document: bytes, beginning: bytes) -> st
 @cache
 def retriever() -> "Retriever":
     """Return the retriever behind ``GET …/instances/{instanceUID}``."""
-    from dicom_service.exams.fetching import FetchSettings, Retriever
+    from dicom_service.exams.background_fetch import FetchSettings, Retriever
 
     return Retriever(pacs(), instance_cache(), load(FetchSettings).queue_url, _label_of_file)
 
@@ -90,7 +90,7 @@ def retriever() -> "Retriever":
 @cache
 def fetcher() -> "Fetcher":
     """Return the fetcher behind the fetch queue."""
-    from dicom_service.exams.fetching import Fetcher
+    from dicom_service.exams.background_fetch import Fetcher
 
     return Fetcher(pacs(), instance_cache(), _label_of_file)
 
@@ -99,7 +99,7 @@ def fetcher() -> "Fetcher":
 def fetch_queues() -> "Queues":
     """Return the fetch queue and its dead-letter queue."""
     from dicom_service.aws.sqs_worker import Queues
-    from dicom_service.exams.fetching import FetchQueueSettings
+    from dicom_service.exams.background_fetch import FetchQueueSettings
 
     settings = load(FetchQueueSettings)
     return Queues(settings.queue_url, settings.dead_letters_url)
@@ -137,6 +137,6 @@ def admission(lease: int = _REQUEST_LEASE) -> "Admission":
 @cache
 def store() -> "Callable[[Sequence[UploadedFile]], Stored]":
     """Return what stores the files of a request."""
-    from dicom_service.exams.store import StoreSettings, store_files
+    from dicom_service.exams.store_files import StoreSettings, store_files
 
     return partial(store_files, client=pacs(), registry=registry(), admission=admission(), settings=load(StoreSettings))

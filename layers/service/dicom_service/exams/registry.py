@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dicom_service import aws
-from dicom_service.exams.checks import LONGEST_DELAY, Check, CheckQueue, CheckSettings
+from dicom_service.exams.completeness_checks import LONGEST_DELAY, Check, CheckQueue, CheckSettings
 from dicom_service.settings import setting
 
 Source = Literal["upload", "drop", "pacs"]

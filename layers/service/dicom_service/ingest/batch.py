@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from dicom_service.audit.arrivals import Arrivals
 from dicom_service.aws.sqs_worker import Message
 from dicom_service.element_walk import NotDicom, ObjectMissing
-from dicom_service.exams.instance import OutboundInstance, open_instance
-from dicom_service.exams.store_failures import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
+from dicom_service.exams.failure_reasons import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
+from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
 from dicom_service.ingest.ingest_queue import IngestQueue
 from dicom_service.ingest.jobs import MOST_DEATHS, Group, Job, finish, has_failed
-from dicom_service.ingest.recorder import Recorder
+from dicom_service.ingest.result_recorder import ResultRecorder
 from dicom_service.ingest.s3source import S3Source
 from dicom_service.ingest.sender import Sender
 from dicom_service.ingest.settings import IngestSettings
@@ -23,7 +23,7 @@ from dicom_service.log import describe, get_logger
 from dicom_service.part10 import BytesSource
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.outcome import Outcomes
-from dicom_service.uploads.s3_events import NotAnEvent, StagedObject, parse_event
+from dicom_service.uploads.staged_object import NotAnEvent, StagedObject, parse_event
 from dicom_service.uploads.table import UploadsTable
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Ingest:
             ThreadPoolExecutor(self.settings.connections) as senders,
             ThreadPoolExecutor(1) as thread,
         ):
-            recorder = Recorder(self.table, self.outcomes, thread)
+            recorder = ResultRecorder(self.table, self.outcomes, thread)
             _Batch(self, self.make_sender(), _Pools(readers, senders, thread), recorder, ends_at).run(jobs)
         failed = {message: job.retry_after for job in jobs if job.failed for message in job.messages}
         self.queue.delay(failed)
@@ -130,7 +130,7 @@ class _Batch:
     ingest: Ingest
     sender: Sender
     pools: _Pools
-    recorder: Recorder
+    recorder: ResultRecorder
     ends_at: float
 
     def run(self, jobs: Sequence[Job]) -> None:

@@ -9,7 +9,7 @@ from dicom_service.uploads.staging_bucket import find_version
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from dicom_service.uploads.s3_events import StagedObject
+    from dicom_service.uploads.staged_object import StagedObject
 
 CHUNK = 1024 * 1024
 # What S3 calls a read of a version that is a delete marker.

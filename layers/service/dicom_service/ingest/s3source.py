@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from dicom_service.element_walk import StorageError
 from dicom_service.ingest.ranges import CHUNK, Body, BrokenOff, RangedObject
-from dicom_service.uploads.s3_events import StagedObject
-from dicom_service.uploads.settings import MIB
+from dicom_service.settings import MIB
+from dicom_service.uploads.staged_object import StagedObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from dicom_service import metrics
 from dicom_service.element_walk import ObjectMissing, StorageError
 from dicom_service.exams.admission import Admission, Decision
-from dicom_service.exams.instance import OutboundInstance
-from dicom_service.exams.store_failures import (
+from dicom_service.exams.failure_reasons import (
     OBJECT_MISSING,
     PACS_ERROR,
     PACS_REFUSED,
@@ -23,6 +22,7 @@ from dicom_service.exams.store_failures import (
     StoreFailure,
     store_failure,
 )
+from dicom_service.exams.outbound_instance import OutboundInstance
 from dicom_service.log import describe, get_logger
 from dicom_service.pacs import count_pacs_error
 from dicomweb.errors import (

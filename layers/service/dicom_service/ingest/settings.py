@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from dicom_service.element_walk import MAX_DEPTH
-from dicom_service.settings import setting
-from dicom_service.uploads.settings import MIB
+from dicom_service.settings import MIB, setting
 
 
 @dataclass(frozen=True)

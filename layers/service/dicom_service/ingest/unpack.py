@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dicom_service.element_walk import Source, StorageError
-from dicom_service.uploads.settings import MIB
+from dicom_service.settings import MIB
 
 CHUNK = MIB
 # Packed bytes are read in such pieces; a decoder keeps what it has not used yet.

@@ -10,9 +10,7 @@ from typing import Any
 
 from dicom_service.audit.arrivals import Arrivals
 from dicom_service.element_walk import NotDicom
-from dicom_service.exams.instance import OutboundInstance, open_instance
-from dicom_service.exams.registry import Arrived
-from dicom_service.exams.store_failures import (
+from dicom_service.exams.failure_reasons import (
     DETAILS,
     NO_INSTANCES,
     NOT_AN_INSTANCE,
@@ -20,14 +18,16 @@ from dicom_service.exams.store_failures import (
     WAITING,
     StoreFailure,
 )
+from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
+from dicom_service.exams.registry import Arrived
 from dicom_service.ingest.jobs import Job
 from dicom_service.ingest.sender import Sender, Sent
 from dicom_service.ingest.settings import IngestSettings
 from dicom_service.ingest.zip_reader import SMALL_ENTRY, Entry, Limits, ZipRejected, walk
 from dicom_service.part10 import Header
+from dicom_service.settings import MIB
 from dicom_service.uploads.file_result import FileResult
-from dicom_service.uploads.s3_events import StagedObject
-from dicom_service.uploads.settings import MIB
+from dicom_service.uploads.staged_object import StagedObject
 from dicom_service.uploads.table import UploadsTable, read_entries
 
 # A stretch ends after so many entries or unpacked bytes: a crash makes two of them to be done again at most.

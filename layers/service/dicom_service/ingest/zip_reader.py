@@ -16,7 +16,7 @@ from typing import Any
 from dicom_service.element_walk import Source
 from dicom_service.ingest.unpack import DiskSpace, Spool, Work, ZipRejected, damaged, unpack
 from dicom_service.part10 import PREAMBLE_LENGTH, BytesSource
-from dicom_service.uploads.settings import MIB
+from dicom_service.settings import MIB
 
 __all__ = ["SMALL_ENTRY", "Entry", "Limits", "ZipRejected", "looks_like_zip", "walk"]
 

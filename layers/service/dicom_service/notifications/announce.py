@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicom_service import aws, log, metrics
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Queues, Retry, backoff
-from dicom_service.exams.checks import LONGEST_DELAY, Check
+from dicom_service.exams.completeness_checks import LONGEST_DELAY, Check
 from dicom_service.exams.registry import STUDY, ExamRegistry, ExamSettings, expiry
 from dicom_service.notifications.study_snapshot import StudySnapshot, read_snapshot
 from dicom_service.outbox import Event, Outbox, OutboxSettings

@@ -8,7 +8,7 @@ from typing import Any
 
 from dicom_service import aws
 from dicom_service.errors import BadRequest
-from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
+from dicom_service.exams.completeness_checks import Check, CheckQueue, CheckSettings
 from dicom_service.notifications.message import timestamp
 from dicom_service.settings import setting
 from dicomweb.uid import is_uid

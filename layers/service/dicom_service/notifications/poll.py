@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dicom_service import aws
-from dicom_service.exams.checks import Check, CheckQueue, CheckSettings
+from dicom_service.exams.completeness_checks import Check, CheckQueue, CheckSettings
 from dicom_service.exams.registry import STUDY
 from dicom_service.pacs import all_rows, pacs_errors
 from dicom_service.settings import setting

@@ -4,10 +4,14 @@
 module           holds
 ===============  ========================================================================================
 `accept`         what a caller accepts: media types, their parameters and weights
-`search`         QIDO-RS: parameters, rows, links
+`search_request` QIDO-RS: parameters
+`search`         rows and their links (`links`)
 `study_state`    which studies there are and whose: asked of the PACS, remembered for seconds
-`metadata`       WADO-RS metadata, of the PACS or of the files
-`frames`         WADO-RS frames as they are stored
+`metadata`       WADO-RS metadata, of the PACS (`linked_json`) or of the files
+`frames`         WADO-RS frames as they are stored (`transfer_syntaxes`); `frame_source` fetches them
+`bulk_data`      values that metadata leave out
+`instances`      files as they are stored; `rendering`: pictures of them
+`shared_cache`   one request to the PACS for many callers
 `answers`        bodies that fit into an answer, and those that do not
 ===============  ========================================================================================
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import imaging
 from dicom_service import log
-from dicom_service.exams.fetching import Retriever
+from dicom_service.exams.background_fetch import Retriever
 from dicom_service.exams.instance_cache import InstanceCache, InstanceName
 from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.origin_server.accept import ANY, DICOM, MediaRange, not_acceptable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from dicom_service.exams.registry import Arrived
-    from dicom_service.uploads.s3_events import StagedObject
+    from dicom_service.uploads.staged_object import StagedObject
 
 # Of a row in the Uploads table: (uploadId, file).
 Key = tuple[str, str]

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from dicom_service.settings import setting
+from dicom_service.settings import MIB, setting
 
-MIB = 1024 * 1024
 # Up to here one presigned POST takes the file; above, a multipart upload whose parts can be sent again one by one.
 SINGLE_POST_LIMIT = 64 * MIB
 PART_SIZE = 64 * MIB

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from dicom_service import aws
 from dicom_service.element_walk import StorageError
 from dicom_service.errors import Unavailable
-from dicom_service.uploads.s3_events import StagedObject
-from dicom_service.uploads.settings import MIB, QUARANTINE_PREFIX, REPORTS_PREFIX
+from dicom_service.settings import MIB
+from dicom_service.uploads.settings import QUARANTINE_PREFIX, REPORTS_PREFIX
+from dicom_service.uploads.staged_object import StagedObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

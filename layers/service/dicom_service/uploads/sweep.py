@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dicom_service import aws, metrics
 from dicom_service.log import get_logger
-from dicom_service.uploads.s3_events import DROP_PREFIX, UPLOADS_PREFIX, StagedObject, event_of
+from dicom_service.uploads.staged_object import DROP_PREFIX, UPLOADS_PREFIX, StagedObject, event_of
 from dicom_service.uploads.table import UploadsTable
 
 if TYPE_CHECKING:

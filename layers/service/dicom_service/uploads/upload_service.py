@@ -10,9 +10,8 @@ from typing import Any
 
 from dicom_service.day import iso
 from dicom_service.errors import BadRequest, Conflict, NotFound, PayloadTooLarge
-from dicom_service.exams.store_failures import EXPIRED
+from dicom_service.exams.failure_reasons import EXPIRED
 from dicom_service.uploads.presigned_uploads import PresignedUploads
-from dicom_service.uploads.s3_events import UPLOADS_PREFIX, staging_key
 from dicom_service.uploads.settings import (
     LARGEST_FILE,
     MOST_FILES,
@@ -22,6 +21,7 @@ from dicom_service.uploads.settings import (
     SINGLE_POST_LIMIT,
     UploadSettings,
 )
+from dicom_service.uploads.staged_object import UPLOADS_PREFIX, staging_key
 from dicom_service.uploads.table import OPEN, UPLOAD, UploadsTable, read_entries, stored_instances
 
 UPLOAD_ID = re.compile(r"[0-9a-f]{32}")

@@ -7,7 +7,7 @@ from functools import partial
 from queue import SimpleQueue
 
 from dicom_service.errors import ServiceError
-from dicom_service.exams.store_failures import OBJECT_MISSING, StoreFailure
+from dicom_service.exams.failure_reasons import OBJECT_MISSING, StoreFailure
 from dicom_service.ingest.jobs import Job, finish
 from dicom_service.isolation import isolate
 from dicom_service.uploads.file_result import FileResult
@@ -17,7 +17,7 @@ from dicom_service.uploads.table import UploadsTable
 _Results = Sequence[tuple[Job, FileResult]]
 
 
-class Recorder:
+class ResultRecorder:
     """Takes results from several threads; a job that is not recorded stays failed, and comes again.
 
     Parameters
