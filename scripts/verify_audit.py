@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import boto3
 
 from dicom_service.audit.chain import BEGINNING, Finding, compare, days_between
-from dicom_service.audit.export import FIRST_DAYS, Archive
+from dicom_service.audit.export import FIRST_DAYS, ExportedDays
 from dicom_service.audit.store import BY_DAY, AuditReader, AuditTable
 from dicom_service.errors import ServiceError
 
@@ -64,9 +64,9 @@ class Verification:
         How many there are.
     """
 
-    def __init__(self, reader: AuditReader, archive: Archive, scope: Scope) -> None:
+    def __init__(self, reader: AuditReader, exported: ExportedDays, scope: Scope) -> None:
         self._reader = reader
-        self._archive = archive
+        self._exported = exported
         self._scope = scope
         self.start = self.end = BEGINNING
         self.days = 0
@@ -75,7 +75,7 @@ class Verification:
 
     def findings(self, now: float) -> Iterator[Finding]:
         """Yield what is not as it was written, day by day."""
-        days, ended = self._archive.days(), self._scope.today - _EXPORTED
+        days, ended = self._exported.days(), self._scope.today - _EXPORTED
         self.days = len(days)
         if days:
             self.start = self.end = self._start(days[0])
@@ -86,7 +86,7 @@ class Verification:
             if day not in days:
                 yield Finding("missing", day, "the day")
                 continue
-            found = self._archive.read(day, self.end)
+            found = self._exported.read(day, self.end)
             self.end = found.end
             self.ends.add(found.end)
             self.records += len(found.records)
@@ -98,7 +98,7 @@ class Verification:
 
     def _start(self, first: str) -> str:
         """Return the hash that the first day may follow: of a day that has expired, or that is known; else none."""
-        said = self._archive.start_of(first)
+        said = self._exported.start_of(first)
         oldest = self._scope.today - datetime.timedelta(days=self._scope.retention_days) + _MARGIN
         return said if first <= oldest.isoformat() or said == self._scope.known else BEGINNING
 
@@ -124,11 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "AuditBucket" not in outputs:
         print("nothing is exported: AuditExport is none", file=sys.stderr)
         return 2
-    reader, archive = AuditReader(AuditTable(outputs["AuditTable"])), Archive(outputs["AuditBucket"])
+    reader, exported = AuditReader(AuditTable(outputs["AuditTable"])), ExportedDays(outputs["AuditBucket"])
     parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
     retention = int(parameters.get("AuditRetentionDays", Scope.retention_days))
     today = datetime.datetime.now(datetime.UTC).date()
-    check = Verification(reader, archive, Scope(today, retention, given.since, given.known or ""))
+    check = Verification(reader, exported, Scope(today, retention, given.since, given.known or ""))
     try:
         findings = list(check.findings(time.time()))
     except ServiceError as error:

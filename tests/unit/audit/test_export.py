@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from dicom_service import aws
 from dicom_service.audit.chain import Finding
-from dicom_service.audit.export import Archive, Exporter
+from dicom_service.audit.export import ExportedDays, Exporter
 from dicom_service.audit.recorder import Recorder
 from dicom_service.audit.store import AuditReader, AuditTable
 from scripts import verify_audit
@@ -40,12 +40,12 @@ def exporter(recorder: Recorder, clock: Clock) -> Exporter:
             serve_once(recorder, request(study=f"1.2.{number}", number=f"{day}.{number}"))
             clock.forward(minutes=1)
         clock.now = NOON + datetime.timedelta(days=day + 1)
-    return Exporter(AuditReader(AuditTable(TABLE)), Archive(BUCKET), clock=clock)
+    return Exporter(AuditReader(AuditTable(TABLE)), ExportedDays(BUCKET), clock=clock)
 
 
 def findings(clock: Clock, **changes: Any) -> list[Finding]:
     wanted = {name: value for name, value in changes.items() if name in ("since", "known", "retention_days")}
-    check = Verification(AuditReader(AuditTable(TABLE)), Archive(BUCKET), Scope(clock.now.date(), **wanted))
+    check = Verification(AuditReader(AuditTable(TABLE)), ExportedDays(BUCKET), Scope(clock.now.date(), **wanted))
     found = list(check.findings(changes.get("now", clock.now.timestamp())))
     assert check.records >= changes.get("floor", 15)
     return found
@@ -105,7 +105,7 @@ def test_records_of_one_instant_are_exported_in_the_order_of_their_ids(recorder:
     clock.forward(days=2)
     stored = records()
     reader = Rows(DAYS[0], lambda: reversed(stored))
-    assert Exporter(reader, Archive(BUCKET), clock=clock).run()[0] == DAYS[0]
+    assert Exporter(reader, ExportedDays(BUCKET), clock=clock).run()[0] == DAYS[0]
     assert [json.loads(line)["record"]["id"] for line in read(DAYS[0])[1:-1]] == [row["id"] for row in stored]
 
 
@@ -127,7 +127,7 @@ def test_no_day_is_held_in_memory(clock: Clock) -> None:
         for number in range(300):
             yield {"id": f"{number:03}", "at": f"2026-01-30T00:00:00.{number:03}Z", "route": "x" * 100_000}
 
-    exporter = Exporter(Rows("2026-01-30", rows), Archive(BUCKET), clock=clock)
+    exporter = Exporter(Rows("2026-01-30", rows), ExportedDays(BUCKET), clock=clock)
     tracemalloc.start()
     try:
         assert exporter.run() == ["2026-01-30"]
@@ -248,7 +248,7 @@ def test_days_that_have_expired_are_not_missed(exporter: Exporter, clock: Clock)
     # GIVEN days that are kept for 30 days, the oldest of which is gone
     clock.forward(days=28)
     assert len(exporter.run()) == 32
-    end_of_first = Archive(BUCKET).end_of(DAYS[0])
+    end_of_first = ExportedDays(BUCKET).end_of(DAYS[0])
     aws.s3().delete_object(Bucket=BUCKET, Key=key(DAYS[0]))
     kept: dict[str, Any] = {"retention_days": 30, "floor": 10}
     assert findings(clock, **kept) == []

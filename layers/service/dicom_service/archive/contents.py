@@ -105,7 +105,7 @@ class Contents:
         else:
             out.add("/".join(file_id), whole)
         series = self._series.setdefault(name.series_uid, {"title": _title(header), "pictures": [], "reports": []})
-        self._exam = self._exam or _said_of(header)
+        self._exam = self._exam or _exam_texts(header)
         patient = [str(header.get("PatientID") or ""), str(header.get("IssuerOfPatientID") or "")]
         if patient not in self.patients:
             self.patients.append(patient)
@@ -217,7 +217,7 @@ def _title(header: "Dataset") -> str:
     return ", ".join(str(part) for part in parts if part) or "Series"
 
 
-def _said_of(header: "Dataset") -> dict[str, str]:
+def _exam_texts(header: "Dataset") -> dict[str, str]:
     return {
         "Patient": str(header.get("PatientName") or "").replace("^", " ").replace("=", " ").strip(),
         "Patient ID": str(header.get("PatientID") or ""),

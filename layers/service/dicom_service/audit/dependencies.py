@@ -41,10 +41,10 @@ def subject_hashes(patient_id: str) -> list[str]:
 @cache
 def exporter() -> "Exporter":
     """Return the exporter of the days that have ended."""
-    from dicom_service.audit.export import Archive, Exporter, ExportSettings
+    from dicom_service.audit.export import ExportedDays, Exporter, ExportSettings
 
     settings = load(ExportSettings)
-    return Exporter(AuditReader(settings), Archive(settings.bucket))
+    return Exporter(AuditReader(settings), ExportedDays(settings.bucket))
 
 
 def event_bus() -> str:

@@ -41,7 +41,7 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-class Archive:
+class ExportedDays:
     """The exported days in their bucket.
 
     Parameters
@@ -121,9 +121,11 @@ class Exporter:
         The time, with its zone.
     """
 
-    def __init__(self, reader: AuditReader, archive: Archive, *, clock: Callable[[], datetime.datetime] = _now) -> None:
+    def __init__(
+        self, reader: AuditReader, exported: ExportedDays, *, clock: Callable[[], datetime.datetime] = _now
+    ) -> None:
         self._reader = reader
-        self._archive = archive
+        self._exported = exported
         self._clock = clock
 
     def run(self) -> list[str]:
@@ -135,16 +137,16 @@ class Exporter:
             Table or bucket do not answer; the next run goes on from there.
         """
         yesterday = (self._clock() - _SETTLED - datetime.timedelta(days=1)).date()
-        done = self._archive.days()
+        done = self._exported.days()
         if done:
-            previous = self._archive.end_of(done[-1])
+            previous = self._exported.end_of(done[-1])
             first = datetime.date.fromisoformat(done[-1]) + datetime.timedelta(days=1)
         else:
             previous, first = BEGINNING, self._first(yesterday)
         exported = []
         for day in days_between(first.isoformat(), yesterday.isoformat()):
             records = _in_order(self._reader.find(BY_DAY, day, newest_first=False))
-            end = self._archive.write(day, lines_of(day, previous, records))
+            end = self._exported.write(day, lines_of(day, previous, records))
             previous = str(end["hash"])
             exported.append(day)
             logger.info("a day of the audit exported", extra={"day": day, "records": end["count"], "end": previous})
