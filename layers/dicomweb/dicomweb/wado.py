@@ -354,12 +354,16 @@ def parse_datasets(text: bytes) -> list[Dataset]:
 
     Raises
     ------
+    NotFound
+        There are none.
     PacsFault
         They are no datasets in JSON.
     """
     found = parse_json(text)
     if not isinstance(found, list) or not all(isinstance(dataset, dict) for dataset in found):
         raise PacsFault("the PACS answered metadata that are no datasets")
+    if not found:
+        raise NotFound("the PACS answered no metadata")
     return found
 
 

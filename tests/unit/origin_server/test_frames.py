@@ -1,7 +1,10 @@
 """Frames for viewers: media types, what is too long, the cache, a PACS that has none, what a credential sees."""
 
+from typing import Any
+
 import jpeg_ls
 import pytest
+from botocore.exceptions import ClientError
 
 from dicom_service import aws
 from dicom_service.origin_server import answers, frames
@@ -245,6 +248,39 @@ def test_a_pacs_without_frames_gives_its_file_once_for_all_frames(
         wanted = multiframe.PixelData[128 * number : 128 * (number + 1)]  # type: ignore[attr-defined]
         assert Parts.of(given.headers["Content-Type"], given.body).bodies == [wanted]
     assert archive.asked["file"] == 1
+
+
+def test_what_is_kept_already_is_not_kept_anew_beside_another_frame(
+    viewer: Viewer, multiframe: object, archive: Archive
+) -> None:
+    # GIVEN the second frame, of a PACS without frames
+    archive.lacks.add("frames")
+    second = viewer.get(path(multiframe, "2"), Accept=ANY_FRAME)
+    # WHEN the first is fetched, and its neighbours with it
+    viewer.get(path(multiframe, "1"), Accept=ANY_FRAME)
+    # THEN the second is the one that the browser has
+    assert viewer.get(path(multiframe, "2"), Accept=ANY_FRAME, If_None_Match=second.headers["ETag"]).status == 304
+
+
+def test_a_bucket_that_takes_leases_alone_changes_no_tag(
+    viewer: Viewer, multiframe: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = viewer.get(path(multiframe), Accept=ANY_FRAME)
+    for entry in aws.s3().list_objects_v2(Bucket="cache")["Contents"]:
+        aws.s3().delete_object(Bucket="cache", Key=entry["Key"])
+    refused = ClientError({"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "PutObject")  # type: ignore[typeddict-item]
+
+    write = aws.s3().put_object
+
+    def put(**more: Any) -> Any:
+        if more["Body"]:
+            raise refused
+        return write(**more)
+
+    monkeypatch.setattr(aws.s3(), "put_object", put)
+    tags = [viewer.get(path(multiframe), Accept=ANY_FRAME) for _ in range(2)]
+    assert [each.status for each in tags] == [200, 200]
+    assert tags[0].headers["ETag"] == tags[1].headers["ETag"] != first.headers["ETag"]
 
 
 # ---- what a credential sees

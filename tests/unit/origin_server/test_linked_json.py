@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dicom_service.origin_server.linked_json import LinkedJson, link_datasets, link_text
 from dicom_service.patient import Patient
-from dicomweb.errors import PacsFault
+from dicomweb.errors import NotFound, PacsFault
 from dicomweb.wado import parse_datasets
 
 ROOT = "https://api.example.org/v1/dicomweb"
@@ -116,6 +116,20 @@ def test_what_only_the_standard_library_takes_passes(text: bytes) -> None:
 def test_what_are_no_datasets_in_json_is_a_fault_of_the_pacs(text: bytes) -> None:
     with pytest.raises(PacsFault):
         link_text(text, ROOT)
+
+
+@pytest.mark.parametrize("text", [b"\xef\xbb\xbf[]", "[ ]".encode("utf-16")])
+def test_a_list_of_nothing_is_nothing_however_it_is_written(text: bytes) -> None:
+    with pytest.raises(NotFound):
+        link_text(text, ROOT)
+
+
+def test_what_was_compared_is_what_is_sent() -> None:
+    # GIVEN an element that names its value twice
+    text = linked('"00100020":{"vr":"LO","Value":["A"],"Value":["B"]}')
+    # THEN the one that is not read is not sent
+    assert '"B"' in text
+    assert '"A"' not in text
 
 
 TEXTS = st.text(' aä^\\"\n\0\ud800', max_size=4)

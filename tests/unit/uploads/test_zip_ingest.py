@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from dicom_service import aws
 from dicom_service.aws.sqs_worker import read_messages
+from dicom_service.errors import Unavailable
 from dicom_service.ingest import zip_ingest
 from dicom_service.ingest.zip_reader import Limits, ZipRejected, walk
 from dicom_service.part10 import BytesSource
@@ -45,8 +47,6 @@ def test_a_long_zip_is_worked_off_in_several_invocations(world: World, monkeypat
             for number, body in enumerate(bodies)
         ]
         assert ingest.handle(read_messages({"Records": records}), seconds_left=900) == []
-        from dicom_service import aws
-
         found = aws.sqs().receive_message(QueueUrl=sqs).get("Messages", [])
         bodies = [message["Body"] for message in found]
         for message in found:
@@ -210,6 +210,8 @@ def test_entries_are_recorded_in_order_though_a_later_stretch_was_sent(
     assert len(again) == 1
     assert uid(7) in world.pacs.stored
     assert world.table().entries(key) == []
+    registered = aws.dynamodb().scan(TableName=world.exam_settings.table)["Items"]
+    assert uid(7) in {item["SOPInstanceUID"]["S"] for item in registered}
 
     # AND once the PACS can, all entries are recorded, each once
     world.pacs.refuse.clear()
@@ -234,3 +236,21 @@ def test_a_zip_is_read_by_one_body(world: World) -> None:
     # THEN each function saw by one request that it is a ZIP, then one brought its directory and one its entries
     assert s3.requests <= 4
     assert s3.bytes_read <= 1.2 * len(content)
+
+
+def test_what_fails_ends_the_sending(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a table of claims that is not there, so that nothing may be sent
+    monkeypatch.setattr(zip_ingest, "STRETCH_ENTRIES", 20)
+    tried = []
+
+    def before(parts: Sequence[StorePart]) -> None:
+        tried.append(len(parts))
+        raise Unavailable("The table does not answer.")
+
+    world.pacs.before = before
+    world.open([zipped({f"IM{n:02}": dicom(n) for n in range(40)})])
+    bodies = world.events("uploads/")
+
+    # THEN no more are tried than there are connections, and one more that was ready
+    assert len(world.deliver(bodies, batch_parts=1, connections=2)) == 1
+    assert len(tried) <= 4

@@ -4,12 +4,14 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from dicom_service.audit.arrivals import Arrivals
 from dicom_service.element_walk import NotDicom
+from dicom_service.errors import Unavailable
 from dicom_service.exams.failure_reasons import (
     DETAILS,
     NO_INSTANCES,
@@ -118,6 +120,11 @@ class _Registrar:
                 taken, self._waiting = self._waiting[:RECORDED_AT_ONCE], self._waiting[RECORDED_AT_ONCE:]
                 self._recorded.append(self._thread.submit(self._record, taken))
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there is something that is not registered."""
+        return bool(self._waiting)
+
     def finish(self) -> None:
         """Register what has come so far and wait for it; raise what the registry raised."""
         with self._lock:
@@ -176,8 +183,10 @@ class ZipIngest:
         key = job.staged.tracked
         before = self._table.entries(key)
         if not (before and before[-1]["last"]):
-            job.source.expect_all()
             start = sum(item["entries"] for item in before)
+            if not start:
+                # Otherwise the entries that are done are skipped, of which hardly anything is read.
+                job.source.expect_all()
             with ThreadPoolExecutor(1) as thread:
                 registrar = _Registrar(partial(self._record, job.staged), thread)
                 requests: deque[_Request] = deque()
@@ -186,6 +195,10 @@ class ZipIngest:
                 finally:
                     for request in requests:
                         request.failures.exception()
+                    if registrar.has_waiting:
+                        # The PACS has what was under way at an error, and the ZIP may end without another try.
+                        with suppress(Unavailable):
+                            registrar.finish()
         return _summary(job, [entry for item in self._table.entries(key) for entry in read_entries(item)])
 
     def _store_from(
@@ -276,7 +289,8 @@ class ZipIngest:
     ) -> _Request:
         """Send a batch, once fewer requests than there are connections are on their way."""
         while requests and (requests[0].failures.done() or len(requests) >= self._settings.connections):
-            requests.popleft().failures.exception()
+            # What has failed ends the sending; it also holds its entries in memory.
+            requests.popleft().failures.result()
         named = [(number, name, instance.header) for number, name, instance in batch]
         store = self._pool.submit(self._store, [instance for _, _, instance in batch], registrar)
         requests.append(_Request(named, store))

@@ -25,7 +25,8 @@ ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 SMALL_ENTRY = 8 * MIB
 # The central directory is read in one piece: 46 bytes an entry at least.
 _LARGEST_DIRECTORY = 4 * MIB
-_TAIL = 64 * 1024
+# The end record with the longest comment, and the locator before it.
+_TAIL = 22 + 65_535 + 20
 _RATIO_COUNTS_FROM = 64 * MIB
 _LONGEST_NAME = 300
 _EMPTY_ZIP = 22

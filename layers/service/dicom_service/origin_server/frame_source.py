@@ -123,7 +123,7 @@ class FrameSource:
             kept += len(data)
             if kept > _NEIGHBOUR_BYTES:
                 return
-            self._cache.put(_key(state, name, other), _entry(state, data, syntax))
+            self._cache.put_new(_key(state, name, other), _entry(state, data, syntax))
 
 
 def _entry(state: StudyState, data: bytes, syntax: str) -> Entry:

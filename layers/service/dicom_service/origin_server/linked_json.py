@@ -105,7 +105,8 @@ def _linked(text: bytes, root: str) -> Iterator[tuple[bytes, Dataset]]:
         names = {tag: msgspec.json.decode(elements[tag]) for tag in _NAMES if tag in elements}
         changing = {tag: msgspec.json.decode(elements[tag]) for tag in _changing(compact, elements)}
         link_bulk_data(parsed := names | changing, root)
-        for tag in changing:
+        # What was compared is what is sent, also where an element names one of its parts twice.
+        for tag in parsed:
             elements[tag] = msgspec.Raw(_ENCODER.encode(parsed[tag]))
         yield _ENCODER.encode(elements), {tag: parsed[tag] for tag in names}
 

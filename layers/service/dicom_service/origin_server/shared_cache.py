@@ -88,11 +88,18 @@ class SharedCache:
         return found or self._made(key, make)
 
     def put(self, key: str, entry: Entry) -> Entry:
-        """Keep an entry and return it as it is kept, with its version; one that cannot be kept is made again."""
+        """Keep an entry and return it as it is kept, with its version; one that cannot be kept has none."""
         kept = entry.as_new()
         with aws.tolerated("cache not writable"):
             aws.s3().put_object(Bucket=self._bucket, Key=key, Body=kept.body, Metadata=dict(kept.attributes))
-        return kept
+            return kept
+        return entry
+
+    def put_new(self, key: str, entry: Entry) -> None:
+        """Keep an entry that nobody has asked for yet; one that is kept, or being made, stays as it is."""
+        kept = entry.as_new()
+        with aws.tolerated("cache not writable"):
+            aws.put_unchanged(self._bucket, key, kept.body, None, _NOT_AVAILABLE, Metadata=dict(kept.attributes))
 
     def hand_over(self, key: str, body: bytes, content_type: str, *, seconds: int = 60) -> str:
         """Store a body that does not fit into an answer; return a URL that opens it to anyone for some seconds.
@@ -110,7 +117,7 @@ class SharedCache:
         stored = False
         try:
             kept = self.put(key, make())
-            stored = True
+            stored = VERSION in kept.attributes
             return kept
         finally:
             if not stored:
