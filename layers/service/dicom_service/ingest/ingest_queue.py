@@ -1,6 +1,5 @@
 """The ingest queue: messages are leased while they are worked on, come back later, or are queued anew."""
 
-import random
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
@@ -9,7 +8,7 @@ from dicom_service.aws import sqs_worker
 from dicom_service.aws.lease import leased
 from dicom_service.aws.sqs_worker import Message, Retry
 
-_SHORTEST, _LONGEST = 5, 900
+_LONGEST = 900
 # Attempts after which a message has waited for about 20 minutes (1,275 s without the attempts themselves).
 _STALLED = 9
 
@@ -41,7 +40,10 @@ class IngestQueue:
         if any(message.attempts >= _STALLED for message in messages):
             _report_stall()
         self._hide(
-            {message: min(_LONGEST, max(_backoff(message.attempts), asked or 0)) for message, asked in messages.items()}
+            {
+                message: round(min(_LONGEST, max(sqs_worker.backoff(message.attempts), asked or 0)))
+                for message, asked in messages.items()
+            }
         )
 
     def requeue(self, message: Message) -> bool:
@@ -58,8 +60,3 @@ def _report_stall() -> None:
     SQS's own age of the oldest message leaves out messages that were received three times and more.
     """
     metrics.count("IngestStalled")
-
-
-def _backoff(attempts: int) -> int:
-    longest: int = min(_LONGEST, _SHORTEST * 2 ** min(attempts - 1, 10))
-    return random.randint(longest * 3 // 4, longest)  # noqa: S311  (spreads messages, guards nothing)
