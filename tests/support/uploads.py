@@ -26,10 +26,10 @@ from dicom_service.ingest.sender import Sender
 from dicom_service.ingest.settings import IngestSettings
 from dicom_service.outbox import Outbox, OutboxSettings
 from dicom_service.uploads.expiry import Expiry
-from dicom_service.uploads.outcome import Outcomes
 from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.settings import UploadSettings
 from dicom_service.uploads.staging_bucket import StagingBucket
+from dicom_service.uploads.stored_or_rejected import Outcomes
 from dicom_service.uploads.table import UploadsTable
 from dicom_service.uploads.upload_service import Announced, UploadService
 from tests.support import cloud as clouds

@@ -8,7 +8,7 @@ module                           holds
 `dicom_service.aws.items`        DynamoDB items from and to plain values
 `dicom_service.aws.tables`       DynamoDB: transactions, batches, pages
 `dicom_service.aws.objects`      S3: writes on a condition, URLs that open an object for a while
-`dicom_service.aws.retry`        retries of contended writes and unfinished batches
+`dicom_service.aws.retry`        retries: of the SDK, of contended writes, of unfinished batches
 `dicom_service.aws.messages`     SQS and EventBridge in batches
 `dicom_service.aws.secret`       a JSON secret, cached for a short time
 `dicom_service.aws.sqs_worker`   a batch of queue messages: each done, retried later, or moved to the dead letters

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from dicom_service.aws.retry import SDK_MODE, SDK_RETRIES
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 # An API request has 29 s: a store that hangs must give the caller an answer before the gateway gives up.
-_CONFIG = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "max_attempts": 4})
+_CONFIG = Config(connect_timeout=2, read_timeout=8, retries={"mode": SDK_MODE, "max_attempts": SDK_RETRIES})
 # SigV4 must be named: the default of some regions signs neither length nor conditions (security.md, "Uploads").
 # "virtual": presigned URLs name the bucket's region. By default they name the global endpoint, which redirects, or
 # rejects, what goes to another region than us-east-1.

@@ -1,20 +1,26 @@
-"""Retries of requests to AWS: the one policy for what the SDK does not retry itself.
+"""Retries of requests to AWS: what the SDK is told to retry, and the one policy for what it does not retry itself.
 
-The SDK retries throttled requests and server errors (`dicom_service.aws.clients`). We retry what it does not: writes
-whose items another writer holds, transactions cancelled because an item was throttled, and the part of a batch that
-DynamoDB left out.
+The SDK retries throttled requests and server errors, by `SDK_MODE`. We retry what it does not: writes whose
+items another writer holds, transactions cancelled because an item was throttled, and the part of a batch that DynamoDB
+left out.
 """
 
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from botocore.exceptions import ClientError
 
 from dicom_service.aws.errors import is_busy
 
 T = TypeVar("T")
+
+SDK_MODE: Final = "standard"
+"""How each client retries: throttled requests, errors of the server, broken connections, with growing pauses."""
+
+SDK_RETRIES: Final = 4
+"""How often, after the first attempt."""
 
 _ATTEMPTS = 12
 _LONGEST_PAUSE = 1.0

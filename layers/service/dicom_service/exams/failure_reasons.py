@@ -1,6 +1,6 @@
 """Why a file is not stored: stable codes, and the failure reasons of a PACS (PS3.18 Annex I.2.2).
 
-What follows for the file, its report and quarantine, is in `dicom_service.uploads.outcome`.
+What follows for the file, its report and quarantine, is in `dicom_service.uploads.stored_or_rejected`.
 """
 
 from dataclasses import dataclass

@@ -7,6 +7,6 @@ ZIPs                  handed over to a queue of their own by `batch`; `zip_inges
                       finds its entries, `unpack` unpacks them
 to the PACS           `sender`; what is sent is a `dicom_service.exams.outbound_instance`, why it is rejected one of
                       `dicom_service.exams.failure_reasons`
-stored or rejected    `result_recorder` hands what became of files to `dicom_service.uploads.outcome`
+stored or rejected    `result_recorder` hands what became of files to `dicom_service.uploads.stored_or_rejected`
 ====================  ================================================================================================
 """

@@ -22,8 +22,8 @@ from dicom_service.ingest.zip_reader import ZipRejected, looks_like_zip
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import BytesSource
 from dicom_service.uploads.file_result import FileResult
-from dicom_service.uploads.outcome import Outcomes
 from dicom_service.uploads.staged_object import NotAnEvent, StagedObject, parse_event
+from dicom_service.uploads.stored_or_rejected import Outcomes
 from dicom_service.uploads.table import UploadsTable
 
 if TYPE_CHECKING:

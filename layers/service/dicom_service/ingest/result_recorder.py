@@ -11,7 +11,7 @@ from dicom_service.exams.failure_reasons import OBJECT_MISSING, StoreFailure
 from dicom_service.ingest.jobs import Job, finish
 from dicom_service.isolation import isolate
 from dicom_service.uploads.file_result import FileResult
-from dicom_service.uploads.outcome import Outcomes
+from dicom_service.uploads.stored_or_rejected import Outcomes
 from dicom_service.uploads.table import UploadsTable
 
 _Results = Sequence[tuple[Job, FileResult]]

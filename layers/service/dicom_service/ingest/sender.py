@@ -1,6 +1,6 @@
 """Sends instances to the PACS: several small ones in one request, one by one where that is rejected.
 
-What becomes of a rejected file is in `dicom_service.uploads.outcome`.
+What becomes of a rejected file is in `dicom_service.uploads.stored_or_rejected`.
 """
 
 import threading

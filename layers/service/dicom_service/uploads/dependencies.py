@@ -13,7 +13,7 @@ from dicom_service.uploads.table import UploadsTable
 if TYPE_CHECKING:
     from dicom_service.audit.arrivals import Arrivals
     from dicom_service.uploads.expiry import Expiry
-    from dicom_service.uploads.outcome import Outcomes
+    from dicom_service.uploads.stored_or_rejected import Outcomes
     from dicom_service.uploads.sweep import Sweep
     from dicom_service.uploads.upload_service import UploadService
 
@@ -47,8 +47,8 @@ def upload_service() -> "UploadService":
 def outcomes(records: "Arrivals | None" = None) -> "Outcomes":
     """Return what does the last steps for files; with what records arrivals, also for those that were stored."""
     from dicom_service.outbox import Outbox, OutboxSettings
-    from dicom_service.uploads.outcome import Outcomes
     from dicom_service.uploads.staging_bucket import StagingBucket
+    from dicom_service.uploads.stored_or_rejected import Outcomes
 
     return Outcomes(table(), registry(), Outbox(load(OutboxSettings)), StagingBucket(aws.s3()), records)
 

@@ -6,10 +6,10 @@ from dicom_service.errors import Unavailable
 from dicom_service.exams.failure_reasons import DETAILS, EXPIRED
 from dicom_service.log import describe, get_logger
 from dicom_service.uploads.file_result import FileResult
-from dicom_service.uploads.outcome import Outcomes
 from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.settings import UploadSettings
 from dicom_service.uploads.staged_object import staging_key
+from dicom_service.uploads.stored_or_rejected import Outcomes
 from dicom_service.uploads.table import FINISHED_AT_ONCE, UploadsTable
 from dicom_service.uploads.upload_service import FILE_ID
 
