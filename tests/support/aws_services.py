@@ -9,4 +9,5 @@ ROOT = Path(__file__).parents[2]
 def services_used() -> set[str]:
     """Return the services by boto3's names."""
     sources = [*ROOT.glob("layers/*/*/**/*.py"), *ROOT.glob("functions/*/app.py")]
-    return {name for source in sources for name in re.findall(r'boto3\.client\("([\w-]+)"', source.read_text())}
+    client = re.compile(r'(?:boto3|_session\(\))\.client\("([\w-]+)"')
+    return {name for source in sources for name in client.findall(source.read_text())}
