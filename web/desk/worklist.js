@@ -40,49 +40,35 @@ export function worklistView({ signal }) {
   const list = pagedList({ load, row: (item) => itemRow(item, again), empty: t("noItems"), signal, label: t("view_worklist") });
   const form = mayChange() ? newItem(() => date.value, go) : null;
 
-  let asked;
-  let isNewDay = false;
-  // Whatever is asked for later, answers come in any order: only the last question's is taken.
   async function read() {
-    asked?.abort();
-    const mine = (asked = new AbortController());
     try {
-      items = sorted(await api.workitems(chosenDay, mine.signal));
-      if (mine.signal.aborted) return;
+      items = sorted(await api.workitems(chosenDay, signal));
       offerStations(station, items);
-      if (isNewDay) list.show();
-      else list.again();
-      isNewDay = false;
+      return true;
     } catch (error) {
       if (error.name !== "AbortError") list.element.querySelector(".said").textContent = saying(error);
+      return false;
     }
   }
 
-  function go(to) {
+  async function go(to) {
     chosenDay = to;
-    isNewDay = true;
     date.value = to;
     list.element.querySelector(".said").textContent = t("loading");
-    return read();
+    if (await read()) list.show();
   }
 
-  const again = () => read();
+  async function again() {
+    if (await read()) list.again();
+  }
 
   let soon;
-  // What somebody is about to answer or to fill in is not taken from under the hand.
-  function unlessInUse() {
-    if (list.element.querySelector(".more :is(form, [role=group])")) return later();
-    again();
-  }
-  function later() {
+  const happened = ({ type }) => {
+    if (!type.startsWith("Workitem ")) return;
     clearTimeout(soon);
-    soon = setTimeout(unlessInUse, SETTLE);
-  }
-  feed.listen(({ type }) => type.startsWith("Workitem ") && later(), signal);
-  signal.addEventListener("abort", () => {
-    clearTimeout(soon);
-    asked.abort();
-  });
+    soon = setTimeout(again, SETTLE);
+  };
+  feed.listen(happened, signal);
   go(chosenDay);
   const by = (days, key) => h("button", { type: "button", onclick: () => go(plus(date.value, days)) }, t(key));
   const choose = h(

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dicom_service import aws
-from dicom_service.audit import notes
+from dicom_service.audit import notes, store
 from dicom_service.audit.recorder import Recorder
 from dicom_service.errors import Unavailable
 from dicom_service.patient import Patient, index_value
@@ -91,6 +91,55 @@ def test_another_quarter_or_outcome_is_a_record_of_its_own(recorder: Recorder, c
     clock.forward(minutes=15)
     serve_once(recorder, request())
     assert sorted((row["at"][11:16], row["outcome"]) for row in records()) == [("12:00", 0), ("12:00", 4), ("12:15", 0)]
+
+
+def test_counting_up_sends_only_what_changes_and_writes_anew_what_is_gone(
+    recorder: Recorder, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records are never removed but by their retention, or by who restores an older copy of the table."""
+    sent: list[dict[str, Any]] = []
+    real = aws.dynamodb().update_item
+
+    def update(**given: Any) -> Any:
+        sent.append(given)
+        return real(**given)
+
+    monkeypatch.setattr(aws.dynamodb(), "update_item", update)
+    serve_once(recorder, request(number="r1"))
+    [first] = records()
+    clock.forward(seconds=1)
+    serve_once(recorder, request(number="r2"))
+    [second] = records()
+    assert second == first | {"count": 2, "last": "2026-01-31T12:00:01.000Z"}
+    assert [len(given["ExpressionAttributeValues"]) for given in sent] == [len(first) - 1, 2]
+    aws.dynamodb().delete_item(TableName=TABLE, Key=aws.to_item({"id": first["id"]}))
+    serve_once(recorder, request(number="r3"))
+    [third] = records()
+    assert third == second | {"count": 1, "at": second["last"], "requestId": "r3"}
+    assert len(sent) == 4
+
+
+def test_a_list_with_one_record_that_is_gone_counts_each_once(recorder: Recorder) -> None:
+    def shown() -> None:
+        pending = recorder.begin(request("GET", "/exams/studies", study=None))
+        notes.note_rows(rows_of(3))
+        recorder.finish(pending, 200)
+
+    shown()
+    gone, *_ = records()
+    aws.dynamodb().delete_item(TableName=TABLE, Key=aws.to_item({"id": gone["id"]}))
+    shown()
+    assert sorted((row["count"], "who" in row) for row in records()) == [(1, True), (2, True), (2, True)]
+
+
+def test_more_records_than_a_process_remembers_are_all_counted(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_MOST_KNOWN", 2)
+    for _ in range(3):
+        for number in range(5):
+            serve_once(recorder, request(study=f"1.2.{number}"))
+    assert [row["count"] for row in records()] == [3] * 5
 
 
 def rows_of(count: int) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ _KEYS = {BY_STUDY: "study", BY_PATIENT: "patient", BY_VIEWER: "who", BY_DAY: "da
 # These two hold keys alone, so that counting up costs nothing there.
 _KEYS_ONLY = (BY_VIEWER, BY_DAY)
 _AT_ONCE = 100
+# Of how many gathered records a process knows that it has written them.
+_MOST_KNOWN = 256
 _REFUSED = "Accesses cannot be recorded at the moment, so none is possible; try again."
 _UNREADABLE = "The audit cannot be read at the moment; try again."
 
@@ -56,6 +58,7 @@ class AuditWriter:
 
     def __init__(self, settings: AuditSettings) -> None:
         self._settings = settings
+        self._known: set[str] = set()
 
     @property
     def strict(self) -> bool:
@@ -64,7 +67,14 @@ class AuditWriter:
 
     def gather(self, records: Sequence[Record]) -> None:
         """Add records, or count up those of the same viewer, exam and quarter of an hour; one write for all."""
-        self._write([self._update(record.gathered_id, record, count=record.count) for record in records])
+        named = [(record.gathered_id, record) for record in records]
+        try:
+            self._write([self._counted(*each) if each[0] in self._known else self._gathered(*each) for each in named])
+        except aws.ConditionFailed:
+            self._write([self._gathered(*each) for each in named])
+        if len(self._known) > _MOST_KNOWN:
+            self._known.clear()
+        self._known.update(id_ for id_, _ in named)
 
     def begin(self, record: Record) -> None:
         """Add the record of a change that is about to be made."""
@@ -76,6 +86,20 @@ class AuditWriter:
         updates = [self._update(first.request_id, first, count=0)]
         updates += [self._update(f"{one.request_id}.{number}", one) for number, one in enumerate(others, start=2)]
         self._write(updates)
+
+    def _gathered(self, id_: str, record: Record) -> dict[str, Any]:
+        return self._update(id_, record, count=record.count)
+
+    def _counted(self, id_: str, record: Record) -> dict[str, Any]:
+        """Return the update of a record that is there: its id is made of all else that would be set again."""
+        return {
+            "TableName": self._settings.name,
+            "Key": aws.to_item({"id": id_}),
+            "UpdateExpression": "SET #last = :last ADD #count :count",
+            "ConditionExpression": "attribute_exists(id)",
+            "ExpressionAttributeNames": {"#last": "last", "#count": "count"},
+            "ExpressionAttributeValues": aws.to_item({":last": iso_milliseconds(record.at), ":count": record.count}),
+        }
 
     def _update(self, id_: str, record: Record, *, count: int = 1) -> dict[str, Any]:
         at = iso_milliseconds(record.at)
