@@ -40,35 +40,49 @@ export function worklistView({ signal }) {
   const list = pagedList({ load, row: (item) => itemRow(item, again), empty: t("noItems"), signal, label: t("view_worklist") });
   const form = mayChange() ? newItem(() => date.value, go) : null;
 
+  let asked;
+  let isNewDay = false;
+  // Whatever is asked for later, answers come in any order: only the last question's is taken.
   async function read() {
+    asked?.abort();
+    const mine = (asked = new AbortController());
     try {
-      items = sorted(await api.workitems(chosenDay, signal));
+      items = sorted(await api.workitems(chosenDay, mine.signal));
+      if (mine.signal.aborted) return;
       offerStations(station, items);
-      return true;
+      if (isNewDay) list.show();
+      else list.again();
+      isNewDay = false;
     } catch (error) {
       if (error.name !== "AbortError") list.element.querySelector(".said").textContent = saying(error);
-      return false;
     }
   }
 
-  async function go(to) {
+  function go(to) {
     chosenDay = to;
+    isNewDay = true;
     date.value = to;
     list.element.querySelector(".said").textContent = t("loading");
-    if (await read()) list.show();
+    return read();
   }
 
-  async function again() {
-    if (await read()) list.again();
-  }
+  const again = () => read();
 
   let soon;
-  const happened = ({ type }) => {
-    if (!type.startsWith("Workitem ")) return;
+  // What somebody is about to answer or to fill in is not taken from under the hand.
+  function unlessInUse() {
+    if (list.element.querySelector(".more :is(form, [role=group])")) return later();
+    again();
+  }
+  function later() {
     clearTimeout(soon);
-    soon = setTimeout(again, SETTLE);
-  };
-  feed.listen(happened, signal);
+    soon = setTimeout(unlessInUse, SETTLE);
+  }
+  feed.listen(({ type }) => type.startsWith("Workitem ") && later(), signal);
+  signal.addEventListener("abort", () => {
+    clearTimeout(soon);
+    asked.abort();
+  });
   go(chosenDay);
   const by = (days, key) => h("button", { type: "button", onclick: () => go(plus(date.value, days)) }, t(key));
   const choose = h(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _RETRIED: Final = {True: frozenset((429, 503)), False: frozenset((429, 502, 503, 504))}
 _LONGEST_RETRY_AFTER = 5
 _FIRST_PAUSE = 0.1
+# What requests would send as it is: no name to translate, nothing to quote, no password, no "..".
+_READY_URL = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?/(?!.*/\.|\.)(?:[A-Za-z0-9._~/?&=,*:+-]|%[0-9A-F]{2})*")
 
 
 @dataclass(frozen=True)
@@ -245,17 +248,27 @@ class Transport:
         if body is not None:
             all_headers["Content-Type"] = body.content_type
         with mapped_errors():
-            request = requests.Request(
-                method, url, headers=all_headers, auth=auth, data=BodyIterator(body) if body and body.length else None
-            )
             raw = self._adapter.send(
-                request.prepare(),
+                _prepared(method, url, all_headers, auth, BodyIterator(body) if body and body.length else None),
                 stream=True,
                 timeout=(deadline.next_wait(self._timeouts.connect), deadline.next_wait()),
                 verify=self._verify,
                 cert=self._cert,
             )
         return Response(raw)
+
+
+def _prepared(
+    method: str, url: str, headers: Mapping[str, str], auth: AuthBase | None, data: BodyIterator | None
+) -> requests.PreparedRequest:
+    """Return the request as ``requests`` prepares it, but without taking apart an address that it would not change."""
+    if not _READY_URL.fullmatch(url):
+        return requests.Request(method, url, headers=headers, auth=auth, data=data).prepare()
+    request = requests.PreparedRequest()
+    request.method, request.url, request.body = method, url, data  # type: ignore[assignment]  # any iterable is sent
+    request.prepare_headers(headers)
+    request.prepare_content_length(data)  # type: ignore[arg-type]  # its len() counts
+    return auth(request) if auth else request
 
 
 def _redirected(response: Response) -> tuple[str, bool]:

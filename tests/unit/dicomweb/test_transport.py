@@ -9,8 +9,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth
 
-from dicomweb.auth import make_auth
+from dicomweb.auth import HeaderAuth, make_auth
+from dicomweb.body import BodyIterator
 from dicomweb.errors import (
     BodyUnreadable,
     DicomwebError,
@@ -23,7 +26,7 @@ from dicomweb.errors import (
     PacsUnreachable,
     RequestRejected,
 )
-from dicomweb.transport import Body, Timeouts, Transport
+from dicomweb.transport import Body, Timeouts, Transport, _prepared
 from tests.support.pacs import (
     FakePacs,
     answer,
@@ -307,3 +310,34 @@ def test_messages_show_neither_url_nor_body(transport: Transport) -> None:
     with FakePacs(answer(500, b"ROSSI^MARIO")) as pacs, pytest.raises(PacsFault) as caught:
         transport.get_json(pacs.url + "/studies?PatientName=ROSSI")
     assert "ROSSI" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8042/dicom-web/studies",
+        "https://pacs.example/dicom-web/studies?PatientID=a%20b%2Ac&includefield=00080020,00080030&limit=101",
+        "https://PACS.example",
+        "https://pacs.example?x=1",
+        "https://müller.example/dicom-web/studies",
+        "https://pacs.example/dicom web/../studies/./1.2.3#part",
+        "https://user:secret@pacs.example/dicom-web/studies",
+        "https://pacs.example/%2a/studies",
+        "https://pacs.example/../studies",
+        "http://[::1]:8042/dicom-web/studies?x=%7Ea%zz",
+    ],
+)
+@pytest.mark.parametrize("body", [None, Body.of(b"text", "text/plain")], ids=["none", "body"])
+@pytest.mark.parametrize("auth", [None, HTTPBasicAuth("user", "secret"), HeaderAuth("X-Key", "secret")])
+def test_a_request_is_what_requests_would_send(url: str, body: Body | None, auth: AuthBase | None) -> None:
+    data = BodyIterator(body) if body else None
+    for method in ("GET", "POST"):
+        ours = _prepared(method, url, {"Accept": "x/y"}, auth, data)
+        theirs = requests.Request(method, url, headers={"Accept": "x/y"}, auth=auth, data=data).prepare()
+        assert (ours.method, ours.url, ours.body) == (theirs.method, theirs.url, theirs.body)
+        assert dict(ours.headers) == dict(theirs.headers)
+
+
+def test_a_header_of_two_lines_is_not_sent() -> None:
+    with pytest.raises(requests.exceptions.InvalidHeader):
+        _prepared("GET", "http://pacs.example/studies", {"Accept": "x/y\r\nX-Other: z"}, None, None)

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from pydicom.uid import generate_uid
 
 from tests.support.desk import accessible, desk, folder_of, long_lists, view
 from tests.support.stack import Stack
+from tests.support.waiting import wait_for
+from tests.support.worklist import new_workitem
 
 
 def plan(page: Page, name: str, accession: str, time: str) -> None:
@@ -49,6 +51,56 @@ def test_an_exam_is_planned_rescheduled_and_done_when_it_comes(stack: Stack, bro
         view(page, "Live")
         page.locator(f'.exam-row[data-study="{study}"]').wait_for()
         accessible(at, "desk-live")
+
+
+def test_the_day_asked_for_last_is_shown_when_its_answer_comes_first(stack: Stack, browser: Browser) -> None:
+    slow, quick = "2031-03-04", "2031-03-05"
+    planned = new_workitem(ScheduledProcedureStepStartDate=quick)
+    assert stack.request("POST", "/workitems", json=planned).status_code == 200
+    with desk(browser, stack) as at:
+        page = at.page
+        day = page.locator("#worklist-day")
+        held: list[Route] = []
+        page.route(f"**/workitems?from={slow}&*", lambda route: held.append(route))
+        view(page, "Worklist")
+        # GIVEN a day whose answer does not come
+        with page.expect_request(f"**/workitems?from={slow}&*"):
+            day.fill(slow)
+        # WHEN another day is asked for, and is there first
+        day.fill(quick)
+        item = page.locator(".item", has_text=planned["AccessionNumber"])
+        item.wait_for()
+        # THEN the answer that comes late changes nothing
+        (route,) = held
+        route.fulfill(status=200, headers={"Content-Type": "application/json"}, body="[]")
+        page.wait_for_timeout(1_000)
+        expect(day).to_have_value(quick)
+        assert item.is_visible()
+
+
+def test_a_form_in_use_stays_when_another_exam_is_planned(stack: Stack, browser: Browser) -> None:
+    day = "2031-03-06"
+    first, second = (new_workitem(ScheduledProcedureStepStartDate=day) for _ in range(2))
+    assert stack.request("POST", "/workitems", json=first).status_code == 200
+    with desk(browser, stack) as at:
+        page = at.page
+        view(page, "Worklist")
+        page.locator("#worklist-day").fill(day)
+        item = page.locator(".item", has_text=first["AccessionNumber"])
+        item.get_by_role("button", name="Reschedule").click()
+        item.get_by_label("Time").fill("10:45")
+        # WHEN somebody else plans an exam, which the page hears of
+        newest = stack.request("GET", "/events?after=newest").json()["next"]
+        assert stack.request("POST", "/workitems", json=second).status_code == 200
+        wait_for(lambda: second["StudyInstanceUID"] in stack.request("GET", f"/events?after={newest}").text)
+        for _ in range(2):
+            with page.expect_response("**/events?*"):
+                pass
+        page.wait_for_timeout(1_000)
+        # THEN what was typed is still there, and the other exam comes with it
+        item.get_by_role("button", name="Save").click()
+        item.get_by_text("10:45").wait_for()
+        page.locator(".item", has_text=second["AccessionNumber"]).wait_for()
 
 
 def test_however_long_a_list_is_the_page_holds_one_page_of_it(stack: Stack, browser: Browser) -> None:
