@@ -18,12 +18,11 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from dicom_service import aws
 from dicom_service.audit.notes import note, note_rows
 from dicom_service.errors import PacsError
-from dicom_service.otp import dependencies
-from dicom_service.otp.guard import ExamGuard
 from dicom_service.patient import PATIENT_ID, Patient, PatientHasher
 from dicom_service.unreadable import unreadable
 
 if TYPE_CHECKING:
+    from dicom_service.otp.guard import ExamGuard
     from dicomweb.client import DicomwebClient
 
 COMPARE_EVERY = 60
@@ -32,6 +31,13 @@ COMPARED_FIELDS = ("PatientID",)
 _LAST_TAG = 0x00100021
 _MOST_INFLATED = 1 << 20
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+
+
+def _guard() -> "ExamGuard":
+    # Only a request with an access token asks it: the import is not everybody's to pay.
+    from dicom_service.otp.dependencies import guard
+
+    return guard()
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class PatientScope:
     def __init__(
         self,
         bearer: Bearer | None = None,
-        guard: Callable[[], ExamGuard] = dependencies.guard,
+        guard: Callable[[], "ExamGuard"] = _guard,
         table: str = "",
         *,
         clock: Callable[[], float] = time.time,
