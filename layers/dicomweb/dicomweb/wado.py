@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from dicomweb.dataset import Dataset
@@ -90,21 +90,28 @@ class InstanceStream:
             raise PacsFault("the PACS answered something that is not DICOM", status=response.status)
 
     def iter_bytes(self, chunk: int = 1024 * 1024) -> Iterator[bytes]:
-        """Yield the file in pieces of ``chunk`` bytes, the last one shorter. Holds no more than that in memory.
+        """Yield the file in pieces of ``chunk`` bytes, the last one shorter.
+
+        Memory holds two of them while one is put together, and then none but the caller's.
 
         Parameters
         ----------
         chunk
             Bytes.
         """
-        pending = bytearray()
+        held: list[Any] = []  # bytes and views of them
+        room = chunk
         for piece in self._pieces():
-            pending += piece
-            while len(pending) >= chunk:
-                yield bytes(memoryview(pending)[:chunk])  # a slice of a bytearray would be one copy more
-                del pending[:chunk]
-        if pending:
-            yield bytes(pending)
+            rest = memoryview(piece)
+            while len(rest) >= room:
+                held = [b"".join((*held, rest[:room]))]
+                rest, room = rest[room:], chunk
+                yield held.pop()  # so that nothing here holds it any longer
+            if rest:
+                held.append(rest)
+                room -= len(rest)
+        if held:
+            yield b"".join(held)
 
     def read(self) -> bytes:
         """Return the whole at once, without a copy where the answer was read already."""

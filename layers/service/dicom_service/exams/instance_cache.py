@@ -149,6 +149,7 @@ class InstanceCache:
             for number, part in enumerate(parts, 1):
                 etag = s3.upload_part(**target, PartNumber=number, Body=part)["ETag"]
                 sent.append({"PartNumber": number, "ETag": etag})
+                del part  # before the next one is put together
             s3.complete_multipart_upload(**target, MultipartUpload={"Parts": sent})
             completed = True
         finally:

@@ -34,7 +34,7 @@ def retrieve_file(
 ) -> RetrievedFile:
     """Return an instance as a file or, when it does not fit the answer, as a URL of the cached file.
 
-    Memory holds one part of 8 MB, whatever the instance's size.
+    Memory holds two parts of 8 MB, whatever the instance's size.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def retrieve_file(
         # Only the last part is shorter than the others, so a short first one is the whole file.
         if len(first) <= LARGEST_ANSWER:
             return RetrievedFile(first)
-        label, parts = label_of(first), chain((first,), parts)
-        del first  # or it would stay in memory until the last part is sent
+        label, parts = label_of(first), chain(iter((first,)), parts)
+        del first  # or it would stay in memory until the last part is sent, as in a tuple given to chain
         cache.store(name, parts, label)
     return RetrievedFile(url=cache.url(name))
 
@@ -61,7 +61,7 @@ def fetch_to_cache(client: "DicomwebClient", name: InstanceName, cache: Instance
     with pacs_errors(NO_INSTANCE), client.retrieve_instance(*name.uids) as stream:
         parts: Iterator[bytes] = stream.iter_bytes(_PART)
         first = next(parts, b"")
-        label, parts = label_of(first), chain((first,), parts)
+        label, parts = label_of(first), chain(iter((first,)), parts)
         del first
         cache.store(name, parts, label)
 
