@@ -70,11 +70,15 @@ export function gestures(stage, stack) {
     if (steps) stack.step(Math.abs(event.deltaY) >= 100 && !event.deltaMode ? Math.sign(steps) : steps);
   }
 
-  const heard = { pointerdown: down, pointermove: move, pointerup: up, pointercancel: up };
-  for (const [name, listener] of Object.entries(heard)) stage.addEventListener(name, listener);
-  stage.addEventListener("wheel", wheel, { passive: false });
+  // A browser takes a stroke that ends in motion for a fling, also where nothing scrolls (touch-action), and the next tap,
+  // wherever it is, for one that stops the fling: no click comes of it for a second. What is ours it must not look at.
+  function ours(event) {
+    if (event.cancelable) event.preventDefault();
+  }
+
+  const heard = { pointerdown: down, pointermove: move, pointerup: up, pointercancel: up, wheel, touchmove: ours };
+  for (const [name, listener] of Object.entries(heard)) stage.addEventListener(name, listener, { passive: false });
   return () => {
     for (const [name, listener] of Object.entries(heard)) stage.removeEventListener(name, listener);
-    stage.removeEventListener("wheel", wheel);
   };
 }
