@@ -59,6 +59,7 @@ addEventListener("pageshow", (event) => {
   if (event.persisted && !sessions.session()) location.reload();
 });
 addEventListener("hashchange", () => {
+  clearTimeout(ends);
   sessions.takeFragment();
   closeExam();
   showLanding();

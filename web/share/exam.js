@@ -37,7 +37,9 @@ export function examView(access, over) {
   const reports = h("section", { class: "reports", "aria-label": t("reports"), hidden: true });
   const strip = h("ul", { class: "strip", "aria-label": t("series") });
   const place = h("section", { class: "stage-place", "aria-label": t("pictures") });
+  // What is under way when the page goes on to something else, the end or another exam, says nothing any more.
   const failed = (error) => {
+    if (!view.isConnected) return;
     if (error instanceof api.Over) return over();
     problem.replaceChildren(h("p", {}, t("notNow")), h("button", { onclick: load }, t("again")));
   };
@@ -52,6 +54,7 @@ export function examView(access, over) {
     api.study().then((study) => describe(study, title, facts), failed);
     try {
       const all = await api.series();
+      if (!view.isConnected) return;
       // Reports are listed by their instances, so they are looked up before anything large is.
       closed.push(reportList(reports, all.filter((one) => PDF_AND_SR.includes(modality(one))), failed));
       showSeries(all.filter(hasImages), strip, place, first, failed);

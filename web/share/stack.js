@@ -76,7 +76,7 @@ export class Stack {
     const direction = at < this.index ? -1 : 1;
     this.index = at;
     this.say();
-    const isCurrent = () => this.index === at && this.pictures;
+    const isCurrent = this.begin();
     this.wait(this.pictures.has(at));
     try {
       const shown = await this.pictures.look(at, direction);
@@ -84,6 +84,12 @@ export class Stack {
     } catch (error) {
       if (error.name !== "AbortError" && isCurrent()) this.explain(error, at);
     }
+  }
+
+  // What was asked for before is not drawn any more, whenever its answer comes: another slice, or the same otherwise bright.
+  begin() {
+    const isCurrent = () => this.isCurrent === isCurrent && this.pictures;
+    return (this.isCurrent = isCurrent);
   }
 
   // The picture before stays, dimmed, until this one is there: it must not pass for it.
@@ -136,18 +142,21 @@ export class Stack {
   // Once it stands still, as many pixels as the screen shows.
   refine(isCurrent) {
     clearTimeout(this.refining);
+    this.refining = undefined;
     const slice = this.slices[this.index];
     const side = Math.max(this.stage.clientWidth, this.stage.clientHeight) * devicePixelRatio * this.zoom.scale;
     const size = side > 1024 ? LARGEST : 1024;
     if (side <= FIRST_SIZE || slice.pixels <= FIRST_SIZE || this.cine) return;
-    this.refining = setTimeout(async () => {
+    const timer = setTimeout(async () => {
       try {
         const { blob } = await api.picture(slice, { size, window: this.pictures.window });
-        if (blob && isCurrent()) await this.draw(blob, isCurrent);
+        const isNewest = () => this.refining === timer && isCurrent();
+        if (blob && isNewest()) await this.draw(blob, isNewest);
       } catch {
         // The smaller picture stays.
       }
     }, 300);
+    this.refining = timer;
   }
 
   say() {
@@ -187,7 +196,7 @@ export class Stack {
     const move = (place, middle) => middle - (middle - place) * ratio;
     this.zoom = { scale, x: move(this.zoom.x, at.x), y: move(this.zoom.y, at.y) };
     this.panBy(0, 0);
-    if (this.pictures) this.refine(() => this.pictures);
+    if (this.isCurrent) this.refine(this.isCurrent);
   }
 
   panBy(x, y) {
