@@ -90,7 +90,8 @@ function make() {
     place.replaceChildren(...shown);
   }
 
-  offerInterrupted(again);
+  // Not over what was chosen before it was known.
+  offerInterrupted((...shown) => place.hasChildNodes() || again(...shown));
   return h("main", { class: "view" }, h("h1", { tabindex: "-1" }, t("view_bring")), zone, place);
 }
 

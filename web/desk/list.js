@@ -4,9 +4,31 @@ import { h, number, t } from "./dom.js";
 
 const PAGE = 50;
 
+// Fills a list. With `keep`, the row of a value that was there before stays as it is: what somebody points at, has unfolded
+// or types in it is not taken from under the hand.
+export function filler(list, row) {
+  let shown = new Map();
+  return (values, { keep = false } = {}) => {
+    const next = new Map();
+    for (const value of values) {
+      const key = JSON.stringify(value);
+      next.set(next.has(key) ? `${key} ${next.size}` : key, (keep && shown.get(key)) || h("li", {}, row(value)));
+    }
+    const rows = new Set(next.values());
+    for (const one of [...list.children]) if (!rows.has(one)) one.remove();
+    let at = list.firstElementChild;
+    for (const one of rows) {
+      if (one === at) at = at.nextElementSibling;
+      else list.insertBefore(one, at);
+    }
+    shown = next;
+  };
+}
+
 // `load(offset, limit, signal)` gives { rows, more, total }; `row(value)` an element; `said` hears what is shown.
 export function pagedList({ load, row, empty, signal, label }) {
   const rows = h("ul", { class: "rows", "aria-label": label });
+  const fill = filler(rows, row);
   const message = h("p", { class: "said", role: "status" });
   const before = h("button", { type: "button", onclick: () => show(offset - PAGE) }, t("pageBefore"));
   const after = h("button", { type: "button", onclick: () => show(offset + PAGE) }, t("pageAfter"));
@@ -23,7 +45,7 @@ export function pagedList({ load, row, empty, signal, label }) {
     try {
       const page = await load(Math.max(0, from), PAGE, asked.signal);
       offset = Math.max(0, from);
-      rows.replaceChildren(...page.rows.map((value) => h("li", {}, row(value))));
+      fill(page.rows, { keep: quietly });
       message.textContent = page.rows.length ? t("rowsShown", { from: number(offset + 1), to: number(offset + page.rows.length) }) : empty;
       before.disabled = offset === 0;
       after.disabled = !page.more;

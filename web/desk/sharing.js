@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { announce, h, number, t } from "./dom.js";
 import { describe, nameOf } from "./exam.js";
 import * as feed from "./feed.js";
+import { filler } from "./list.js";
 import { qrCode } from "./qr.js";
 
 const HOUR = 3600;
@@ -135,15 +136,28 @@ function earlierCodes(studyUID, signal) {
   const place = h("div", {}, h("p", {}, t("loading")));
   const element = h("section", { class: "card", "aria-labelledby": "earlier-title" }, h("h2", { id: "earlier-title" }, t("earlier")), place);
 
+  const rows = h("ul", { class: "rows" });
+  const fill = filler(rows, (code) => earlierCode(code, again));
+  let asked;
+
+  // Asked for after each change: answers come in any order, and the last question's is how it is now.
   async function again() {
+    const mine = (asked = {});
+    let shown = rows;
     try {
-      const found = await api.shares(studyUID);
-      const opened = await Promise.all(found.slice(0, 20).map((code) => (code.uses ? api.shareState(code.otpId) : code)));
-      const rows = [...opened, ...found.slice(20)].map((code) => h("li", {}, earlierCode(code, again)));
-      place.replaceChildren(rows.length ? h("ul", { class: "rows" }, ...rows) : h("p", {}, t("noneShared")));
+      const found = await codes();
+      if (mine === asked) fill(found, { keep: true });
+      if (!found.length) shown = h("p", {}, t("noneShared"));
     } catch (error) {
-      place.replaceChildren(h("p", {}, error.isTemporary === false ? error.message : t("notNow")));
+      shown = h("p", {}, error.isTemporary === false ? error.message : t("notNow"));
     }
+    if (mine === asked && place.firstChild !== shown) place.replaceChildren(shown);
+  }
+
+  async function codes() {
+    const found = await api.shares(studyUID);
+    const opened = await Promise.all(found.slice(0, 20).map((code) => (code.uses ? api.shareState(code.otpId) : code)));
+    return [...opened, ...found.slice(20)];
   }
 
   const happened = ({ type, data }) => {
@@ -159,9 +173,9 @@ function earlierCodes(studyUID, signal) {
 function earlierCode(code, again) {
   const facts = [t(`state_${code.state}`), t(`role_${code.role}`), t("until", { when: moment(code.expiresAt) }), t("usedOf", { uses: number(code.uses), of: number(code.maxUses) })];
   const opened = (code.redemptions ?? []).map((use) => h("p", { class: "opened" }, t("openedAt", { when: moment(use.at) })));
-  async function revoke(event) {
-    event.target.disabled = true;
-    await api.revoke(code.otpId).catch(() => {});
+  async function revoke({ target }) {
+    target.disabled = true;
+    await api.revoke(code.otpId).catch(() => (target.disabled = false));
     again();
   }
   const name = code.user || t("noNote");

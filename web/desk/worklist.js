@@ -132,6 +132,7 @@ function itemActions(item, name, state, place, again) {
   async function doIt(work) {
     try {
       await work();
+      place.replaceChildren();
       again();
     } catch (error) {
       place.replaceChildren(h("p", { class: "message", role: "alert" }, saying(error)));
