@@ -109,13 +109,13 @@ def workitems(day: datetime.date) -> Iterator[dict[str, str]]:
         }
 
 
-def fill(api_url: str, key: str) -> None:
-    """Make the exams and the worklist of today, where they are not there yet."""
+def fill(api_url: str, key: str, day: datetime.date | None = None) -> None:
+    """Make the exams and the worklist of a day, today's unless another is given, where they are not there yet."""
     headers = {"Authorization": f"Bearer {key}"}
     for dataset in other_exams():
         files = {"file": part10(dataset)}
         requests.post(f"{api_url}/exams", files=files, headers=headers, timeout=60).raise_for_status()
-    for item in workitems(datetime.date.today()):
+    for item in workitems(day or datetime.date.today()):
         answer = requests.post(f"{api_url}/workitems", json=item, headers=headers, timeout=60)
         if answer.status_code != _DUPLICATE:
             answer.raise_for_status()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, expect
 
 from local.settings import SHARED
 from tests.support.waiting import wait_for
@@ -19,6 +19,7 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARTIFACTS = Path(__file__).parents[1] / ".artifacts"
 # Milliseconds; the first call of a function unpacks its layers, and test runs share the cores.
 PATIENCE = 120_000
+expect.set_options(timeout=PATIENCE)
 # What a browser keeps of an origin that has left nothing behind.
 NOTHING: dict[str, Any] = {"session": {}, "local": {}, "cookies": "", "caches": [], "databases": []}
 AXE = Path(__file__).with_name("axe.json")
@@ -84,6 +85,16 @@ class Tab:
     def shown(self, number: int) -> None:
         """Wait until the picture with this number is on the stage."""
         self.page.wait_for_selector(f'.stage[data-shown="{number}"]:not(.busy)')
+
+    def choose(self, series: str) -> None:
+        """Press a series until it is chosen: reports that appear above it move it away below the pointer."""
+        button = self.page.get_by_role("button", name=series)
+
+        def pressed() -> bool:
+            button.click()
+            return button.get_attribute("aria-pressed") == "true"
+
+        wait_for(pressed)
 
     def remembered(self) -> dict[str, Any]:
         """Return what the browser keeps of this origin."""

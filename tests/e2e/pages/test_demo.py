@@ -18,9 +18,10 @@ IN_README = ARTIFACTS.parents[1] / "docs" / "images" / "share.png"
 
 
 def test_the_exams_and_the_worklist_of_today_are_made_once(stack: Stack) -> None:
+    day = datetime.date.today()
     for _ in range(2):
-        fill(stack.api_url, stack.service_key)
-    today = {"from": f"{datetime.date.today():%Y%m%d}", "to": f"{datetime.date.today():%Y%m%d}", "format": "simple"}
+        fill(stack.api_url, stack.service_key, day)
+    today = {"from": f"{day:%Y%m%d}", "to": f"{day:%Y%m%d}", "format": "simple"}
     found = stack.request("GET", "/workitems", params=today).json()
     assert sum(item["PatientID"].startswith("DEMO-0") for item in found) == len(PLANNED)
     for number in range(1, len(OTHERS) + 1):
@@ -33,7 +34,7 @@ def test_the_sample_exam_is_there_and_its_link_opens_once(stack: Stack, browser:
     link = share(stack.api_url, stack.service_key, "diagnostic")
     with tab(browser, link, size) as at:
         at.page.get_by_role("button", name="Open", exact=True).click()
-        at.page.get_by_role("button", name="Heart, moving").click()
+        at.choose("Heart, moving")
         at.shown(15)  # in the middle of its thirty frames
         series = at.page.locator(".series")
         expect(series).to_have_count(len(SAMPLES) - 1)
@@ -43,7 +44,7 @@ def test_the_sample_exam_is_there_and_its_link_opens_once(stack: Stack, browser:
             at.page.evaluate("new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))")
         at.until("document.querySelectorAll('.thumb canvas').length === 4")
         at.page.locator(".report .tree").wait_for()
-        at.page.get_by_role("button", name="X-ray").click()
+        at.choose("X-ray")
         at.shown(1)
         at.picture(f"demo-{size}")
         if os.environ.get("README_PICTURE") and size == "desktop":

@@ -1,10 +1,11 @@
 """The exam in a browser: scrolled, zoomed, played, signed out of, on a desk and on a phone."""
 
+import re
 import zipfile
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.another_path import another_path
 from tests.support.browser import NOTHING, SIZES, Tab, axe_violations, tab
@@ -21,6 +22,16 @@ _NOTE_BLOBS = """() => {
   URL.createObjectURL = (blob) => window.blobs.push(blob) && made(blob);
 }"""
 _BLOBS = "Promise.all(window.blobs.map(async (blob) => [blob.size, await blob.slice(0, 5).text()]))"
+_LARGE = re.compile(r"/instances/.*size=(1024|2048)")
+# How high the pictures are that are drawn, one after the other.
+_NOTE_DRAWN = """() => {
+  window.drawn = [];
+  const { drawImage } = CanvasRenderingContext2D.prototype;
+  CanvasRenderingContext2D.prototype.drawImage = function (picture, ...rest) {
+    window.drawn.push(picture.height);
+    return drawImage.call(this, picture, ...rest);
+  };
+}"""
 _BRIGHTEST = """() => {
   const canvas = document.querySelector('.stage canvas');
   return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
@@ -122,11 +133,75 @@ def test_a_patient_sees_the_exam_on_a_phone(browser: Browser, large_exam: Exam) 
         assert position(at.page) < MIDDLE
         touch(at.page, [(0.45, 0.5), (0.3, 0.4), (0.2, 0.3)], [(0.55, 0.5), (0.7, 0.6), (0.8, 0.7)])
         assert scale(at.page) > 2
-        # A tap right behind the gesture of two fingers was lost once: the browser may still be ending it.
-        at.shown(position(at.page))
-        at.page.wait_for_timeout(500)
         at.page.get_by_role("button", name="Sign out").tap()
         at.page.get_by_role("heading", name="You are signed out").wait_for()
+
+
+def test_the_tap_right_behind_a_stroke_counts(browser: Browser, small_exam: Exam) -> None:
+    """The finger leaves the stage in motion, as fingers do; a browser must not take that for a fling of the page."""
+    with tab(browser, small_exam.link(), "phone") as at:
+        at.page.locator("button.primary").tap()
+        at.shown(7)
+        for count in range(6):
+            down = count % 2 == 0
+            stroke = [(0.5, place) for place in ((0.3, 0.4, 0.6, 0.7) if down else (0.6, 0.5, 0.3, 0.2))]
+            before = position(at.page)
+            touch(at.page, stroke)
+            there = position(at.page)
+            assert there != before
+            back = down or there == 12
+            at.page.get_by_role("button", name="Previous picture" if back else "Next picture").tap()
+            expect(at.page.locator(".position")).to_have_text(f"{there + (-1 if back else 1)} / 12")
+
+
+def test_a_picture_that_comes_late_is_not_shown_for_another(stack: Stack, browser: Browser) -> None:
+    """A large one is asked for when somebody zooms; then another picture, or another brightness, is chosen."""
+    exam = Exam(stack).add("CT", "Large", [x_ray(1600, 1400), x_ray(1600, 1400)])
+    held: list[Route] = []
+    with tab(browser, exam.link()) as at:
+        page = at.page
+        press_open(page)
+        at.shown(2)
+        at.until("document.querySelector('.stage canvas').height > 512")
+        page.evaluate(_NOTE_DRAWN)
+        page.route(_LARGE, lambda route: held.append(route))
+        for act in (
+            lambda: page.locator(".stage").press("ArrowUp"),
+            lambda: page.get_by_label("Brightness for").select_option("bone"),
+        ):
+            drawn = page.evaluate("window.drawn.length")
+            # GIVEN a large picture that does not come
+            page.get_by_role("button", name="Larger").click()
+            wait_for(lambda: page.title() and len(held) == 1)
+            # WHEN another one is shown meanwhile, which is large, too
+            act()
+            wait_for(lambda: page.title() and len(held) == 2)
+            # THEN the late one is not drawn over it
+            late, next_one = held
+            with page.expect_event("requestfinished", lambda request, late=late: request == late.request):
+                late.continue_()
+            next_one.continue_()
+            at.until("window.drawn.at(-1) > 512")
+            held.clear()
+            assert [height > 512 for height in page.evaluate(f"window.drawn.slice({drawn})")] == [False, True]
+
+
+def test_an_answer_behind_the_end_changes_nothing(browser: Browser, small_exam: Exam) -> None:
+    """Who signs out while something is under way reads that, and not that the access was taken away."""
+    held: list[Route] = []
+    with tab(browser, small_exam.link()) as at:
+        page = at.page
+        page.route("**/series?*", lambda route: held.append(route))
+        press_open(page)
+        wait_for(lambda: page.title() and held)
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("heading", name="You are signed out").wait_for()
+        (late,) = held
+        with page.expect_event("requestfinished", lambda request: request == late.request):
+            late.fulfill(status=401, body="{}")
+        page.evaluate("new Promise((done) => setTimeout(done, 200))")
+        page.get_by_role("heading", name="You are signed out").wait_for()
+        assert page.get_by_role("heading").all_inner_texts() == ["You are signed out"]
 
 
 def test_after_signing_out_neither_the_token_nor_the_way_back_opens_anything(
@@ -205,24 +280,13 @@ def test_a_pacs_that_is_down_while_scrolling_is_said_and_tried_again(
         try:
             at.page.get_by_label("Brightness for").select_option("lung")
             at.page.locator(".stage").press("ArrowDown")
-            at.page.get_by_text("This picture cannot be loaded at the moment.").wait_for(timeout=90_000)
+            at.page.get_by_text("This picture cannot be loaded at the moment.").wait_for()
             assert axe_violations(at.page) == []
         finally:
             stack.orthanc.start()
         at.page.get_by_role("button", name="Try again").click()
         at.page.locator(".stage canvas:not([hidden])").wait_for()
         at.shown(8)
-
-
-def choose(at: Tab, series: str) -> None:
-    """Press a series until it is chosen: reports that appear above it move it away below the pointer."""
-    button = at.page.get_by_role("button", name=series)
-
-    def pressed() -> bool:
-        button.click()
-        return button.get_attribute("aria-pressed") == "true"
-
-    wait_for(pressed)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -240,7 +304,7 @@ def test_every_kind_of_exam_shows_what_it_has(stack: Stack, browser: Browser, si
         at.until("document.querySelectorAll('.report a[href^=blob]').length === 2")
         assert sorted(at.page.evaluate(_BLOBS)) == [[len(PDF), "%PDF-"], [LONG_PDF, "%PDF-"]]
         for series, shown in (("Left breast", 1), ("Chest", 1), ("Heart", 4)):
-            choose(at, series)
+            at.choose(series)
             at.shown(shown)
             at.page.locator(".stage canvas:not([hidden])").wait_for()
             at.until(f"({_BRIGHTEST})() > 100")
@@ -248,7 +312,7 @@ def test_every_kind_of_exam_shows_what_it_has(stack: Stack, browser: Browser, si
         at.shown(5)
         at.page.get_by_role("button", name="Play", exact=True).click()
         at.until("Number(document.querySelector('.stage').dataset.shown) < 5")  # round to the beginning
-        choose(at, "Raw")
+        at.choose("Raw")
         at.page.get_by_text("No picture", exact=True).wait_for()
         at.until("document.querySelectorAll('.thumb canvas').length === 3")
         assert axe_violations(at.page) == []

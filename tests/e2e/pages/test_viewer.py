@@ -9,8 +9,6 @@ from tests.support.page_exams import Exam
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for
 
-SECONDS = 90_000
-
 
 def open_viewer(at: Tab) -> None:
     """Open the exam, then OHIF, and wait for its first picture."""
@@ -22,7 +20,7 @@ def open_viewer(at: Tab) -> None:
 
 def position(page: Page, number: int) -> None:
     """Wait until OHIF says that it shows this picture of twelve."""
-    page.get_by_text(re.compile(rf"\({number}/12\)")).first.wait_for(timeout=SECONDS)
+    page.get_by_text(re.compile(rf"\({number}/12\)")).first.wait_for()
 
 
 def test_a_colleague_reads_the_exam_in_ohif(browser: Browser, small_exam: Exam) -> None:
@@ -38,7 +36,7 @@ def test_a_colleague_reads_the_exam_in_ohif(browser: Browser, small_exam: Exam) 
         at.page.locator("[data-cy='MeasurementTools-split-button-primary']").click()
         for share in (0.4, 0.6):
             at.page.mouse.click(box["x"] + box["width"] * share, box["y"] + box["height"] / 2)
-        at.page.locator(".svg-layer").get_by_text(re.compile(r"mm|px")).first.wait_for(timeout=SECONDS)
+        at.page.locator(".svg-layer").get_by_text(re.compile(r"mm|px")).first.wait_for()
         at.picture("viewer-desktop")
         assert token not in at.page.url
         assert [url for url in at.asked if token in url] == []
@@ -64,7 +62,8 @@ def test_an_address_never_has_the_token_whatever_becomes_of_ohif(
         token = page.evaluate("JSON.parse(sessionStorage['share.session']).accessToken")
         # GIVEN a viewer that is opened again before OHIF has come
         page.route("**/app.bundle.*.js", hold)
-        page.get_by_role("link", name="Open in the diagnostic viewer").click()
+        with page.expect_request("**/app.bundle.*.js"):
+            page.get_by_role("link", name="Open in the diagnostic viewer").click()
         wait_for(lambda: page.title() and held)
         addresses = [page.url]
         page.reload(wait_until="commit")

@@ -69,7 +69,10 @@ def test_a_newcomer_brings_an_exam_in_and_shares_it(stack: Stack, browser: Brows
         # AND who saw the exam is told
         view(page, "Exams")
         page.get_by_label("Name").fill("ferrari giu")
-        page.keyboard.press("Enter")
+        # Rows from before the search go when it has been answered.
+        with page.expect_response("**/exams/studies?*patientName=*"):
+            page.keyboard.press("Enter")
+        page.get_by_role("status").get_by_text("1 to ").wait_for()
         row.get_by_role("button", name="Who saw it").click()
         row.get_by_role("cell", name="Opened a link").wait_for()
         row.get_by_role("cell", name="Arrived in the PACS").wait_for()

@@ -103,6 +103,25 @@ def test_a_form_in_use_stays_when_another_exam_is_planned(stack: Stack, browser:
         page.locator(".item", has_text=second["AccessionNumber"]).wait_for()
 
 
+def test_what_is_unfolded_in_one_row_stays_when_another_row_changes(stack: Stack, browser: Browser) -> None:
+    day = "2031-03-07"
+    first, second = (new_workitem(ScheduledProcedureStepStartDate=day) for _ in range(2))
+    for planned in (first, second):
+        assert stack.request("POST", "/workitems", json=planned).status_code == 200
+    with desk(browser, stack) as at:
+        page = at.page
+        view(page, "Worklist")
+        page.locator("#worklist-day").fill(day)
+        item, other = (page.locator(".item", has_text=planned["AccessionNumber"]) for planned in (first, second))
+        other.get_by_role("button", name="Cancel").click()
+        item.get_by_role("button", name="Reschedule").click()
+        item.get_by_label("Time").fill("10:45")
+        item.get_by_role("button", name="Save").click()
+        item.get_by_text("10:45").wait_for()
+        other.get_by_role("button", name="Yes, cancel it").click()
+        page.locator('.item[data-state="CANCELED"]', has_text=second["AccessionNumber"]).wait_for()
+
+
 def test_however_long_a_list_is_the_page_holds_one_page_of_it(stack: Stack, browser: Browser) -> None:
     """Ten thousand exams, a thousand workitems, as the API would list them."""
     with desk(browser, stack) as at:
