@@ -146,7 +146,8 @@ def check_ingested(servers: Servers, staged: Sequence[Staged]) -> None:
 def invoke(messages: Sequence[dict[str, Any]]) -> None:
     """Call the function with one batch, and with each ZIP that it hands over the one that unpacks it."""
     _call("ingest_exam", messages)
-    sqs, url = boto3.client("sqs"), os.environ["ZIP_QUEUE_URL"]
+    # Not a client of its own: to make one takes milliseconds that are not the function's.
+    sqs, url = aws.sqs(), os.environ["ZIP_QUEUE_URL"]
     while found := sqs.receive_message(QueueUrl=url).get("Messages"):
         sqs.delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
         _call("unpack_zip", [_message(found[0]["Body"])])

@@ -1,5 +1,6 @@
 """Staged objects are read with few requests, never whole, and never as another version."""
 
+import hashlib
 import os
 import threading
 import zipfile
@@ -294,3 +295,28 @@ def test_a_key_that_is_written_again_is_read_by_its_version_where_ranges_need_th
     # THEN the rest is of the first
     assert source.read(4 * MIB + 100_000, 1000) == content[4 * MIB + 100_000 :][:1000]
     assert b"".join(source.stream()) == content
+
+
+def test_a_read_of_the_end_leaves_the_body_that_brings_the_rest(world: World) -> None:
+    content = os.urandom(6 * MIB)
+    s3: Any = FaultyS3(world.s3)
+    source = S3Source(s3, staged(world, content))
+    source.expect_all()
+
+    assert source.read(0, 4) == content[:4]
+    assert source.read(len(content) - 1000, 1000) == content[-1000:]
+    assert b"".join(source.read(start, 100_000) for start in range(0, len(content), 100_000)) == content
+
+    # THEN one body brought the object, and one request its end
+    assert s3.requests == 2
+    assert s3.bytes_read <= len(content) + MIB
+
+
+def test_a_digest_leaves_no_body_open_meanwhile(world: World) -> None:
+    content = os.urandom(3 * MIB)
+    source = S3Source(world.s3, staged(world, content))
+    source.expect_all()
+    source.read(0, 4)
+
+    assert source.sha256() == hashlib.sha256(content).hexdigest()
+    assert source._forward is None

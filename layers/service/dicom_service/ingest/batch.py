@@ -232,6 +232,9 @@ class _Batch:
         """Check a file and make it ready to be sent; None for a ZIP."""
         limits = self.ingest.settings
         try:
+            if self.ingest.zip_queue is None:
+                # What was handed over is a ZIP: the body that brings its beginning goes on to its end.
+                job.source.expect_all()
             is_zip = looks_like_zip(job.source)
             if is_zip and self.ingest.zip_queue:
                 # Its digest is computed where it is unpacked: here, nothing but its first block is read.

@@ -74,6 +74,7 @@ class S3Source:
         """Return the digest of the object, in hexadecimal digits."""
         digest = hashlib.sha256()
         self.read(0, min(1, self.size))
+        self._close()
         whole = self.whole()
         for chunk in (whole,) if whole is not None else self.stream():
             digest.update(chunk)
@@ -82,13 +83,14 @@ class S3Source:
     def forget(self) -> None:
         """Drop the blocks that are kept, and the body that is open."""
         self._blocks.clear()
-        if self._forward:
-            self._forward.close()
-            self._forward = None
+        self._close()
 
-    def expect_all(self) -> None:
-        """Have the next reads take one body to the end: nearly all of the object will be read, and in order."""
-        self._all_expected = True
+    def expect_all(self, expected: bool = True) -> None:
+        """Have the next reads take one body to the end: nearly all of the object will be read, and in order.
+
+        A read of its end before the rest, such as a ZIP's directory, leaves that body where it is.
+        """
+        self._all_expected = expected
 
     def read(self, offset: int, length: int) -> bytes:
         """Return up to `length` bytes from `offset`; fewer only at the end."""
@@ -129,7 +131,16 @@ class S3Source:
         self._next_size = min(self._next_size * 2, _LARGEST_BLOCK) if straight_on else _NEXT_BLOCK
         return self._next_size
 
+    def _close(self) -> None:
+        if self._forward:
+            self._forward.close()
+            self._forward = None
+
     def _fetch(self, start: int, stop: int) -> bytes:
+        forward = self._forward
+        if forward and stop == self.size and self._all_expected and not self._leads_to(forward, start):
+            # Nothing lies behind it that another body could bring.
+            return b"".join(self._pieces(start, stop))
         out = bytearray()
         breaks = 0
         while (position := start + len(out)) < stop:

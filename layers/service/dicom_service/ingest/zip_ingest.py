@@ -184,9 +184,8 @@ class ZipIngest:
         before = self._table.entries(key)
         if not (before and before[-1]["last"]):
             start = sum(item["entries"] for item in before)
-            if not start:
-                # Otherwise the entries that are done are skipped, of which hardly anything is read.
-                job.source.expect_all()
+            # Of the entries that are done, which are skipped, hardly anything is read.
+            job.source.expect_all(not start)
             with ThreadPoolExecutor(1) as thread:
                 registrar = _Registrar(partial(self._record, job.staged), thread)
                 requests: deque[_Request] = deque()
