@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 
-from dicom_service.part10 import DEFLATED, BytesSource, read_header
+from dicom_service.native_syntaxes import DEFLATED
+from dicom_service.part10 import BytesSource, read_header
 
 Array = NDArray[Any]
 

@@ -10,12 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from dicom_service.element_walk import MAX_DEPTH, ElementWalk, NotDicom, Source
+from dicom_service.native_syntaxes import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 from dicomweb.uid import is_uid
 
 PREAMBLE_LENGTH = 128
-IMPLICIT_LITTLE = "1.2.840.10008.1.2"
-EXPLICIT_BIG = "1.2.840.10008.1.2.2"
-DEFLATED = "1.2.840.10008.1.2.1.99"
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 MAX_INFLATED = 512 * 1024 * 1024
 _PIECE = 1 << 20

@@ -15,6 +15,7 @@ from dicom_service.archive.sr_html import to_html
 from dicom_service.archive.zip_stream import ZipStream, pieces_of
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.report import is_report, report_of
+from dicom_service.native_syntaxes import IMPLICIT_LITTLE
 from dicom_service.unreadable import unreadable
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _header(file: BinaryIO, name: InstanceName) -> "Dataset":
             del header[tag]
     if not hasattr(header, "file_meta"):
         header.file_meta = FileMetaDataset()
-    header.file_meta.setdefault("TransferSyntaxUID", "1.2.840.10008.1.2")
+    header.file_meta.setdefault("TransferSyntaxUID", IMPLICIT_LITTLE)
     header.setdefault("SOPClassUID", header.file_meta.get("MediaStorageSOPClassUID") or "1.2.840.10008.5.1.4.1.1.7")
     # The PACS is asked by these: what a file says of itself does not count.
     header.StudyInstanceUID, header.SeriesInstanceUID, header.SOPInstanceUID = name.uids

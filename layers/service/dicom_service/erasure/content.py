@@ -18,7 +18,8 @@ from typing import IO, Any
 from dicom_service.element_walk import NotDicom
 from dicom_service.erasure.subject import Subject
 from dicom_service.ingest.zip_reader import ZIP_MAGIC
-from dicom_service.part10 import DEFLATED, BytesSource, read_header
+from dicom_service.native_syntaxes import DEFLATED
+from dicom_service.part10 import BytesSource, read_header
 from dicom_service.settings import MIB
 from dicomweb.uid import is_uid
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from dicom_service.element_walk import MAX_DEPTH, ElementWalk, NotDicom, ObjectMissing, Source, StorageError
 from dicom_service.exams.registry import Arrived
-from dicom_service.part10 import DEFLATED, MAX_INFLATED, PREAMBLE_LENGTH, BytesSource, Header, inflate, read_header
+from dicom_service.native_syntaxes import DEFLATED, EXPLICIT_LITTLE
+from dicom_service.part10 import MAX_INFLATED, PREAMBLE_LENGTH, BytesSource, Header, inflate, read_header
 
 if TYPE_CHECKING:
     from dicomweb.client import StorePart
 
-_EXPLICIT_LITTLE = b"1.2.840.10008.1.2.1\0"
 _GROUP_LENGTH, _TRANSFER_SYNTAX = 0x00020000, 0x00020010
 # Of a deflated file, whose file meta information is held in memory.
 _LARGEST_META = 1 << 20
@@ -151,6 +151,8 @@ def _as_explicit_little(head: bytes) -> bytes:
             meta += head[position : offset - (8 if head[offset - 8 : offset - 4] == named else 12)]
             position = offset + length
         if tag == _TRANSFER_SYNTAX:
-            meta += named + b"UI" + struct.pack("<H", len(_EXPLICIT_LITTLE)) + _EXPLICIT_LITTLE
+            # A UID of odd length is padded with a zero byte (PS3.5 §9.1).
+            value = EXPLICIT_LITTLE.encode() + b"\0"
+            meta += named + b"UI" + struct.pack("<H", len(value)) + value
     meta += head[position:]
     return b"\2\0\0\0UL" + struct.pack("<HI", 4, len(meta)) + meta

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dicom_service.element_walk import NotDicom
-from dicom_service.part10 import DEFLATED, BytesSource, Header, read_header
+from dicom_service.native_syntaxes import DEFLATED, EXPLICIT_LITTLE
+from dicom_service.part10 import BytesSource, Header, read_header
 from dicom_service.patient import PATIENT_FIELDS, Patient
 from dicom_service.unreadable import unreadable
 from dicomweb.dataset import text
@@ -15,7 +16,6 @@ from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient
 
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 _UIDS_IN_A_QUERY = 20
 # Up to this size, content that differs in its bytes is compared element by element: the PACS may have reencoded it.
 _LARGEST_COMPARED = 64 * 1024 * 1024

@@ -18,6 +18,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from dicom_service import aws
 from dicom_service.audit.notes import note, note_rows
 from dicom_service.errors import PacsError
+from dicom_service.native_syntaxes import DEFLATED
 from dicom_service.patient import PATIENT_ID, Patient, PatientHasher
 from dicom_service.unreadable import unreadable
 
@@ -30,7 +31,6 @@ COMPARE_EVERY = 60
 COMPARED_FIELDS = ("PatientID",)
 _LAST_TAG = 0x00100021
 _MOST_INFLATED = 1 << 20
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
 def _guard() -> "ExamGuard":
@@ -234,7 +234,7 @@ def patient_of_file(beginning: bytes) -> Patient | None:
         file = io.BytesIO(beginning)
         read_preamble(file, force=False)
         meta = read_dataset(file, False, True, stop_when=lambda tag, *_: int(tag) >> 16 != 2)
-        if UID(str(meta.get("TransferSyntaxUID", ""))) == _DEFLATED:
+        if UID(str(meta.get("TransferSyntaxUID", ""))) == DEFLATED:
             inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(beginning[file.tell() :], _MOST_INFLATED)
             found = read_dataset(io.BytesIO(inflated), False, True, stop_when=behind)
         else:

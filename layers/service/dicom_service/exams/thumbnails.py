@@ -21,6 +21,7 @@ from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.instance_reader import InstanceReader
 from dicom_service.exams.retrieve import NO_INSTANCE
+from dicom_service.native_syntaxes import EXPLICIT_LITTLE
 from dicom_service.pacs import pacs_errors
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 from imaging.header import number_of_frames, pixel_height_to_width, values
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 logger = log.get_logger()
 
-_EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 # Lookup tables that metadata has by link only: red, green and blue palettes, their segmented forms, LUT Data.
 _TABLES = ("00281201", "00281202", "00281203", "00281221", "00281222", "00281223", "00283000", "00283010")
 _MISSING = (NotFound, NotSupported, RequestRejected, PacsFault)
@@ -182,7 +182,7 @@ class Thumbnailer:
             return None
         return imaging.render_frame(
             frame.data,
-            frame.transfer_syntax_uid or _EXPLICIT_LITTLE,
+            frame.transfer_syntax_uid or EXPLICIT_LITTLE,
             header,
             frame=number,
             window=request.window,

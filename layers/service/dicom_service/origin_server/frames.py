@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import imaging
 from dicom_service.errors import BadRequest
 from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.native_syntaxes import NATIVE
 from dicom_service.origin_server.accept import MediaRange, not_acceptable
 from dicom_service.origin_server.answers import LARGEST_ANSWER, Part
 from dicom_service.origin_server.frame_source import SYNTAX, FrameSource
@@ -14,7 +15,6 @@ from dicom_service.origin_server.shared_cache import VERSION, Entry
 from dicom_service.origin_server.study_state import StudyState
 from dicom_service.origin_server.transfer_syntaxes import (
     JPEG_LS,
-    NATIVE,
     asked_of_pacs,
     label_for,
     media_type_of,

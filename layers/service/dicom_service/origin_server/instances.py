@@ -10,9 +10,10 @@ from dicom_service import log
 from dicom_service.exams.background_fetch import Retriever
 from dicom_service.exams.instance_cache import InstanceCache, InstanceName
 from dicom_service.exams.patient_scope import PatientScope
+from dicom_service.native_syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE, NATIVE
 from dicom_service.origin_server.accept import ANY, DICOM, MediaRange, not_acceptable
 from dicom_service.origin_server.answers import LARGEST_ANSWER, Part, multipart_frame
-from dicom_service.origin_server.transfer_syntaxes import EXPLICIT_LITTLE, JPEG_LS, NATIVE
+from dicom_service.origin_server.transfer_syntaxes import JPEG_LS
 from dicom_service.pacs import pacs_errors
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 
@@ -145,7 +146,7 @@ def syntax_of_file(beginning: bytes) -> str:
     """Return the UID of a file's transfer syntax by its first bytes, Implicit VR Little Endian where it names none."""
     at = beginning.find(_SYNTAX_ELEMENT, 0, _BEGINNING)
     if at < 0:
-        return "1.2.840.10008.1.2"
+        return IMPLICIT_LITTLE
     start = at + len(_SYNTAX_ELEMENT) + 2
     length = int.from_bytes(beginning[start - 2 : start], "little")
     return beginning[start : start + length].decode("latin-1").strip(" \0")

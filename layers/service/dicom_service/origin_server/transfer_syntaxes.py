@@ -1,10 +1,9 @@
 """The media types in which frames of each transfer syntax travel (PS3.18 Table 8.7.3-5)."""
 
+from dicom_service.native_syntaxes import EXPLICIT_LITTLE, NATIVE
 from dicom_service.origin_server.accept import ANY, OCTETS, MediaRange
 
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 JPEG_LS = "1.2.840.10008.1.2.4.80"
-NATIVE = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE, "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"})
 # The first of each media type is what it means without a transfer syntax.
 _SYNTAXES = {
     "image/jpeg": (
