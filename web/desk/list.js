@@ -11,8 +11,9 @@ export function filler(list, row) {
   return (values, { keep = false } = {}) => {
     const next = new Map();
     for (const value of values) {
-      const key = JSON.stringify(value);
-      next.set(next.has(key) ? `${key} ${next.size}` : key, (keep && shown.get(key)) || h("li", {}, row(value)));
+      const text = JSON.stringify(value);
+      const key = next.has(text) ? `${text} ${next.size}` : text;
+      next.set(key, (keep && shown.get(key)) || h("li", {}, row(value)));
     }
     const rows = new Set(next.values());
     for (const one of [...list.children]) if (!rows.has(one)) one.remove();
@@ -56,10 +57,18 @@ export function pagedList({ load, row, empty, signal, label }) {
     }
   }
 
+  const say = (text) => (message.textContent = text);
+
+  function clear() {
+    asked?.abort();
+    fill([]);
+    pages.hidden = true;
+  }
+
   // A list that could not be read because the session had ended.
   addEventListener("signedin", () => element.isConnected && show(offset), { signal });
   pages.hidden = true;
-  return { element, show, again: () => show(offset, { quietly: true }) };
+  return { element, show, say, clear, again: () => show(offset, { quietly: true }) };
 }
 
 // Of rows that are all here.

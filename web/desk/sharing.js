@@ -157,7 +157,7 @@ function earlierCodes(studyUID, signal) {
   async function codes() {
     const found = await api.shares(studyUID);
     const opened = await Promise.all(found.slice(0, 20).map((code) => (code.uses ? api.shareState(code.otpId) : code)));
-    return [...opened, ...found.slice(20)];
+    return [...opened, ...found.slice(20)].map((code) => ({ ...code, canEnd: canEnd(code) }));
   }
 
   const happened = ({ type, data }) => {
@@ -170,6 +170,12 @@ function earlierCodes(studyUID, signal) {
   return { element, again };
 }
 
+// Access that was given lasts a while after the code is used up: it can be revoked, too.
+function canEnd({ state, redemptions = [] }) {
+  const isAccessible = () => redemptions.some((use) => new Date(use.accessTokenExpiresAt) > new Date());
+  return state !== "REVOKED" && (OPEN.includes(state) || isAccessible());
+}
+
 function earlierCode(code, again) {
   const facts = [t(`state_${code.state}`), t(`role_${code.role}`), t("until", { when: moment(code.expiresAt) }), t("usedOf", { uses: number(code.uses), of: number(code.maxUses) })];
   const opened = (code.redemptions ?? []).map((use) => h("p", { class: "opened" }, t("openedAt", { when: moment(use.at) })));
@@ -180,9 +186,7 @@ function earlierCode(code, again) {
   }
   const name = code.user || t("noNote");
   const label = `${t("revoke")}: ${name}, ${moment(code.createdAt)}`;
-  // Access that was given lasts a while after the code is used up: it can be revoked, too.
-  const canEnd = OPEN.includes(code.state) || (code.redemptions ?? []).some((use) => new Date(use.accessTokenExpiresAt) > new Date());
-  const button = canEnd && code.state !== "REVOKED" ? h("button", { type: "button", onclick: revoke, "aria-label": label }, t("revoke")) : null;
+  const button = code.canEnd ? h("button", { type: "button", onclick: revoke, "aria-label": label }, t("revoke")) : null;
   return h(
     "article",
     { class: "code", "data-state": code.state },

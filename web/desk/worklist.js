@@ -31,58 +31,69 @@ const saying = (error) => (error.isTemporary === false ? error.message : t("notN
 
 let chosenDay = null;
 
-export function worklistView({ signal }) {
-  chosenDay ??= localDay(new Date());
-  let items = [];
-  const date = h("input", { id: "worklist-day", type: "date", value: chosenDay, onchange: () => date.value && go(date.value) });
-  const station = h("select", { id: "worklist-station", onchange: () => list.show() });
-  const load = (offset, limit) => ofRows(items.filter((item) => !station.value || item.ScheduledStationAETitle === station.value))(offset, limit);
-  const list = pagedList({ load, row: (item) => itemRow(item, again), empty: t("noItems"), signal, label: t("view_worklist") });
-  const form = mayChange() ? newItem(() => date.value, go) : null;
-
-  let asked;
-  let isNewDay = false;
-  // Whatever is asked for later, answers come in any order: only the last question's is taken.
-  async function read() {
+// Reads the workitems of a day. Answers come in any order: only that to the last question is taken.
+function reader(signal, { taken, failed }) {
+  let asked = null;
+  signal.addEventListener("abort", () => asked?.abort());
+  async function read(day) {
     asked?.abort();
     const mine = (asked = new AbortController());
     try {
-      items = sorted(await api.workitems(chosenDay, mine.signal));
-      if (mine.signal.aborted) return;
-      offerStations(station, items);
-      if (isNewDay) list.show();
-      else list.again();
-      isNewDay = false;
+      const items = await api.workitems(day, mine.signal);
+      if (mine === asked) taken(sorted(items));
     } catch (error) {
-      if (error.name !== "AbortError") list.element.querySelector(".said").textContent = saying(error);
+      if (mine === asked && error.name !== "AbortError") failed(error);
     }
+    if (mine === asked) asked = null;
+  }
+  return { read, isReading: () => asked !== null };
+}
+
+// Calls `again` a little after each change of a workitem, but not while `isInUse`.
+function whenChanged(again, isInUse, signal) {
+  let soon;
+  const look = () => (isInUse() ? later() : again());
+  function later() {
+    clearTimeout(soon);
+    soon = setTimeout(look, SETTLE);
+  }
+  feed.listen(({ type }) => type.startsWith("Workitem ") && later(), signal);
+  signal.addEventListener("abort", () => clearTimeout(soon));
+}
+
+export function worklistView({ signal }) {
+  chosenDay ??= localDay(new Date());
+  let items = [];
+  let isNewDay = true;
+  const date = h("input", { id: "worklist-day", type: "date", value: chosenDay, onchange: () => date.value && go(date.value) });
+  const station = h("select", { id: "worklist-station", onchange: () => isNewDay || list.show() });
+  const load = (offset, limit) => ofRows(items.filter((item) => !station.value || item.ScheduledStationAETitle === station.value))(offset, limit);
+  const list = pagedList({ load, row: (item) => itemRow(item, again), empty: t("noItems"), signal, label: t("view_worklist") });
+  const form = mayChange() ? newItem(() => date.value, go) : null;
+  const { read, isReading } = reader(signal, { taken, failed: (error) => list.say(saying(error)) });
+
+  function taken(found) {
+    items = found;
+    offerStations(station, items);
+    if (isNewDay) list.show();
+    else list.again();
+    isNewDay = false;
   }
 
   function go(to) {
+    if (to !== chosenDay) list.clear();
     chosenDay = to;
     isNewDay = true;
     date.value = to;
-    list.element.querySelector(".said").textContent = t("loading");
-    return read();
+    list.say(t("loading"));
+    return read(to);
   }
 
-  const again = () => read();
-
-  let soon;
+  const again = () => read(chosenDay);
   // What somebody is about to answer or to fill in is not taken from under the hand.
-  function unlessInUse() {
-    if (list.element.querySelector(".more :is(form, [role=group])")) return later();
-    again();
-  }
-  function later() {
-    clearTimeout(soon);
-    soon = setTimeout(unlessInUse, SETTLE);
-  }
-  feed.listen(({ type }) => type.startsWith("Workitem ") && later(), signal);
-  signal.addEventListener("abort", () => {
-    clearTimeout(soon);
-    asked.abort();
-  });
+  const isInUse = () => isReading() || list.element.querySelector(".more :is(form, [role=group])");
+  whenChanged(again, isInUse, signal);
+  addEventListener("signedin", again, { signal });
   go(chosenDay);
   const by = (days, key) => h("button", { type: "button", onclick: () => go(plus(date.value, days)) }, t(key));
   const choose = h(

@@ -59,8 +59,8 @@ addEventListener("pageshow", (event) => {
   if (event.persisted && !sessions.session()) location.reload();
 });
 addEventListener("hashchange", () => {
-  clearTimeout(ends);
   sessions.takeFragment();
+  if (!sessions.session()) clearTimeout(ends);
   closeExam();
   showLanding();
 });

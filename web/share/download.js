@@ -16,7 +16,8 @@ export function downloadButton(failed) {
     said.textContent = t("preparing");
     try {
       await api.askForArchive();
-      take(await ready());
+      const url = await ready();
+      if (button.isConnected) take(url);
     } catch (error) {
       if (error instanceof api.Over) failed(error);
       said.textContent = t("downloadFailed");
@@ -26,12 +27,13 @@ export function downloadButton(failed) {
 
   async function ready() {
     for (;;) {
+      // What belongs to an exam that was left must not be asked for with the session of the next one.
+      if (!button.isConnected) throw new api.Missing("closed");
       const archive = await api.archive();
       if (archive.url) return archive.url;
       if (OVER.includes(archive.state)) throw new api.Missing(archive.state);
       if (archive.instances) said.textContent = t("prepared", { done: number(archive.done), of: number(archive.instances) });
       await new Promise((resolve) => setTimeout(resolve, ASK_EVERY));
-      if (!button.isConnected) throw new api.Missing("closed");
     }
   }
 

@@ -39,7 +39,10 @@ export function landing(opened) {
     button.textContent = t("opening");
     message.replaceChildren();
     try {
-      open(await redeem(pending(), form.elements.birthDate?.value));
+      const session = await redeem(pending(), form.elements.birthDate?.value);
+      // Another link was opened in this tab meanwhile.
+      if (!form.isConnected) return;
+      open(session);
       opened();
     } catch (error) {
       button.disabled = false;

@@ -38,8 +38,12 @@ _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _RETRIED: Final = {True: frozenset((429, 503)), False: frozenset((429, 502, 503, 504))}
 _LONGEST_RETRY_AFTER = 5
 _FIRST_PAUSE = 0.1
-# What requests would send as it is: no name to translate, nothing to quote, no password, no "..".
-_READY_URL = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?/(?!.*/\.|\.)(?:[A-Za-z0-9._~/?&=,*:+-]|%[0-9A-F]{2})*")
+# What requests would send as it is: no name to translate, nothing to quote, no password, no "..". Escapes of characters
+# that need none, which it takes away, are not among these.
+_ESCAPE = r"%(?!2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])[0-9A-F]{2}"
+_READY_URL = re.compile(
+    rf"https?://[a-z0-9][a-z0-9.-]*(:[1-9][0-9]{{0,4}})?/(?!.*/\.|\.)(?:[A-Za-z0-9._~/&=,*:+-]|\?(?!$)|{_ESCAPE})*"
+)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
 from dicomweb.dataset import Dataset
@@ -99,19 +99,19 @@ class InstanceStream:
         chunk
             Bytes.
         """
-        held: list[Any] = []  # bytes and views of them
-        room = chunk
+        pending = bytearray()
         for piece in self._pieces():
             rest = memoryview(piece)
-            while len(rest) >= room:
-                held = [b"".join((*held, rest[:room]))]
-                rest, room = rest[room:], chunk
-                yield held.pop()  # so that nothing here holds it any longer
-            if rest:
-                held.append(rest)
-                room -= len(rest)
-        if held:
-            yield b"".join(held)
+            while len(pending) + len(rest) >= chunk:
+                room = chunk - len(pending)
+                pending += rest[:room]
+                rest, whole = rest[room:], bytes(pending)
+                pending.clear()
+                yield whole
+                del whole
+            pending += rest
+        if pending:
+            yield bytes(pending)
 
     def read(self) -> bytes:
         """Return the whole at once, without a copy where the answer was read already."""

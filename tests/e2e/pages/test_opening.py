@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page, Route, expect
 from playwright.sync_api import TimeoutError as TooLate
 
 from dicom_service import aws
@@ -123,6 +123,29 @@ def test_the_same_link_again_is_refused_and_says_what_to_do(browser: Browser, sm
         first.page.keyboard.press("Tab")
         first.page.locator(".stage").press("End")
         first.shown(12)
+
+
+def test_the_link_opened_last_is_shown_when_another_is_just_being_redeemed(
+    stack: Stack, browser: Browser, small_exam: Exam
+) -> None:
+    first, second = small_exam.issue(), small_exam.issue()
+    held: list[Route] = []
+    with tab(browser, first["link"]) as at:
+        page = at.page
+        page.route("**/otps/redeem", lambda route: held.append(route), times=1)
+        # GIVEN a link that was pressed, whose answer does not come
+        with page.expect_request("**/otps/redeem"):
+            press_open(page)
+        # WHEN another link is opened in the same tab, and then it comes
+        page.evaluate("(hash) => (location.hash = hash)", urlsplit(second["link"]).fragment)
+        expect(page.locator("button.primary")).to_be_enabled()
+        (late,) = held
+        with page.expect_event("requestfinished", lambda request: request == late.request):
+            late.continue_()
+        # THEN it is the other that opens
+        press_open(page)
+        at.shown(7)
+    assert stack.request("GET", f"/otps/{second['otpId']}").json()["uses"] == 1
 
 
 def test_two_tabs_of_one_browser_do_not_share_the_exam(browser: Browser, small_exam: Exam) -> None:

@@ -324,6 +324,12 @@ def test_messages_show_neither_url_nor_body(transport: Transport) -> None:
         "https://user:secret@pacs.example/dicom-web/studies",
         "https://pacs.example/%2a/studies",
         "https://pacs.example/../studies",
+        "https://pacs.example/studies?x=%7Ea",
+        "https://pacs.example/%41/%2E%2E/b",
+        "https://pacs.example:0443/studies",
+        "https://pacs.example:8443/studies/",
+        "https://pacs.example/studies?",
+        "https://pacs.example/studies?x=%22%3F%40%5B%60%7B%7F",
         "http://[::1]:8042/dicom-web/studies?x=%7Ea%zz",
     ],
 )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from dicomweb.client import DicomwebClient, Timeouts
@@ -16,7 +20,7 @@ from dicomweb.errors import (
     PacsUnreachable,
 )
 from dicomweb.transport import Transport
-from dicomweb.wado import Wado
+from dicomweb.wado import InstanceStream, Wado
 from tests.support.pacs import (
     Answer,
     FakePacs,
@@ -90,6 +94,28 @@ def test_pieces_have_the_size_asked_for() -> None:
     assert set(sizes[:-1]) == {10_000}
     assert sum(sizes) == len(FILE)
     assert stream.content_type == "application/dicom"
+
+
+@pytest.mark.parametrize("piece", [100, 70_000])
+def test_memory_holds_two_pieces_while_one_is_put_together_and_then_the_callers(piece: int) -> None:
+    whole, chunk = bytes(4_000_000), 1_000_000
+    part = wrapped(whole)
+    pieces = [part[at : at + piece] for at in range(0, len(part), piece)]
+    response: Any = SimpleNamespace(headers={"Content-Type": MULTIPART}, iter_bytes=lambda: iter(pieces), status=200)
+    stream = InstanceStream(response)
+    tracemalloc.start()
+    try:
+        before, length, most_held = tracemalloc.get_traced_memory()[0], 0, 0
+        for held in stream.iter_bytes(chunk):
+            length += len(held)
+            most_held = max(most_held, tracemalloc.get_traced_memory()[0] - before)
+            del held
+        most = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert length == len(whole)
+    assert most_held < 1.2 * chunk
+    assert most < 2.4 * chunk
 
 
 @pytest.mark.parametrize(

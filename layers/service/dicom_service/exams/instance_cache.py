@@ -146,7 +146,9 @@ class InstanceCache:
         completed = False
         try:
             sent: list[Any] = []
-            for number, part in enumerate(parts, 1):
+            # Not enumerate: it keeps the part before until it has the next.
+            for part in parts:
+                number = len(sent) + 1
                 etag = s3.upload_part(**target, PartNumber=number, Body=part)["ETag"]
                 sent.append({"PartNumber": number, "ETag": etag})
                 del part  # before the next one is put together

@@ -232,7 +232,7 @@ class _Batch:
         """Check a file and make it ready to be sent; None for a ZIP."""
         limits = self.ingest.settings
         try:
-            if self.ingest.zip_queue is None:
+            if self.ingest.zip_queue is None and not job.sha256:
                 # What was handed over is a ZIP: the body that brings its beginning goes on to its end.
                 job.source.expect_all()
             is_zip = looks_like_zip(job.source)
