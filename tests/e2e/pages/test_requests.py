@@ -32,7 +32,8 @@ def test_whoever_leafs_fast_asks_for_few_pictures_at_once_and_sees_the_last(brow
         assert stage.get_attribute("data-shown") == "151"
         wait_for(lambda: at.page.title() and len(held) >= AT_ONCE)
         at.page.locator(".stage.busy").wait_for()  # what is on the stage does not pass for another
-        assert len(held) == AT_ONCE
+        # On a slow machine the page may have given up the first of them, after 35 s, and asked for another.
+        assert len([route for route in held if not route.request.failure]) <= AT_ONCE
         is_slow = False
         for route in held:
             route.continue_()
