@@ -4,8 +4,14 @@ No call, no permission, nothing to wait for. All carry the name of the stack as 
 stacks in one account do not ring each other's alarms. Names, units and who watches them: docs/runbook.md.
 """
 
+import json
 from contextlib import AbstractContextManager
+from functools import cache
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
 NAMESPACE = "DicomService"
 
@@ -45,8 +51,14 @@ class failures(AbstractContextManager["failures"]):
 
 
 def _write(name: str, unit: str, value: float) -> None:
-    # Most requests write none: the import is not theirs to pay.
-    from aws_lambda_powertools.metrics import MetricUnit, single_metric
+    # The dimensions are those of the provider, which holds nothing else: threads may share it.
+    line = _provider().serialize_metric_set({name: {"Unit": unit, "Value": [float(value)]}})
+    print(json.dumps(line, separators=(",", ":")))
 
-    with single_metric(name=name, unit=MetricUnit(unit), value=value, namespace=NAMESPACE):
-        pass
+
+@cache
+def _provider() -> "AmazonCloudWatchEMFProvider":
+    # Most requests write none: the import is not theirs to pay.
+    from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
+
+    return AmazonCloudWatchEMFProvider(namespace=NAMESPACE)
