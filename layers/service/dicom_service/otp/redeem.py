@@ -107,14 +107,14 @@ class Redeemer:
             charged, compared_at = self._check_patient(charged, now)
         except ExamSuspended:
             raise self._rejected(otp_id, charged, actor, "not, or not only, this patient's exam") from None
-        token_hash = codes.token_hash(self._token(charged, nonce))
-        wanted = Redemption(now, token_hash, now + self._token_lifetime, network_of(address))
+        token = self._token(charged, nonce)
+        wanted = Redemption(now, codes.token_hash(token), now + self._token_lifetime, network_of(address))
         redemption = self._use(charged, tag, wanted, compared_at)
         if redemption is None:
             raise self._rejected(otp_id, charged, actor, "used, or withdrawn, meanwhile")
         write_audit_line("redeemed", actor, otp_id=otp_id, study_uid=charged.study_uid)
         return {
-            "accessToken": self._token(charged, nonce),
+            "accessToken": token,
             "tokenType": "Bearer",
             "expiresIn": redemption.token_expires_at - now,
             "studyUID": charged.study_uid,
