@@ -89,7 +89,7 @@ def _upload_rounds(
 
     What all sides sent is looked up in the PACS when all rounds have run; what ours sent is returned.
     """
-    study = series.own_study()
+    study, apart = series.own_study(), servers.apart()
     sent: dict[str, list[File]] = {OURS: [], PLAIN: [], LIMIT: []}
 
     def new(side: str) -> File:
@@ -110,7 +110,7 @@ def _upload_rounds(
     def limit() -> float:
         file = new(LIMIT)
         prepared = stow_body(file.content)
-        return seconds(lambda: _searched(servers, file) or servers.send(*prepared))
+        return seconds(lambda: _searched(apart, file) or apart.send(*prepared))
 
     times = in_turn({OURS: ours, PLAIN: plain, LIMIT: limit}, rounds=rounds, warm_up=3)
     servers.check_stored([file for files in sent.values() for file in files])

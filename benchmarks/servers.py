@@ -11,7 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,6 +53,10 @@ class Servers:
 
     pacs: Pacs
     http: requests.Session
+
+    def apart(self) -> Servers:
+        """Return the same with a connection of its own: the PACS answers one that is used more often faster."""
+        return replace(self, http=_session(self.pacs))
 
     def store(self, *files: bytes) -> requests.Response:
         """Send DICOM files to the PACS as they are (STOW-RS), with nothing but `requests`."""
@@ -134,6 +138,13 @@ def check_registered(files: Iterable[File]) -> None:
             raise WorkNotDone(f"{len(uids - registered)} of {len(uids)} instances are not registered")
 
 
+def _session(pacs: Pacs) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    session.auth = (pacs.user, pacs.password)
+    return session
+
+
 @contextmanager
 def running() -> Iterator[Servers]:
     """Start both servers, point the process's environment at them, and stop them in the end."""
@@ -148,10 +159,7 @@ def running() -> Iterator[Servers]:
             os.environ.update(settings.aws_environment())
             os.environ.update(_make_stores(orthanc.pacs()))
             aws.forget_clients()
-            with requests.Session() as http:
-                http.trust_env = False
-                http.auth = (orthanc.pacs().user, orthanc.pacs().password)
-                yield Servers(orthanc.pacs(), http)
+            yield Servers(orthanc.pacs(), _session(orthanc.pacs()))
         finally:
             os.environ.clear()
             os.environ.update(before)
