@@ -1,6 +1,6 @@
 // The service, as staff see it. Nothing is kept in the browser's caches.
 
-import { session } from "./session.js";
+import { lastSession, session } from "./session.js";
 
 // Modules lie two folders below the stage, whatever it is called and whatever is in front of it.
 export const base = new URL("../../", import.meta.url);
@@ -37,7 +37,8 @@ export async function ask(path, { json, token = session()?.accessToken, ...optio
     throw new ApiError(0);
   }
   if (answer.ok) return answer;
-  if (answer.status === 401) ended();
+  // An answer to the token from before somebody signed in again says nothing of the new one.
+  if (answer.status === 401 && token === lastSession()?.accessToken) ended();
   throw new ApiError(answer.status, await answer.json().catch(() => ({})));
 }
 

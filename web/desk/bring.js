@@ -77,6 +77,8 @@ function make() {
   }
 
   async function send(plan) {
+    // The button goes at once: pressed twice, it would send everything twice.
+    place.replaceChildren(h("p", { role: "status" }, t("sendingNow")));
     store ??= await openStore(`desk ${session().name}`).catch(() => null);
     running = new Upload({ api: serviceApi(api.base, () => session()?.accessToken), plan, store });
     running.addEventListener("state", ({ detail }) => detail.reason === "signed-out" && api.sessionOver());

@@ -60,30 +60,56 @@ def test_a_pacs_that_is_down_is_waited_for_and_every_file_arrives(
 _SLOW_MEMORY = """
 const opened = new Promise((open) => { window.openMemory = open; });
 const interrupted = async () => [{ job: 1, files: 3, sent: 1, startedAt: 0 }];
-const patients = [{ name: "Adler^Max", id: "1", studies: [] }, { name: "Blum^Eva", id: "2", studies: [] }];
+const study = { studyInstanceUID: "1.2.3", modalities: ["CT"], images: 1, bytes: 1 };
+const patients = [{ name: "Adler^Max", id: "1", studies: [study] }, { name: "Blum^Eva", id: "2", studies: [] }];
 export const openStore = async () => (await opened, { interrupted });
 export const filesOf = (files) => [...files];
 export const filesDropped = filesOf;
-export const inspect = async () => ({ files: [{}], skipped: [], warnings: [{ code: "SEVERAL_PATIENTS" }], patients });
+const files = [{ path: "IM1", study: study.studyInstanceUID }];
+const warnings = [{ code: "SEVERAL_PATIENTS" }];
+export const inspect = async () => ({ files, skipped: [], warnings, patients });
 export const serviceApi = () => null;
-export class Upload extends EventTarget {}
+window.uploads = 0;
+export class Upload extends EventTarget {
+  state = "done";
+  constructor() {
+    super();
+    window.uploads += 1;
+  }
+  start() {}
+}
 """
+_ASKED = "This belongs to more than one patient"
 
 
 def test_what_was_interrupted_before_is_not_offered_over_what_was_chosen(
     stack: Stack, browser: Browser, tmp_path: Path
 ) -> None:
     (tmp_path / "IM1").write_bytes(b"1")
-    asked = "This belongs to more than one patient"
     with desk(browser, stack) as at:
         page = at.page
         page.route("**/engine.js", lambda route: route.fulfill(content_type="text/javascript", body=_SLOW_MEMORY))
         page.reload()
         bring(page, tmp_path)
-        page.get_by_role("heading", name=asked).wait_for()
+        page.get_by_role("heading", name=_ASKED).wait_for()
         page.evaluate("window.openMemory()")
         page.evaluate("new Promise((done) => setTimeout(done, 200))")
-        assert page.get_by_role("heading", level=2).all_inner_texts() == [asked]
+        assert page.get_by_role("heading", level=2).all_inner_texts() == [_ASKED]
+
+
+def test_pressing_twice_sends_once(stack: Stack, browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "IM1").write_bytes(b"1")
+    with desk(browser, stack) as at:
+        page = at.page
+        page.route("**/engine.js", lambda route: route.fulfill(content_type="text/javascript", body=_SLOW_MEMORY))
+        page.reload()
+        bring(page, tmp_path)
+        page.get_by_role("heading", name=_ASKED).wait_for()
+        page.get_by_role("checkbox").first.check()
+        page.locator("form.plan").evaluate("(form) => { form.requestSubmit(); form.requestSubmit(); }")
+        page.evaluate("window.openMemory()")
+        wait_for(lambda: page.evaluate("window.uploads"))
+        assert page.evaluate("window.uploads") == 1
 
 
 def test_a_zip_is_sent_as_it_is_and_each_instance_arrives(stack: Stack, browser: Browser, tmp_path: Path) -> None:

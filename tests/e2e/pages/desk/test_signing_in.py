@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import requests
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.authorizer import renew_authorizer
 from tests.support.browser import NOTHING, axe_violations, tab
@@ -11,9 +11,16 @@ from tests.support.deployed import variables
 from tests.support.desk import accessible, another_key, bring, desk, folder_of, view
 from tests.support.oidc_issuer import oidc_issuer
 from tests.support.stack import Stack
+from tests.support.waiting import wait_for
 from tests.support.worklist import new_workitem
 
 AN_HOUR = 3600
+# By the page's own module, with the token of this moment.
+_ASK_LATE = """() => {
+  const app = document.querySelector("script[type=module]").src;
+  const asked = import(app.replace(/app\\.js$/, "api.js")).then((api) => api.ask("workitems?late"));
+  window.late = asked.then(() => 200, (error) => error.status);
+}"""
 
 
 def test_a_reader_sees_no_button_that_fails(stack: Stack, browser: Browser, small_exam: object) -> None:
@@ -123,6 +130,10 @@ def test_staff_sign_in_with_their_issuer_again_when_the_token_expires_and_out(
             assert page.url == home
             view(page, "Exams")
             page.locator(".exam-row").first.wait_for()
+            held: list[Route] = []
+            page.route("**/v1/workitems?late", lambda route: held.append(route))
+            page.evaluate(_ASK_LATE)
+            wait_for(lambda: page.title() and held)
             # WHEN the token has expired, signing in again takes a window, and the view stays
             page.context.add_init_script("window.close = () => {}")
             page.clock.fast_forward((AN_HOUR + 60) * 1000)
@@ -132,6 +143,10 @@ def test_staff_sign_in_with_their_issuer_again_when_the_token_expires_and_out(
             window.value.get_by_role("button", name="Continue").click()
             page.get_by_role("dialog").wait_for(state="detached")
             page.locator(".exam-row").first.wait_for()
+            # AND a late answer to the token before does not end the new session
+            held[0].fulfill(status=401, body="{}")
+            assert page.evaluate("window.late") == 401
+            assert page.get_by_role("dialog").count() == 0
             # AND a window that its browser does not close keeps nothing
             window.value.get_by_text("You can close this window.").wait_for()
             assert window.value.evaluate("({...sessionStorage})") == {}
