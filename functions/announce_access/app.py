@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dicom_service.audit.announce import announce_accesses
+from dicom_service.audit.access_events import announce_accesses
 from dicom_service.audit.dependencies import event_bus
 
 

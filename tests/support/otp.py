@@ -13,6 +13,7 @@ from dicom_service.auth.access_tokens import AccessTokens
 from dicom_service.aws import Secret
 from dicom_service.otp.audit_log import Actor
 from dicom_service.otp.codes import Matches
+from dicom_service.otp.external_viewer import ViewerSettings
 from dicom_service.otp.guard import ExamGuard
 from dicom_service.otp.issue import Issuer
 from dicom_service.otp.keyring import Keyring
@@ -20,7 +21,6 @@ from dicom_service.otp.manage import Manager
 from dicom_service.otp.redeem import Redeemer
 from dicom_service.otp.requests import IssueRequest, RedeemRequest
 from dicom_service.otp.store import OtpStore, OtpTables
-from dicom_service.otp.viewer import ViewerSettings
 from dicom_service.patient import PatientHasher
 from tests.support.fake_client import FakeClient
 

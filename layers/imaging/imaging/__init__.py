@@ -9,10 +9,10 @@ Importing this package imports neither pydicom, numpy nor Pillow; rendering does
 from imaging.beginning import read_header
 from imaging.bulk_values import read_value
 from imaging.classification import MAX_FRAME_BYTES, Reason, classify
+from imaging.encoded_picture import MediaType, Picture
 from imaging.errors import CannotDecode, FrameNotFound, ImagingError, TooLarge
 from imaging.header import Window, representative_frame, window_of
 from imaging.jpeg_ls import compress_file, compress_lossless
-from imaging.picture import MediaType, Picture
 from imaging.placeholders import placeholder
 from imaging.rendering import render, render_frame
 from imaging.stored_frames import StoredFrame, StoredFrames

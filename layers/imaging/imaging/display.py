@@ -7,9 +7,9 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from imaging import color, grayscale
+from imaging.encoded_picture import target_size
 from imaging.errors import CannotDecode
 from imaging.header import Window
-from imaging.picture import target_size
 
 if TYPE_CHECKING:
     from imaging.decode import DecodedFrame

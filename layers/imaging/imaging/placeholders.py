@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imaging.picture import MediaType, Picture, encode
+from imaging.encoded_picture import MediaType, Picture, encode
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from imaging.classification import MAX_FRAME_BYTES
+from imaging.encoded_picture import MediaType, Picture, encode
 from imaging.header import Window, choose_frame, pixel_height_to_width
-from imaging.picture import MediaType, Picture, encode
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

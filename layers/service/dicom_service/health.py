@@ -8,7 +8,8 @@ from typing import Any
 
 from dicom_service import aws, log
 from dicom_service.errors import ServiceError
-from dicom_service.pacs import connect, pacs_errors
+from dicom_service.pacs import connect
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.settings import PacsSettings, setting
 
 logger = log.get_logger()

@@ -9,7 +9,7 @@ import pytest
 from pydicom.uid import HEVCMP51, MPEG4HP41F, ExplicitVRLittleEndian
 
 from imaging import CannotDecode, Reason, classify, placeholder, render, window_of
-from imaging.picture import MediaType
+from imaging.encoded_picture import MediaType
 from tests.support.dicom_files import saved
 from tests.support.images import image, opened
 from tests.support.pictures import read, sample

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import jsonschema
 import pytest
 
-from dicom_service.audit.announce import ACCESS_RECORDED
+from dicom_service.audit.access_events import ACCESS_RECORDED
 from dicom_service.erasure.tables import ERASED_EVENT
 from dicom_service.notifications.announce import DETAIL_TYPE
 from dicom_service.notifications.message import Notification

@@ -9,8 +9,8 @@ import pytest
 
 from dicom_service import aws
 from dicom_service.errors import Conflict, NotFound
+from dicom_service.otp.external_viewer import ViewerSettings
 from dicom_service.otp.requests import IssueRequest
-from dicom_service.otp.viewer import ViewerSettings
 from tests.support.otp import API, BIRTH_DATE, PATIENT, PORTAL, STUDY, FakePacs, Harness, events_of, study, wrong
 
 OTHER_STUDY = "1.2.826.0.1.3680043.8.498.2"

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from dicom_service.outbox import Outbox, OutboxSettings
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.worklist.dynamodb import DynamoWorklist
 from dicom_service.worklist.pacs_worklist import PacsWorklist
 from dicom_service.worklist.reconcile import Reconciler

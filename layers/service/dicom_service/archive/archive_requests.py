@@ -16,7 +16,8 @@ from dicom_service.day import iso
 from dicom_service.errors import Conflict, NotFound, Unavailable
 from dicom_service.exams.instance_cache import URL_LIFETIME
 from dicom_service.exams.patient_scope import PatientScope
-from dicom_service.pacs import NO_EXAM, pacs_errors, rows_of_study
+from dicom_service.pacs import NO_EXAM, rows_of_study
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient, PatientHasher
 from dicomweb.dataset import text
 

@@ -11,7 +11,8 @@ from typing import Any, BinaryIO, cast
 
 from dicom_service.errors import NotFound
 from dicom_service.exams.instance_cache import InstanceName
-from dicom_service.pacs import NO_EXAM, all_rows, pacs_errors
+from dicom_service.pacs import NO_EXAM, all_rows
+from dicom_service.pacs_errors import pacs_errors
 from dicomweb.client import DicomwebClient
 from dicomweb.dataset import text
 

@@ -10,7 +10,7 @@ module                                         holds
 `dicom_service.audit.listing`                  what callers may read of it
 `dicom_service.audit.view`                     a record as callers and events show it
 `dicom_service.audit.fhir`                      records as FHIR AuditEvents
-`dicom_service.audit.announce`                  new records on the bus, where the operator wants them there
+`dicom_service.audit.access_events`             new records on the bus, where the operator wants them there
 `dicom_service.audit.export`                   the daily export
 `dicom_service.audit.arrivals`                 instances that staged files bring: registered and recorded together
 `dicom_service.audit.chain`                    exported days, chained by hash, and their check

@@ -49,6 +49,6 @@ def exporter() -> "Exporter":
 
 def event_bus() -> str:
     """Return the name of the bus that accesses are announced on."""
-    from dicom_service.audit.announce import BusSettings
+    from dicom_service.audit.access_events import BusSettings
 
     return load(BusSettings).bus

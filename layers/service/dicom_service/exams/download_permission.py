@@ -7,7 +7,7 @@ from dicom_service.auth.route_scope import may_download
 from dicom_service.errors import Forbidden
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.report import PDF_CLASS, SR_CLASSES
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs_errors import pacs_errors
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient

@@ -9,7 +9,7 @@ from dicom_service.errors import NotFound, PacsError, PayloadTooLarge
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.patient_scope import PatientScope
 from dicom_service.exams.retrieve import LARGEST_ANSWER, NO_INSTANCE
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.unreadable import unreadable
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dicom_service.errors import NotFound
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.patient_scope import COMPARED_FIELDS, PatientScope
 from dicom_service.exams.search import Page, search_instances, search_series
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs_errors import pacs_errors
 from dicomweb.dataset import text
 from dicomweb.errors import NotSupported, RequestRejected
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dicom_service.errors import NotFound
 from dicom_service.exams.instance_cache import InstanceCache, InstanceName
 from dicom_service.exams.patient_scope import COMPARED_FIELDS, PatientScope
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs_errors import pacs_errors
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient

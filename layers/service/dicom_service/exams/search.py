@@ -8,7 +8,8 @@ from dicom_service.audit.notes import note_rows
 from dicom_service.errors import NotFound
 from dicom_service.exams.missing_counts import complete_series, complete_studies
 from dicom_service.exams.patient_scope import COMPARED_FIELDS, PatientScope
-from dicom_service.pacs import NO_EXAM, pacs_errors, rows_of_study
+from dicom_service.pacs import NO_EXAM, rows_of_study
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
 from dicomweb.dataset import SearchResult
 

@@ -14,7 +14,7 @@ from dicom_service.exams.failure_reasons import DETAILS, PACS_STOPS_ON_IT, store
 from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
 from dicom_service.exams.registry import Arrived, Source
 from dicom_service.exams.request_files import UploadedFile
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.part10 import BytesSource
 from dicom_service.patient import Patient
 from dicom_service.settings import setting

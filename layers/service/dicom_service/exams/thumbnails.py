@@ -22,10 +22,10 @@ from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.instance_reader import InstanceReader
 from dicom_service.exams.retrieve import NO_INSTANCE
 from dicom_service.native_syntaxes import EXPLICIT_LITTLE
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs_errors import pacs_errors
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
+from imaging.encoded_picture import target_size
 from imaging.header import number_of_frames, pixel_height_to_width, values
-from imaging.picture import target_size
 
 if TYPE_CHECKING:
     from dicomweb.client import DicomwebClient

@@ -24,7 +24,7 @@ from dicom_service.exams.failure_reasons import (
 )
 from dicom_service.exams.outbound_instance import OutboundInstance
 from dicom_service.log import describe, get_logger
-from dicom_service.pacs import count_pacs_error
+from dicom_service.pacs_errors import count_pacs_error
 from dicomweb.errors import (
     BodyUnreadable,
     DicomwebError,

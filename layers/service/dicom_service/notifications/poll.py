@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from dicom_service import aws
 from dicom_service.exams.completeness_checks import Check, CheckQueue, CheckSettings
 from dicom_service.exams.registry import STUDY
-from dicom_service.pacs import all_rows, pacs_errors
+from dicom_service.pacs import all_rows
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.settings import setting
 from dicomweb.dataset import SearchResult, text
 from dicomweb.uid import is_uid

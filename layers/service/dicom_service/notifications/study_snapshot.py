@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dicom_service.pacs import all_rows, pacs_errors
+from dicom_service.pacs import all_rows
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
 from dicomweb.dataset import SearchResult, text
 

@@ -15,7 +15,7 @@ from dicom_service.origin_server.accept import OCTETS, MediaRange, not_acceptabl
 from dicom_service.origin_server.answers import Part
 from dicom_service.origin_server.links import bulk_elements
 from dicom_service.origin_server.transfer_syntaxes import label_for, syntax_of
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs_errors import pacs_errors
 from dicomweb.errors import NotFound, NotSupported, PacsFault
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dicom_service.exams.instance_reader import InstanceReader
 from dicom_service.origin_server.shared_cache import Entry, SharedCache
 from dicom_service.origin_server.study_state import StudyState
 from dicom_service.origin_server.transfer_syntaxes import syntax_of
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs_errors import pacs_errors
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 
 if TYPE_CHECKING:

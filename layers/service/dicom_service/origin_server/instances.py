@@ -14,7 +14,7 @@ from dicom_service.native_syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE, NATI
 from dicom_service.origin_server.accept import ANY, DICOM, MediaRange, not_acceptable
 from dicom_service.origin_server.answers import LARGEST_ANSWER, Part, multipart_frame
 from dicom_service.origin_server.transfer_syntaxes import JPEG_LS
-from dicom_service.pacs import pacs_errors
+from dicom_service.pacs_errors import pacs_errors
 from dicomweb.errors import NotFound, NotSupported, PacsFault, RequestRejected
 
 if TYPE_CHECKING:

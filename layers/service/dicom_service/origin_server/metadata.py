@@ -16,7 +16,8 @@ from dicom_service.native_syntaxes import NATIVE
 from dicom_service.origin_server.linked_json import LinkedJson, link_datasets, link_text
 from dicom_service.origin_server.shared_cache import Entry, SharedCache
 from dicom_service.origin_server.study_state import StudyState
-from dicom_service.pacs import all_rows, pacs_errors
+from dicom_service.pacs import all_rows
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.patient import Patient, PatientHasher
 from dicomweb.dataset import Dataset, text, value
 

@@ -12,7 +12,8 @@ from dicom_service.exams.search import STUDY_FIELDS
 from dicom_service.origin_server.links import with_links
 from dicom_service.origin_server.search_request import SearchRequest, names_study, without_study
 from dicom_service.origin_server.study_state import NO_STUDY
-from dicom_service.pacs import all_rows, pacs_errors
+from dicom_service.pacs import all_rows
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS
 from dicomweb.dataset import SearchResult, text
 from dicomweb.errors import RequestRejected

@@ -10,7 +10,8 @@ from dicom_service.errors import NotFound
 from dicom_service.exams.missing_counts import complete_studies
 from dicom_service.exams.patient_scope import PatientScope, patient_label
 from dicom_service.exams.search import STUDY_FIELDS
-from dicom_service.pacs import pacs_errors, rows_of_study
+from dicom_service.pacs import rows_of_study
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient, PatientHasher
 
 if TYPE_CHECKING:

@@ -91,8 +91,8 @@ def access_tokens() -> "AccessTokens":
 @cache
 def issuer() -> "Issuer":
     """Return the issuer behind ``POST /otps`` and ``GET /token``."""
+    from dicom_service.otp.external_viewer import ViewerSettings
     from dicom_service.otp.issue import Issuer
-    from dicom_service.otp.viewer import ViewerSettings
 
     return Issuer(store(), keyring(), hasher(), pacs, load(ViewerSettings))
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dicom_service.errors import Conflict, NotFound
-from dicom_service.pacs import pacs_errors, rows_of_study
+from dicom_service.pacs import rows_of_study
+from dicom_service.pacs_errors import pacs_errors
 from dicom_service.patient import PATIENT_FIELDS, Patient
 from dicomweb.dataset import text
 

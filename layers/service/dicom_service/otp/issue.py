@@ -9,15 +9,15 @@ from dicom_service.audit.notes import note
 from dicom_service.aws import Secret
 from dicom_service.day import iso
 from dicom_service.errors import Conflict
-from dicom_service.otp import codes, viewer
+from dicom_service.otp import codes, external_viewer
 from dicom_service.otp.audit_log import Actor, write_audit_line
 from dicom_service.otp.events import event
 from dicom_service.otp.exam import find_exam
+from dicom_service.otp.external_viewer import ViewerSettings, ViewerTokens
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.model import MAX_ATTEMPTS, Otp
 from dicom_service.otp.requests import IssueRequest
 from dicom_service.otp.store import OtpStore
-from dicom_service.otp.viewer import ViewerSettings, ViewerTokens
 from dicom_service.patient import PatientHasher
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ class Issuer:
             "reference": codes.reference(otp.otp_id),
             "otp": code,
             "token": token,
-            "link": viewer.link(self._link, values) or _share_link(base_url, token, otp.birth_date_tag is not None),
+            "link": external_viewer.link(self._link, values)
+            or _share_link(base_url, token, otp.birth_date_tag is not None),
             "expiresAt": iso(otp.expires_at),
             "attemptsLeft": MAX_ATTEMPTS,
         }

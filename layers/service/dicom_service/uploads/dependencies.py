@@ -13,8 +13,8 @@ from dicom_service.uploads.table import UploadsTable
 if TYPE_CHECKING:
     from dicom_service.audit.arrivals import Arrivals
     from dicom_service.uploads.expiry import Expiry
+    from dicom_service.uploads.lost_events import Sweep
     from dicom_service.uploads.stored_or_rejected import Outcomes
-    from dicom_service.uploads.sweep import Sweep
     from dicom_service.uploads.upload_service import UploadService
 
 
@@ -64,8 +64,8 @@ def expiry() -> "Expiry":
 @cache
 def sweep() -> "Sweep":
     """Return what finds staged objects whose event never came."""
+    from dicom_service.uploads.lost_events import Sweep
     from dicom_service.uploads.settings import IngestQueueSettings, SweepSettings
-    from dicom_service.uploads.sweep import Sweep
 
     queue, late = load(IngestQueueSettings).url, load(SweepSettings).late
     return Sweep(aws.s3(), settings().bucket, table(), queue, late=late)

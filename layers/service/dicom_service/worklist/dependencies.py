@@ -123,7 +123,7 @@ def error_mapping() -> ErrorMapping:
     """Return what maps the errors of the PACS; nothing where none is asked."""
     if settings().kind == OWN:
         return nullcontext
-    from dicom_service.pacs import pacs_errors
+    from dicom_service.pacs_errors import pacs_errors
 
     return pacs_errors
 

@@ -9,9 +9,9 @@ import pytest
 
 from dicom_service.aws import Secret
 from dicom_service.errors import SettingsError
-from dicom_service.otp import viewer
+from dicom_service.otp import external_viewer
+from dicom_service.otp.external_viewer import ViewerError, ViewerSettings, ViewerTokens, parameter_names
 from dicom_service.otp.requests import IssueRequest
-from dicom_service.otp.viewer import ViewerError, ViewerSettings, ViewerTokens, parameter_names
 from tests.support.otp import API, PATIENT, PORTAL, STUDY, Harness, events_of, master_secret
 from tests.support.pacs import Answer, FakePacs, Handler, Received, answer, cut_off, drip, hang_up, html, stall
 from tests.support.template import RESOURCES
@@ -60,13 +60,13 @@ def secret(**values: str) -> Secret:
 )
 def test_templates_that_would_lose_the_token_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        viewer.link_template(text)
+        external_viewer.link_template(text)
 
 
 def test_values_cannot_leave_their_place_in_the_link() -> None:
-    template = viewer.link_template("https://viewer.example/#{studyUID}/{token}")
+    template = external_viewer.link_template("https://viewer.example/#{studyUID}/{token}")
 
-    link = viewer.link(template, {"studyUID": "1.2", "token": "a&b/../{role}?", "role": "patient"})
+    link = external_viewer.link(template, {"studyUID": "1.2", "token": "a&b/../{role}?", "role": "patient"})
     assert link == "https://viewer.example/#1.2/a%26b%2F..%2F%7Brole%7D%3F"
 
 
@@ -86,7 +86,7 @@ def test_names_of_parameters() -> None:
 
 def test_the_viewer_is_asked_as_the_reference_asks(harness: Harness, log: io.StringIO) -> None:
     with FakePacs(json_viewer) as server:
-        harness.viewer = ViewerSettings(token_url=viewer.viewer_url(f"{base(server)}/token?site=a"))
+        harness.viewer = ViewerSettings(token_url=external_viewer.viewer_url(f"{base(server)}/token?site=a"))
         given = harness.issuer.token(IssueRequest(STUDY, PATIENT, "a b&c", "diagnostic"), PORTAL, API)
 
     asked = {"site": "a", "studyUID": STUDY, "patientID": PATIENT, "user": "a b&c", "role": "diagnostic"}

@@ -7,8 +7,8 @@ from typing import Any
 import boto3
 import pytest
 
+from dicom_service.uploads.lost_events import Sweep
 from dicom_service.uploads.staged_object import event_of, parse_event
-from dicom_service.uploads.sweep import Sweep
 from tests.support.upload_files import dicom, uid
 from tests.support.uploads import BUCKET, World
 
