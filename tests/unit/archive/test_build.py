@@ -78,6 +78,8 @@ def test_it_goes_on_in_the_next_invocation_where_time_was_over(world: World) -> 
     assert rounds >= 3
     assert sorted(files_of(world).values()) == sorted(one["file"] for one in world.pacs.files.values())
     assert "index.html" in world.zip().namelist()
+    # AND whoever unpacks it may read each of them, those of earlier invocations too
+    assert [entry.external_attr >> 16 for entry in world.zip().infolist()] == [0o644] * (10 + 3)
     assert world.zip().read("index.html").count(b"data:image/jpeg") == 10
     assert world.keys() == [world.archive().key]
     assert world.uploads() == []

@@ -18,6 +18,8 @@ PART = 16 * 1024 * 1024
 # What is tried of a file before it is compressed, and down to which part of it that must come.
 _SAMPLE, _WORTH_IT = 8 * 1024, 0.9
 _FIELDS = ("filename", "date_time", "compress_type", "flag_bits", "CRC", "compress_size", "file_size", "header_offset")
+# Owner writes, all read: unpacked without it, nobody may open a file.
+_MODE = 0o644 << 16
 _MOST_PATIENTS = 15
 _NOT_WRITTEN = "The archive cannot be written at the moment; it is tried again."
 
@@ -171,6 +173,7 @@ class ZipStream:
         self._zip = zipfile.ZipFile(sink, "w")
         for values in entries:
             info = zipfile.ZipInfo(values[0], tuple(values[1]))
+            info.external_attr = _MODE
             for name, value in zip(_FIELDS[2:], values[2:], strict=True):
                 setattr(info, name, value)
             self._zip.filelist.append(info)
@@ -195,7 +198,7 @@ class ZipStream:
         # Deflate says itself where it ends, as the readers of streams need it; level 0 only puts it into blocks.
         info.compress_type = zipfile.ZIP_DEFLATED
         info._compresslevel = 1 if _shrinks(first) else 0  # type: ignore[attr-defined]
-        info.external_attr = 0o644 << 16
+        info.external_attr = _MODE
         info.file_size = size or 0
         with self._zip.open(info, "w", force_zip64=size is None) as entry:
             for piece in chain((first,), left):
