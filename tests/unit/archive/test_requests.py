@@ -13,7 +13,7 @@ from dicom_service import aws
 from dicom_service.archive.archive_requests import ArchiveRequests
 from dicom_service.archive.build import Builder, BuilderParts
 from dicom_service.archive.checkpoint import Checkpoints
-from dicom_service.archive.table import QUEUED, READY
+from dicom_service.archive.table import QUEUED, READY, SILENCE
 from dicom_service.aws.sqs_worker import Done
 from dicom_service.errors import Conflict, NotFound
 from dicom_service.exams.patient_scope import Bearer, PatientScope, patient_label
@@ -128,3 +128,25 @@ def test_a_correction_in_the_pacs_makes_another_whoever_asks(asking: Asking) -> 
     after = asking.ask(PatientScope())
     assert after != before
     assert asking.requests.find(STUDY, asking.scope("P-2")).build == after
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_build_that_is_not_heard_of_any_more_has_failed_for_who_waits_and_is_begun_anew(
+    asking: Asking, taken: bool
+) -> None:
+    # GIVEN a build that nobody will go on with: its message is lost
+    world = asking.world
+    world.pacs.add(*slices(2))
+    lost = asking.requests.ask(STUDY, asking.scope(), CODE).build
+    if taken:
+        assert world.table().claim(STUDY, lost, "owner")
+    world.now += SILENCE - 1
+    assert asking.requests.find(STUDY, asking.scope()).state == ("building" if taken else QUEUED)
+
+    # WHEN it was silent for an hour THEN who waits for it is told
+    world.now += 1
+    found = asking.requests.find(STUDY, asking.scope())
+    assert (found.state, found.reason) == ("failed", "ARCHIVE_STALLED")
+    # AND the next request makes another
+    assert asking.ask(asking.scope()) != lost
+    assert asking.requests.find(STUDY, asking.scope()).state == READY

@@ -154,7 +154,7 @@ class ArchiveRequests:
         _check_label(archive, scope)
         for hashed in archive.patients.split():
             note(study_uid=study_uid, hashed=hashed)
-        return archive
+        return archive.as_told(self._table.now())
 
     def url(self, archive: Archive) -> str:
         """Return a URL that opens the ZIP to anyone for `URL_LIFETIME` seconds; a transfer may go on for longer."""

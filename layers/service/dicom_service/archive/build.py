@@ -19,6 +19,7 @@ from dicom_service.aws import messages
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Outcome, Retry, backoff
 from dicom_service.errors import NotFound, ServiceError
 from dicom_service.exams.instance_cache import InstanceName
+from dicom_service.isolation import UnexpectedError, isolate
 from dicom_service.otp.exam import only_patient
 from dicom_service.patient import Patient
 from dicomweb.client import DicomwebClient
@@ -93,9 +94,19 @@ class Builder:
             return self._not_mine(message, attempt)
         work = _Work(self._parts, archive, owner, self._clock, self._clock() + seconds_left - MARGIN)
         try:
+            return isolate(lambda: self._go(work, message, attempt))
+        except ServiceError as error:
+            return self._put_off(work, error, attempt)
+        finally:
+            work.close()
+
+    def _go(self, work: "_Work", message: Mapping[str, Any], attempt: int) -> Outcome:
+        try:
+            if attempt > _ATTEMPTS:
+                raise UnexpectedError("This archive ended each invocation that was at it.")
             if work.run():
                 return Done()
-            table.release(archive, owner)
+            self._parts.table.release(work.archive, work.owner)
             return self._go_on(message)
         except LeaseLost:
             return self._leave(work)
@@ -103,16 +114,18 @@ class Builder:
             return self._end(work, CANCELLED, "REVOKED")
         except NotFound as error:
             return self._end(work, FAILED, error.code)
-        except ServiceError as error:
-            fields = {"exam": log.hashed(archive.study_uid), "code": error.code, **log.describe(error)}
-            logger.warning("archive is put off", extra=fields)
+
+    def _put_off(self, work: "_Work", error: ServiceError, attempt: int) -> Outcome:
+        fields = {"exam": log.hashed(work.archive.study_uid), "code": error.code, **log.describe(error)}
+        logger.warning("archive is put off", extra=fields)
+        try:
             if attempt >= _ATTEMPTS:
                 self._end(work, FAILED, error.code)
                 return DeadLetter(error.code)
-            table.release(archive, owner)
-            return Retry(backoff(attempt))
-        finally:
-            work.close()
+            self._parts.table.release(work.archive, work.owner)
+        except LeaseLost:
+            return self._leave(work)
+        return Retry(backoff(attempt))
 
     def _leave(self, work: "_Work") -> Outcome:
         """Leave a build to whoever has it now; nothing of it where nobody has: it was replaced, or erased."""
@@ -264,7 +277,7 @@ class _Work:
             raise Cancelled
 
     def give_up(self) -> None:
-        """Leave nothing of a build that comes to nothing."""
+        """Leave nothing of a build that comes to nothing; what only earlier invocations sent is left to expire."""
         if self.upload:
             self.parts.checkpoints.give_up(self.archive.key, self.upload.upload_id)
         self.parts.checkpoints.remove(self.archive.checkpoint_key)

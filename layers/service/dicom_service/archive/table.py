@@ -17,7 +17,7 @@ Every write of a build has its id and owner as a condition: what was taken over 
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dicom_service import aws
@@ -79,6 +79,11 @@ class Archive:
             # Rows of earlier versions have the label alone.
             patients=item.get("patients") or " ".join(item.get("patient", "").split()[:1]),
         )
+
+    def as_told(self, now: float) -> "Archive":
+        """Return it as callers see it: a build that was silent for too long has failed, although nobody wrote so."""
+        silent = self.state in (QUEUED, BUILDING) and not self.is_alive(now)
+        return replace(self, state=FAILED, reason="ARCHIVE_STALLED") if silent else self
 
     def is_alive(self, now: float) -> bool:
         """Return whether it can be waited for or downloaded, so that no other has to be built."""
@@ -172,7 +177,7 @@ class ArchivesTable:
             "build = :build AND #state IN (:queued, :building, :failed)"
             " AND (attribute_not_exists(leaseUntil) OR leaseUntil < :now OR #owner = :owner)"
         )
-        expression = "SET #state = :building, #owner = :owner, leaseUntil = :until, updatedAt = :now"
+        expression = "SET #state = :building, #owner = :owner, leaseUntil = :until, updatedAt = :now REMOVE reason"
         values = {
             ":build": build,
             ":queued": QUEUED,
