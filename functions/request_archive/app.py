@@ -7,6 +7,8 @@ from aws_lambda_powertools.event_handler import Response
 from dicom_service.archive.archive_requests import view
 from dicom_service.archive.dependencies import archive_requests
 from dicom_service.archive.table import READY, SERVICE
+from dicom_service.audit.actions import ARCHIVE_DOWNLOAD
+from dicom_service.audit.notes import note_action
 from dicom_service.edge import answer, base_url, check_uid, create_app, empty, serve
 from dicom_service.exams.dependencies import scope_of
 from dicom_service.exams.download_permission import check_whole_exam
@@ -38,6 +40,7 @@ def get_archive(studyUID: str) -> Response[Any]:
     if archive.state != READY:
         return answer(view(archive))
     url = archive_requests().url(archive)
+    note_action(ARCHIVE_DOWNLOAD)
     return empty(303, headers={"Location": url}) if redirect else answer({**view(archive), "url": url})
 
 

@@ -88,7 +88,7 @@ class Walk:
         self.shown, self.report, self.sent = archive.instances
         self.code: dict[str, Any] = {}
 
-    def call(self, route: tuple[str, str], number: str, context: Mapping[str, str] | None) -> Answer:
+    def call(self, route: tuple[str, str], number: str, context: Mapping[str, str] | None, **asked: str) -> Answer:
         """Call a route about the exam.
 
         Parameters
@@ -97,6 +97,8 @@ class Walk:
             The request's id.
         context
             What the authorizer knows of the caller; None for a stranger.
+        asked
+            The query, instead of the usual one of the route.
         """
         method, resource = route
         function = _function_of(route)
@@ -113,7 +115,7 @@ class Walk:
             "otpId": self.code.get("otpId", ""),
         }
         given = {name: value for name, value in values.items() if f"{{{name}}}" in resource}
-        query = _QUERIES.get(resource) if method in ("GET", "DELETE") else None
+        query = asked or _QUERIES.get(resource) if method in ("GET", "DELETE") else None
         path = resource
         for name, value in given.items():
             path = path.replace(f"{{{name}}}", value)

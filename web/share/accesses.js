@@ -3,7 +3,14 @@
 import * as api from "./api.js";
 import { h, moment, number, t } from "./dom.js";
 
-const TOLD = { metadata: "list", frame: "picture", archive: "download", "archive-state": "download", arrival: "store" };
+// A ZIP that is asked for, or asked after, is none that was given out.
+const TOLD = {
+  metadata: "list",
+  frame: "picture",
+  "archive-state": "archive",
+  "archive-download": "download",
+  arrival: "store",
+};
 const SUCCESS = 0;
 
 // A list that is fetched when it is unfolded; `failed` hears of what ends the page.

@@ -56,6 +56,7 @@ export default {
   did_picture: "hat Bilder gesehen",
   did_report: "hat einen Befund gelesen",
   did_download: "hat Dateien heruntergeladen",
+  did_archive: "hat nach dem ZIP gefragt",
   did_share: "hat sie geteilt",
   did_redeem: "hat den Link geöffnet",
   did_revoke: "hat einen Link zurückgezogen",

@@ -56,6 +56,7 @@ export default {
   did_picture: "saw pictures",
   did_report: "read a report",
   did_download: "downloaded files",
+  did_archive: "asked for the ZIP",
   did_share: "shared it",
   did_redeem: "opened the link",
   did_revoke: "withdrew a link",

@@ -56,6 +56,7 @@ export default {
   did_picture: "vio imágenes",
   did_report: "leyó un informe",
   did_download: "descargó archivos",
+  did_archive: "preguntó por el ZIP",
   did_share: "lo compartió",
   did_redeem: "abrió el enlace",
   did_revoke: "retiró un enlace",

@@ -56,6 +56,7 @@ export default {
   did_picture: "a vu des images",
   did_report: "a lu un compte rendu",
   did_download: "a téléchargé des fichiers",
+  did_archive: "a demandé le ZIP",
   did_share: "l’a partagé",
   did_redeem: "a ouvert le lien",
   did_revoke: "a retiré un lien",

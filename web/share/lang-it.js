@@ -56,6 +56,7 @@ export default {
   did_picture: "ha visto immagini",
   did_report: "ha letto un referto",
   did_download: "ha scaricato i file",
+  did_archive: "ha chiesto lo ZIP",
   did_share: "l’ha condiviso",
   did_redeem: "ha aperto il link",
   did_revoke: "ha revocato un link",

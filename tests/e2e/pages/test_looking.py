@@ -225,8 +225,8 @@ def test_after_signing_out_neither_the_token_nor_the_way_back_opens_anything(
         assert at.page.locator("body").inner_text().count("Zoë") == 0
 
 
-def test_the_exam_is_taken_home_as_a_zip(browser: Browser, small_exam: Exam) -> None:
-    with tab(browser, small_exam.link()) as at:
+def test_the_exam_is_taken_home_as_a_zip_and_the_page_says_by_whom(browser: Browser, small_exam: Exam) -> None:
+    with tab(browser, small_exam.issue(showAccesses=True)["link"]) as at:
         press_open(at.page)
         at.shown(7)
         with at.page.expect_download() as taken:
@@ -236,6 +236,12 @@ def test_the_exam_is_taken_home_as_a_zip(browser: Browser, small_exam: Exam) -> 
         assert "DICOMDIR" in names
         assert len([name for name in names if name.startswith("DICOM/")]) == 12
         at.page.locator(".stage canvas").wait_for()
+        # Asking for it, and how far it is, is not said to be a download.
+        at.page.get_by_text("Who has seen this exam").click()
+        at.page.locator(".accesses li").first.wait_for()
+        rows = [row for row in at.page.locator(".accesses li").all_inner_texts() if "with a link" in row]
+        assert [row.rpartition(" · ")[2] for row in rows if "downloaded" in row] == ["downloaded files"]
+        assert [row for row in rows if "asked for the ZIP" in row]
 
 
 def test_without_download_there_is_no_button_for_it_nor_a_list_of_accesses_unasked(

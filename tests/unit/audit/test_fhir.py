@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dicom_service.audit.actions import ROUTES
+from dicom_service.audit.actions import ARCHIVE_DOWNLOAD, ROUTES
 from dicom_service.audit.fhir import audit_event, bundle
-from dicom_service.audit.notes import Shown, note
+from dicom_service.audit.notes import Shown, note, note_action
 from dicom_service.audit.record import Viewer
 from dicom_service.audit.recorder import MOST_EXAMS, Recorder
 from dicom_service.patient import Patient
@@ -41,6 +41,10 @@ def rows(recorder: Recorder) -> list[dict[str, Any]]:
         for number in range(MOST_EXAMS + 1):
             note(study_uid=f"{STUDY}.{number}")
         recorder.finish(pending, 200)
+    for viewer in VIEWERS:
+        pending = recorder.begin(request(resource="/exams/studies/{studyUID}/archive", **viewer))  # type: ignore[arg-type]
+        note_action(ARCHIVE_DOWNLOAD)
+        recorder.finish(pending, 303)
     by_upload = Viewer("clinic", address="2001:db8::1")
     recorder.arrived(by_upload, "upload", "S3 upload/", {Shown(STUDY, Patient.of("CANARY")): 3, Shown("1.2.3"): 1})
     return records()

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from dicom_service import aws
 from dicom_service.audit import notes, store
+from dicom_service.audit.actions import ARCHIVE_DOWNLOAD
 from dicom_service.audit.recorder import Recorder
 from dicom_service.errors import Unavailable
 from dicom_service.patient import Patient, index_value
@@ -198,6 +199,20 @@ def test_a_picture_and_a_file_of_one_route_are_told_apart(recorder: Recorder) ->
     for kind in ("image/jpeg", "application/dicom"):
         serve_once(recorder, request(resource=route, query={"FileType": kind}))
     assert {row["action"] for row in records()} == {"picture", "download"}
+
+
+def test_a_read_is_what_it_turned_out_to_be_unless_it_is_refused(recorder: Recorder) -> None:
+    for status in (200, 500):
+        pending = recorder.begin(request(resource=f"{STUDY_ROUTE}/archive"))
+        notes.note_action(ARCHIVE_DOWNLOAD)
+        recorder.finish(pending, status)
+    # What was noted on one request is not known of the next.
+    serve_once(recorder, request(resource=f"{STUDY_ROUTE}/archive"))
+    assert {(row["action"], row["status"]) for row in records()} == {
+        ("archive-download", 200),
+        ("archive-state", 500),
+        ("archive-state", 200),
+    }
 
 
 def test_a_failed_read_has_shown_only_what_was_asked_for(recorder: Recorder) -> None:

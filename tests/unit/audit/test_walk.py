@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -61,6 +62,39 @@ def test_control_a_row_that_names_no_patient_is_missed(walk: Walk) -> None:
         walk.call(route, f"control {route}", {"principal": "control", "role": "service"})
         found = [row for row in records() if row["requestId"] == f"control {route}"]
         assert found and own not in {row.get("patient") for row in found}, route
+
+
+def test_giving_out_a_zip_is_told_from_asking_how_far_it_is(walk: Walk) -> None:
+    """WHEN a page asks until the ZIP is there, and fetches its URL THEN one record says so, and another that it did."""
+    route, known = "/exams/studies/{studyUID}/archive", {"principal": "page", "role": "service"}
+    walk.call(("POST", route), "asked", known)
+    for _ in range(3):
+        assert "url" not in walk.call(("GET", route), "polled", known, redirect="false").json
+    aws.dynamodb().update_item(
+        TableName="ArchivesTable",
+        Key=aws.to_item({"StudyInstanceUID": STUDY}),
+        UpdateExpression="SET #state = :ready, expiresAt = :then",
+        ExpressionAttributeNames={"#state": "state"},
+        ExpressionAttributeValues=aws.to_item({":ready": "ready", ":then": int(time.time()) + 60}),
+    )
+    for _ in range(2):
+        assert walk.call(("GET", route), "given", known, redirect="false").json["url"]
+    assert walk.call(("GET", route), "sent", known).status == 303
+
+    rows = [row for row in records() if row["who"] == "page"]
+    own = index_value(hasher().hash(Patient.of(PATIENT)))
+    assert {row["patient"] for row in rows} == {own}
+    counts: Counter[tuple[str, int]] = Counter()
+    for row in rows:
+        # Two records of one kind where a quarter of an hour ended in between.
+        counts[row["action"], row["status"]] += row["count"]
+    wanted = {
+        ("archive", 202): 1,
+        ("archive-state", 200): 3,
+        ("archive-download", 200): 2,
+        ("archive-download", 303): 1,
+    }
+    assert counts == wanted
 
 
 def test_no_recipient_sees_who_saw_an_exam_that_is_another_patients_by_now(walk: Walk) -> None:

@@ -55,7 +55,9 @@ FRAME = Action("frame", _ACCESSED, "R")
 METADATA = Action("metadata", _ACCESSED, "R")
 DOWNLOAD = Action("download", _TRANSFERRED, "R")
 ARCHIVE = Action("archive", _TRANSFERRED, "C", changes=True)
-ARCHIVE_STATE = Action("archive-state", _TRANSFERRED, "R")
+ARCHIVE_STATE = Action("archive-state", _ACCESSED, "R")
+# No route of its own: `GET …/archive` that gives out the URL of the ZIP.
+ARCHIVE_DOWNLOAD = Action("archive-download", _TRANSFERRED, "R")
 REPORT = Action("report", _ACCESSED, "R")
 STORE = Action("store", _TRANSFERRED, "C", changes=True)
 UPLOAD = Action("upload", _IMPORT, "C", changes=True)
@@ -106,7 +108,7 @@ ROUTES: dict[tuple[str, str], Action | None] = {
     ("GET", f"{_SERIES}/instances/{{instanceUID}}"): DOWNLOAD,
     ("GET", f"{_SERIES}/instances/{{instanceUID}}/report"): REPORT,
     ("POST", f"{_STUDY}/archive"): ARCHIVE,
-    # the route that reports progress also returns the ZIP
+    # ARCHIVE_DOWNLOAD where the ZIP is given out
     ("GET", f"{_STUDY}/archive"): ARCHIVE_STATE,
     ("GET", f"{_STUDY}/callbacks"): REPORT,
     ("POST", "/uploads"): UPLOAD,

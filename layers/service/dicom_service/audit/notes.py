@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from dicom_service.audit.actions import Action
 from dicom_service.patient import PATIENT_ID, Patient
 
 _STUDY = "0020000D"
@@ -52,12 +53,15 @@ class Notes:
         Who calls, where no authorizer knows it.
     shown
         What the request is about, each once.
+    action
+        What a read turned out to be, where its route is several things.
     write
         Writes the record of a change that is not begun yet; None where it is, or where nothing changes.
     """
 
     who: str = ""
     shown: dict[Shown, None] = field(default_factory=dict)
+    action: Action | None = None
     write: Callable[[], None] | None = None
 
 
@@ -80,6 +84,12 @@ def note_viewer(name: str) -> None:
     """Note who is calling, where no authorizer knows it."""
     if (notes := _notes.get()) is not None:
         notes.who = name
+
+
+def note_action(action: Action) -> None:
+    """Note what a read that is answered turns out to be, where its route can be more than one thing."""
+    if (notes := _notes.get()) is not None:
+        notes.action = action
 
 
 def begin_change() -> None:

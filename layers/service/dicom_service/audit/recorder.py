@@ -114,6 +114,8 @@ class Recorder:
         changes = pending.record.action.changes
         # A read that failed has shown nothing, whatever was found on the way.
         about = pending.notes.shown if status < 400 or changes else ()
+        if status < 400 and pending.notes.action is not None:
+            answered = replace(answered, record=replace(answered.record, action=pending.notes.action))
         records = self._about(answered, about)
         if not changes or pending.notes.write is not None:
             with self._must_be_written():
