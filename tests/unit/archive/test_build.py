@@ -301,6 +301,16 @@ def test_an_exam_that_is_gone_is_none(world: World) -> None:
     assert world.archive().state == "failed"
 
 
+def test_one_whose_instances_are_all_gone_meanwhile_is_none(world: World) -> None:
+    world.pacs.add(*slices(3))
+    world.begin()
+    world.pacs.before = lambda uid: world.pacs.files.clear()
+    assert world.build() == Done()
+    assert (world.archive().state, world.archive().reason) == ("failed", "NOT_FOUND")
+    assert world.keys() == []
+    assert world.uploads() == []
+
+
 def test_an_instance_that_is_gone_meanwhile_is_left_out(world: World) -> None:
     world.pacs.add(*slices(3))
     world.begin()

@@ -21,6 +21,7 @@ from dicom_service.errors import NotFound, ServiceError
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.isolation import UnexpectedError, isolate
 from dicom_service.otp.exam import only_patient
+from dicom_service.pacs import NO_EXAM
 from dicom_service.patient import Patient
 from dicomweb.client import DicomwebClient
 
@@ -205,6 +206,9 @@ class _Work:
                     self._save(kept, contents, out, sink, upload)
                 if not in_time and kept.next < len(kept.instances):
                     return False
+            if not out.entries:
+                # The exam was deleted after it was listed.
+                raise NotFound(NO_EXAM)
             contents.finish(f"2.25.{int(self.archive.build, 16)}", out)
             kept.size = out.close()
             self._save(kept, contents, out, sink, upload)
