@@ -15,7 +15,7 @@ from dicomweb.transport import Body, Timeouts, Transport
 from tests.support.pacs import FakePacs, answer, dicom_json, hang_up, html
 
 OK = dicom_json([])
-QUICK = Timeouts(connect=0.5, read=0.5, total=3.0)
+PATIENT = Timeouts(connect=5.0, read=5.0, total=20.0)
 
 
 class Clock:
@@ -28,7 +28,7 @@ class Clock:
 
 def sent(kind: str, secret: Mapping[str, str]) -> dict[str, str]:
     with FakePacs(OK) as pacs:
-        Transport(auth=make_auth(kind, secret), timeouts=QUICK).get_json(pacs.url)
+        Transport(auth=make_auth(kind, secret), timeouts=PATIENT).get_json(pacs.url)
     return pacs.received[0].headers
 
 
@@ -67,7 +67,7 @@ def test_what_is_missing_is_named(kind: str, secret: Mapping[str, str], named: s
 
 def test_refused_credentials_are_not_tried_again() -> None:
     with FakePacs(answer(401)) as pacs, pytest.raises(PacsRejectedCredentials):
-        Transport(auth=make_auth("bearer", {"token": "t"}), timeouts=QUICK).get_json(pacs.url)
+        Transport(auth=make_auth("bearer", {"token": "t"}), timeouts=PATIENT).get_json(pacs.url)
     assert len(pacs.received) == 1
 
 
@@ -79,7 +79,7 @@ def test_sigv4_signs_every_try_anew_and_streams_unsigned() -> None:
         calls.append((method, url, payload_hash))
         return {"Authorization": f"signature {len(calls)}"}
 
-    transport = Transport(auth=make_auth("sigv4", {}, signer=signer), timeouts=QUICK)
+    transport = Transport(auth=make_auth("sigv4", {}, signer=signer), timeouts=PATIENT)
     with FakePacs(hang_up, OK) as pacs:
         transport.request("POST", pacs.url, body=Body.of(b"data", "text/plain"), idempotent=True)
         transport.get_json(pacs.url)
@@ -90,7 +90,7 @@ def test_sigv4_signs_every_try_anew_and_streams_unsigned() -> None:
 
 def oauth2(token_url: str, clock: Clock | None = None, **more: str) -> Transport:
     secret = {"token_url": token_url, "client_id": "me", "client_secret": "s&cret", **more}
-    return Transport(auth=make_auth("oauth2", secret, clock=clock or Clock()), timeouts=QUICK)
+    return Transport(auth=make_auth("oauth2", secret, clock=clock or Clock()), timeouts=PATIENT)
 
 
 def token(text: str, **more: object):  # type: ignore[no-untyped-def]

@@ -10,11 +10,11 @@ from dicomweb.client import DicomwebClient, Endpoints, Quirks, Timeouts
 from dicomweb.errors import InvalidUid, NotSupported, PacsFault, RequestRejected
 from tests.support.pacs import Answer, FakePacs, Handler, Received, answer, dicom_json, html
 
-QUICK = Timeouts(connect=0.5, read=0.5, total=3.0)
+PATIENT = Timeouts(connect=5.0, read=5.0, total=20.0)
 
 
 def client(pacs: FakePacs, quirks: str = "") -> DicomwebClient:
-    return DicomwebClient(pacs.url, timeouts=QUICK, quirks=Quirks.parse(quirks))
+    return DicomwebClient(pacs.url, timeouts=PATIENT, quirks=Quirks.parse(quirks))
 
 
 def row(number: int, name: str = "ROSSI^MARIO") -> dict[str, Any]:

@@ -38,6 +38,7 @@ from tests.support.pacs import (
 )
 
 QUICK = Timeouts(connect=0.3, read=0.3, total=2.0)
+PATIENT = Timeouts(connect=5.0, read=5.0, total=20.0)
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
 
@@ -46,8 +47,8 @@ def part(number: int, *, good: bool = True) -> StorePart:
     return StorePart(CT, f"1.4.{number}", "1.2", f"1.3.{number % 2}", len(data), lambda: iter([data[:7], data[7:]]))
 
 
-def client(pacs: FakePacs) -> DicomwebClient:
-    return DicomwebClient(pacs.url, timeouts=QUICK)
+def client(pacs: FakePacs, timeouts: Timeouts = PATIENT) -> DicomwebClient:
+    return DicomwebClient(pacs.url, timeouts=timeouts)
 
 
 def files(received: Received) -> list[bytes]:
@@ -261,7 +262,7 @@ def test_stored_but_every_answer_lost_is_found_out_by_asking() -> None:
 )
 def test_trouble_before_anything_is_known_is_raised(trouble: Answer, error: type[DicomwebError]) -> None:
     with FakePacs(trouble) as pacs, pytest.raises(error):
-        client(pacs).store_instances([part(1), part(2)])
+        client(pacs, QUICK if trouble is stall else PATIENT).store_instances([part(1), part(2)])
     assert {r.path for r in pacs.received if r.method == "POST"} == {"/dicom-web/studies"}
 
 

@@ -41,6 +41,7 @@ from tests.support.pacs import (
 )
 
 QUICK = Timeouts(connect=0.3, read=0.3, total=1.0)
+PATIENT = Timeouts(connect=5.0, read=5.0, total=20.0)
 OK = dicom_json([{"ok": True}])
 
 
@@ -51,7 +52,14 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def transport(pauses: list[float]) -> Iterator[Transport]:
-    quick = Transport(timeouts=QUICK, sleep=pauses.append)
+    patient = Transport(timeouts=PATIENT, sleep=pauses.append)
+    yield patient
+    patient.close()
+
+
+@pytest.fixture
+def quick() -> Iterator[Transport]:
+    quick = Transport(timeouts=QUICK)
     yield quick
     quick.close()
 
@@ -141,18 +149,18 @@ def test_unknown_host_is_unreachable(transport: Transport) -> None:
         transport.get_json("http://pacs.invalid/")
 
 
-def test_silence_is_a_timeout_and_not_tried_again(transport: Transport) -> None:
+def test_silence_is_a_timeout_and_not_tried_again(quick: Transport) -> None:
     with FakePacs(stall) as pacs, pytest.raises(PacsTimeout):
-        transport.get_json(pacs.url)
+        quick.get_json(pacs.url)
     assert len(pacs.received) == 1
 
 
 @pytest.mark.parametrize("slow", [drip([b" "] * 100, 0.1), drip_headers(0.1)], ids=["body", "headers"])
-def test_dripping_answer_ends_at_the_deadline(slow, transport):  # type: ignore[no-untyped-def]
+def test_dripping_answer_ends_at_the_deadline(slow, quick):  # type: ignore[no-untyped-def]
     """GIVEN an answer that never pauses longer than the read timeout WHEN it takes too long in all THEN it is cut."""
     started = time.monotonic()
     with FakePacs(slow) as pacs, pytest.raises(PacsTimeout):
-        transport.get_json(pacs.url)
+        quick.get_json(pacs.url)
     assert time.monotonic() - started < 5  # dripping to the end takes 10 s
 
 
@@ -229,7 +237,7 @@ def test_body_that_cannot_be_read_is_not_blamed_on_the_pacs(transport: Transport
 
 
 def test_redirect_within_the_host_keeps_credentials() -> None:
-    transport = Transport(auth=make_auth("header", {"name": "X-Key", "value": "k"}), timeouts=QUICK)
+    transport = Transport(auth=make_auth("header", {"name": "X-Key", "value": "k"}), timeouts=PATIENT)
     with FakePacs(answer(307, Location="/elsewhere?a=1"), OK) as pacs:
         transport.get_json(pacs.url)
     assert pacs.received[1].target == "/elsewhere?a=1"
@@ -245,7 +253,7 @@ def test_redirect_within_the_host_keeps_credentials() -> None:
     ],
 )
 def test_redirect_to_another_host_carries_no_credentials(kind: str, secret: dict[str, str]) -> None:
-    transport = Transport(auth=make_auth(kind, secret), timeouts=QUICK)
+    transport = Transport(auth=make_auth(kind, secret), timeouts=PATIENT)
     with FakePacs(OK) as other, FakePacs(answer(302, Location=other.url)) as pacs:
         transport.get_json(pacs.url)
     assert {"x-key", "authorization"} & pacs.received[0].headers.keys()
@@ -271,7 +279,7 @@ def test_body_is_not_redirected(transport: Transport) -> None:
     assert len(pacs.received) == 1
 
 
-def test_upload_that_is_not_taken_ends_at_the_deadline(transport: Transport) -> None:
+def test_upload_that_is_not_taken_ends_at_the_deadline(quick: Transport) -> None:
     """GIVEN a server that accepts and then reads nothing WHEN more is sent than buffers hold THEN it is a timeout."""
     block = bytes(1024 * 1024)
     body = Body("application/octet-stream", 64 * len(block), lambda: iter([block] * 64))
@@ -279,7 +287,7 @@ def test_upload_that_is_not_taken_ends_at_the_deadline(transport: Transport) -> 
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
         with pytest.raises(PacsTimeout):
-            transport.request("POST", f"http://127.0.0.1:{deaf.getsockname()[1]}/", body=body, idempotent=True)
+            quick.request("POST", f"http://127.0.0.1:{deaf.getsockname()[1]}/", body=body, idempotent=True)
 
 
 def test_answer_that_is_compressed_all_the_same_is_read(transport: Transport) -> None:

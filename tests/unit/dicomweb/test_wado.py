@@ -36,13 +36,14 @@ from tests.support.pacs import (
 )
 
 QUICK = Timeouts(connect=0.3, read=0.3, total=1.0)
+PATIENT = Timeouts(connect=5.0, read=5.0, total=20.0)
 FILE = bytes(128) + b"DICM" + bytes(range(256)) * 4000
 MULTIPART = "multipart/related; type=application/dicom; boundary=xyz"
 IDS = ("1.2", "1.3", "1.4")
 
 
-def client(pacs: FakePacs) -> DicomwebClient:
-    return DicomwebClient(pacs.url, timeouts=QUICK)
+def client(pacs: FakePacs, timeouts: Timeouts = PATIENT) -> DicomwebClient:
+    return DicomwebClient(pacs.url, timeouts=timeouts)
 
 
 def wrapped(data: bytes, part_type: str = "application/dicom", end: bytes = b"\r\n--xyz--\r\n") -> bytes:
@@ -65,8 +66,8 @@ def chunked(data: bytes, *, finish: bool = True) -> Answer:
     return give
 
 
-def fetch(pacs: FakePacs) -> bytes:
-    with client(pacs).retrieve_instance(*IDS) as stream:
+def fetch(pacs: FakePacs, timeouts: Timeouts = PATIENT) -> bytes:
+    with client(pacs, timeouts).retrieve_instance(*IDS) as stream:
         return b"".join(stream.iter_bytes(10_000))
 
 
@@ -155,7 +156,7 @@ def test_instance_given_up_half_way_does_not_poison_the_next() -> None:
 
 def test_dripping_instance_ends_at_the_deadline() -> None:
     with FakePacs(drip([wrapped(FILE)[:50], *[b"x"] * 60], 0.1, MULTIPART)) as pacs, pytest.raises(PacsTimeout):
-        fetch(pacs)
+        fetch(pacs, QUICK)
 
 
 def test_other_media_type_is_asked_for_when_multipart_is_refused() -> None:
@@ -182,7 +183,7 @@ def test_other_media_type_is_asked_for_when_multipart_is_refused() -> None:
 )
 def test_trouble_with_an_instance(trouble: Answer, error: type[DicomwebError]) -> None:
     with FakePacs(trouble) as pacs, pytest.raises(error):
-        fetch(pacs)
+        fetch(pacs, QUICK if trouble is stall else PATIENT)
 
 
 def test_uids_are_checked_before_anything_is_sent() -> None:
@@ -298,7 +299,7 @@ def test_a_connection_is_used_again_after_an_answer_that_is_no_dicom(
     no_dicom: Answer, error: type[DicomwebError]
 ) -> None:
     with FakePacs(no_dicom, answer(200, FILE, "application/dicom")) as pacs:
-        wado = Wado(Transport(timeouts=QUICK), pacs.url)
+        wado = Wado(Transport(timeouts=PATIENT), pacs.url)
         with pytest.raises(error):
             wado.instance(*IDS)
         with wado.instance(*IDS) as stream:
