@@ -8,7 +8,7 @@ import pytest
 
 from dicom_service import aws
 from dicom_service.archive import build as building
-from dicom_service.archive import contents, instances, zip_stream
+from dicom_service.archive import dicomdir, instances, zip_stream
 from dicom_service.archive.table import LEASE, SILENCE
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Retry
 from dicomweb.errors import PacsUnreachable
@@ -242,7 +242,7 @@ def test_a_defect_is_tried_again_and_told_as_failed_in_the_end(world: World, mon
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(contents.Directory, "write", broken)
+    monkeypatch.setattr(dicomdir.Directory, "write", broken)
     for attempt in range(1, 8):
         assert isinstance(world.build(attempt=attempt), Retry)
         assert world.archive().state == "building"

@@ -4,12 +4,15 @@ import gc
 import io
 import re
 import subprocess
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 from pydicom.fileset import FileSet
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_service import aws
 from dicom_service.archive import contents
@@ -134,3 +137,59 @@ def test_a_file_with_a_number_of_three_bytes_costs_its_picture_or_report_and_not
 
     names = world.zip().namelist()
     assert [name for name in names if name.startswith("DICOM/")] and "REPORTS/RP000001.PDF" not in names
+
+
+def deflated(content: bytes, behind: bytes = b"", zeros: int = 0) -> bytes:
+    """Return the file deflated, behind its last element another, of a value of zeros."""
+    dataset = dcmread(io.BytesIO(content))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    if not zeros:
+        return file_of(dataset)
+    whole = file_of(dataset)
+    # Behind the file meta information, whose length its first element has.
+    start = 144 + int.from_bytes(whole[140:144], "little")
+    compress = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    pieces = [compress.compress(zlib.decompress(whole[start:], -zlib.MAX_WBITS) + behind)]
+    pieces += [compress.compress(bytes(1 << 20)) for _ in range(zeros >> 20)]
+    return whole[:start] + b"".join(pieces) + compress.flush()
+
+
+def test_a_deflated_slice_and_a_deflated_report_are_shown(world: World) -> None:
+    world.pacs.add(deflated(slices(1)[0]), deflated(structured_report()), deflated(pdf_report()))
+    world.begin()
+    assert world.build() == Done()
+    page = world.zip().read("index.html").decode()
+    assert page.count("data:image/jpeg;base64,/9j/") == 1
+    assert "Günther Änne" in page
+    assert "Nodule &lt;5 mm &amp; stable" in page
+    assert world.zip().read("REPORTS/RP000001.PDF") == PDF_BYTES
+
+
+def test_a_deflated_bomb_costs_its_report_and_not_the_memory(world: World) -> None:
+    # GIVEN reports of which some 100 KiB in the PACS become 128 MiB, in an element behind all that is shown
+    zeros = 128 << 20
+    behind = b"\xfc\xff\xfc\xffOB\0\0" + zeros.to_bytes(4, "little")
+    bombs = [deflated(report, behind, zeros) for report in (structured_report(), pdf_report())]
+    assert all(len(bomb) < 1 << 20 for bomb in bombs)
+    for number, bomb in enumerate(bombs, 8):
+        values = {"study": STUDY, "series": f"{STUDY}.{number}", "number": 1, "patient": "P-1"}
+        world.pacs.files[f"{STUDY}.{number}.1"] = {**values, "file": bomb}
+    world.pacs.add(*slices(1))
+    world.begin()
+
+    tracemalloc.start()
+    try:
+        assert world.build() == Done()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    # THEN the files are in the ZIP and in the DICOMDIR, by what stands at their beginning, and are not shown
+    assert most < zeros
+    names = [name for name in world.zip().namelist() if name.startswith("DICOM/")]
+    assert sorted(world.zip().read(name) for name in names) == sorted(one["file"] for one in world.pacs.files.values())
+    records = dcmread(io.BytesIO(world.zip().read("DICOMDIR"))).DirectoryRecordSequence
+    kinds = [record.DirectoryRecordType for record in records]
+    assert kinds.count("PATIENT") == 1 and {"SR DOCUMENT", "ENCAP DOC", "IMAGE"} < set(kinds)
+    assert "Nodule" not in world.zip().read("index.html").decode()
+    assert "REPORTS/RP000001.PDF" not in world.zip().namelist()

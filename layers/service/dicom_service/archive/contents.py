@@ -4,18 +4,21 @@ Paths are of capital letters and digits, eight at most (PS3.10 §8.5, PS3.12 Ann
 medium takes them.
 """
 
+import io
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dicom_service.archive.dicomdir import Directory
 from dicom_service.archive.page import README, page, pdf_frame
 from dicom_service.archive.sr_html import to_html
 from dicom_service.archive.zip_stream import ZipStream, pieces_of
+from dicom_service.element_walk import NotDicom
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.report import is_report, report_of
-from dicom_service.native_syntaxes import IMPLICIT_LITTLE
+from dicom_service.native_syntaxes import DEFLATED, IMPLICIT_LITTLE
+from dicom_service.part10 import inflate
 from dicom_service.unreadable import unreadable
 
 if TYPE_CHECKING:
@@ -26,6 +29,10 @@ _OF_SERIES, _OF_EXAM = 40, 240
 _PICTURE = 384
 # A report is read whole up to this size.
 _LARGEST_REPORT = 32 * 1024 * 1024
+# What is read of a deflated file, once inflated.
+_MOST_INFLATED = 32 * 1024 * 1024
+_PIECE = 64 * 1024
+_PIXELS = 0x7FE0
 _TAGS = (
     *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate", "ContentDate", "StudyTime", "ContentTime"),
     *("AccessionNumber", "Modality", "InstitutionName", "StudyDescription", "SeriesDescription", "PatientName"),
@@ -137,13 +144,12 @@ class Contents:
         self.pictures.append(picture.data)
 
     def _add_report(self, file: BinaryIO, series: dict[str, Any], out: ZipStream) -> None:
-        from pydicom import dcmread
-
         if file.seek(0, 2) > _LARGEST_REPORT:
             return
-        file.seek(0)
         try:
-            found = report_of(dcmread(file))
+            found = report_of(_read(file, whole=True))
+        except NotDicom:
+            return
         except unreadable():
             return
         if found.pdf is not None:
@@ -190,12 +196,10 @@ def places_in_series(instances: Sequence[tuple[str, str]]) -> Iterator[int]:
 
 def _header(file: BinaryIO, name: InstanceName) -> "Dataset":
     """Read what is needed of a file; what cannot be read is known by its UIDs alone."""
-    from pydicom import dcmread
     from pydicom.dataset import Dataset, FileMetaDataset
 
-    file.seek(0)
     try:
-        header: Dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
+        header = _read(file, whole=False)
     except unreadable():
         header = Dataset()
     # Values are parsed when they are asked for: one that cannot be must not end the archive.
@@ -211,6 +215,39 @@ def _header(file: BinaryIO, name: InstanceName) -> "Dataset":
     # The PACS is asked by these: what a file says of itself does not count.
     header.StudyInstanceUID, header.SeriesInstanceUID, header.SOPInstanceUID = name.uids
     return header
+
+
+def _read(file: BinaryIO, *, whole: bool) -> "Dataset":
+    """Read a file, or what is needed of it before its pixels, without inflating more than `_MOST_INFLATED`.
+
+    pydicom inflates whatever comes, and 1 MB can become 1 GB.
+
+    Raises
+    ------
+    NotDicom
+        The whole of a deflated dataset is damaged, or larger.
+    """
+    from pydicom import dcmread
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.filereader import read_dataset, read_preamble
+    from pydicom.tag import BaseTag, Tag
+
+    file.seek(0)
+    read_preamble(file, force=False)
+    meta = FileMetaDataset(read_dataset(file, False, True, stop_when=lambda tag, *_: int(tag) >> 16 != 2))
+    tags: list[BaseTag | int] | None = None if whole else [Tag(keyword) for keyword in _TAGS]
+    if meta.get("TransferSyntaxUID") != DEFLATED:
+        file.seek(0)
+        return dcmread(file, stop_before_pixels=not whole, specific_tags=tags)
+    inflated = io.BytesIO()
+    with nullcontext() if whole else suppress(NotDicom):
+        for piece in inflate(iter(lambda: file.read(_PIECE), b""), _MOST_INFLATED):
+            inflated.write(piece)
+    inflated.seek(0)
+    behind = None if whole else lambda tag, *_: int(tag) >> 16 >= _PIXELS
+    found: Dataset = read_dataset(inflated, False, True, stop_when=behind, specific_tags=tags)
+    found.file_meta = meta
+    return found
 
 
 def _title(header: "Dataset") -> str:
