@@ -1,6 +1,7 @@
 """Frames for viewers: media types, what is too long, the cache, a PACS that has none, what a credential sees."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import jpeg_ls
 import pytest
@@ -98,6 +99,43 @@ def test_the_weights_decide(viewer: Viewer, multiframe: object) -> None:
     assert kinds == [f"image/jls; transfer-syntax={JPEG_LS}", f"application/octet-stream; transfer-syntax={EXPLICIT}"]
 
 
+def test_what_a_more_exact_range_rejects_no_wider_one_brings_back(
+    viewer: Viewer, archive: Archive, multiframe: object
+) -> None:
+    octets = "application/octet-stream"
+    rejected = (
+        f"{octets};q=0, */*",
+        f'multipart/related; type="{octets}";q=0, multipart/related; transfer-syntax=*',
+        f"{octets}; transfer-syntax={EXPLICIT};q=0, {octets}; transfer-syntax=*",
+    )
+    for accept in rejected:
+        assert viewer.get(path(multiframe), Accept=accept).status == 406, accept
+    # The control: what is rejected is another type, or another transfer syntax.
+    others = ("image/jpeg;q=0, */*", f"{octets}; transfer-syntax={JPEG_LS};q=0, {octets}; transfer-syntax=*")
+    for accept in others:
+        assert viewer.get(path(multiframe), Accept=accept).status == 200, accept
+
+
+def test_who_rejects_multipart_gets_one_body_or_none(viewer: Viewer, multiframe: object) -> None:
+    accept = "multipart/related;q=0, */*"
+    alone = viewer.get(path(multiframe, "2"), Accept=accept)
+    assert (alone.headers["Content-Type"], alone.body) == (
+        "application/octet-stream",
+        multiframe.PixelData[128:256],  # type: ignore[attr-defined]
+    )
+    assert viewer.get(path(multiframe, "1,2"), Accept=accept).status == 406
+
+
+def test_what_is_too_long_is_not_compressed_for_who_rejects_that(
+    viewer: Viewer, multiframe: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (frames, answers):
+        monkeypatch.setattr(module, "LARGEST_ANSWER", 100)
+    given = viewer.get(path(multiframe), Accept=f"{ANY_FRAME}, {ANY_FRAME[:-1]}{JPEG_LS};q=0")
+    stored = aws.s3().get_object(Bucket="cache", Key=urlsplit(given.headers["Location"]).path.lstrip("/"))
+    assert Parts.of(stored["ContentType"], stored["Body"].read()).bodies == [multiframe.PixelData[:128]]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("bits", "stored", "signed", "samples"),
     [
@@ -132,10 +170,6 @@ def test_what_does_not_fit_at_all_is_behind_a_link(
         monkeypatch.setattr(module, "LARGEST_ANSWER", 100)
     given = viewer.get(path(multiframe), Accept='multipart/related; type="application/octet-stream"')
     assert (given.status, given.body) == (303, b"")
-    from urllib.parse import urlsplit
-
-    from dicom_service import aws
-
     key = urlsplit(given.headers["Location"]).path.lstrip("/")
     assert key.startswith(f"dicomweb/{MINE}/") and "X-Amz-Expires=60" in given.headers["Location"]
     stored = aws.s3().get_object(Bucket="cache", Key=key)

@@ -58,6 +58,15 @@ def test_a_compressed_file_is_406_where_nobody_makes_another_of_it(viewer: Viewe
         assert (given.status, given.json["code"]) == (406, "NOT_ACCEPTABLE"), accept
 
 
+def test_the_most_exact_range_decides_on_a_file(viewer: Viewer, stored: Dataset) -> None:
+    for accept in ("application/dicom;q=0, */*", f"application/dicom; transfer-syntax={EXPLICIT};q=0, */*"):
+        assert viewer.get(path(stored), Accept=accept).status == 406, accept
+    alone = viewer.get(path(stored), Accept="multipart/related;q=0, */*")
+    assert (alone.status, alone.body) == (200, file_of(stored))
+    whole = viewer.get(path(stored, "/bulkdata/7FE00010"), Accept="multipart/related;q=0, */*")
+    assert (whole.status, whole.body) == (200, stored.PixelData)
+
+
 def shorten(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     monkeypatch.setattr(retrieve, "LARGEST_ANSWER", limit)
     for module in (answers, instances):

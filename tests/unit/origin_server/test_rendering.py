@@ -26,7 +26,11 @@ def path(dataset: Dataset, tail: str) -> str:
 
 @pytest.mark.parametrize(
     ("accept", "format"),
-    [("", "JPEG"), ("*/*", "JPEG"), ("image/png", "PNG"), ("image/*;q=0.1, image/png", "PNG"), ("image/jpeg", "JPEG")],
+    [
+        *(("", "JPEG"), ("*/*", "JPEG"), ("image/png", "PNG"), ("image/*;q=0.1, image/png", "PNG")),
+        *(("image/jpeg", "JPEG"), ("image/jpeg;q=0, image/*", "PNG"), ("image/jpeg;q=0.1, image/*", "PNG")),
+        *(("*/*, image/jpeg;q=0", "PNG"), ("image/*;q=0, */*, image/jpeg;q=0.1", "JPEG")),
+    ],
 )
 def test_a_picture_of_its_own_size_in_the_callers_format(
     accept: str, format: str, viewer: Viewer, stored: Dataset
@@ -60,7 +64,8 @@ def test_what_cannot_be_read_is_400(query: str, viewer: Viewer, stored: Dataset)
 
 def test_two_frames_are_400_and_another_format_is_406(viewer: Viewer, stored: Dataset) -> None:
     assert viewer.get(path(stored, "/frames/1,2/rendered")).json["code"] == "INVALID_FRAMES"
-    assert viewer.get(path(stored, "/rendered"), Accept="image/gif").status == 406
+    for accept in ("image/gif", "image/jpeg;q=0, image/png;q=0, image/*", "image/*;q=0, */*"):
+        assert viewer.get(path(stored, "/rendered"), Accept=accept).status == 406, accept
     assert viewer.get(path(stored, "/frames/9/rendered")).status == 404
 
 

@@ -116,6 +116,12 @@ def test_rows_are_compressed_for_callers_who_take_it(viewer: Viewer) -> None:
         "application/json;q=0.2, application/dicom+json;q=0.3",
         'multipart/related; type="application/dicom+xml", application/dicom+json;q=0.1',
         "application/dicom+json; charset=UTF-8",
+        # The more exact range decides, in whatever order they come.
+        "application/dicom+json, application/*;q=0",
+        "*/*;q=0, application/json",
+        "application/json;q=0, */*",
+        "application/dicom+json; charset=iso-8859-1, */*;q=0.1",
+        'multipart/related; type="application/dicom+json";q=0, */*',
     ],
 )
 def test_who_takes_json_gets_dicom_json(accept: str, viewer: Viewer) -> None:
@@ -129,6 +135,10 @@ def test_who_takes_json_gets_dicom_json(accept: str, viewer: Viewer) -> None:
         'multipart/related; type="application/dicom+xml"',
         "text/html",
         "application/dicom+json;q=0",
+        "application/dicom+json;q=0, */*",
+        "*/*, application/dicom+json;q=0.0",
+        "application/*;q=0, */*",
+        "application/json, application/dicom+json;q=0",
         "application/dicom+json; charset=iso-8859-1",
     ],
 )
@@ -138,7 +148,7 @@ def test_what_is_not_offered_is_406(accept: str, viewer: Viewer) -> None:
 
 
 @pytest.mark.parametrize(
-    "accept", ["nonsense", "application/dicom+json;q=2", "a/b;c", "*/json", "a/b" * 2000, 'a/b; x="']
+    "accept", ["nonsense", "application/dicom+json;q=2", "a/b;c", "*/json", "a/b" * 2000, 'a/b; x="', "a/b," * 101]
 )
 def test_an_accept_that_cannot_be_read_is_400(accept: str, viewer: Viewer) -> None:
     given = viewer.get("/dicomweb/studies", Accept=accept)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
@@ -14,6 +14,7 @@ _JSON = "application/json"
 MULTIPART = "multipart/related"
 ANY = "*"
 _LONGEST = 4096
+_MOST_RANGES = 100
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _RANGE = re.compile(rf"({_WORD})/({_WORD})")
 # Some clients leave out the quotation marks that the slash and the plus of `type` demand.
@@ -36,6 +37,8 @@ class MediaRange:
         The UID asked for, ``*`` for any; None where none is named.
     weight
         From 0 to 1; 0 is not acceptable.
+    narrower
+        The more exact entries of the same header: each decides in place of this one what it covers.
     """
 
     media_type: str
@@ -43,11 +46,21 @@ class MediaRange:
     transfer_syntax: str | None = None
     weight: float = 1.0
     parameters: Mapping[str, str] = field(default_factory=dict)
+    narrower: tuple["MediaRange", ...] = ()
 
-    def covers(self, media_type: str) -> bool:
-        """Return whether a media type is in this range."""
+    def covers(self, media_type: str, transfer_syntax: str | None = None) -> bool:
+        """Return whether this is the range that decides on a media type, or on one of its transfer syntaxes."""
+        return self._includes(media_type) and not any(
+            each.transfer_syntax in (None, ANY, transfer_syntax) and each._includes(media_type)
+            for each in self.narrower
+            if each.is_multipart == self.is_multipart
+        )
+
+    def _includes(self, media_type: str) -> bool:
         if self.media_type in ("*/*", media_type):
             return True
+        if self.media_type == _JSON and self.weight > 0:
+            return media_type == DICOM_JSON
         return self.media_type.endswith("/*") and media_type.startswith(self.media_type[:-1])
 
     @property
@@ -56,9 +69,28 @@ class MediaRange:
         return self.media_type == "*/*" and not self.is_multipart
 
     @property
+    def takes_parts(self) -> bool:
+        """Whether a multipart body is taken: where it is asked for, and by ``*/*`` unless the header rejects it."""
+        rejected = any(each.is_multipart and each.weight == 0 for each in self.narrower)
+        return self.is_multipart or (self.is_anything and not rejected)
+
+    @property
     def specificity(self) -> int:
         """How exact it is: the most exact range that covers a type decides (RFC 9110 §12.5.1)."""
         return 2 * (2 - self.media_type.count("*")) + (self.transfer_syntax not in (None, ANY))
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether it allows UTF-8, the one character set of what is here (PS3.18 §8.7.4)."""
+        return self.parameters.get("charset", "utf-8").lower() in _UTF8
+
+    def is_narrower(self, other: "MediaRange") -> bool:
+        """Return whether this is more exact than another range that covers some of the same."""
+        if other.is_anything and self.is_multipart:
+            return True
+        if self.media_type == DICOM_JSON and other.media_type == _JSON:
+            return True
+        return self.specificity > other.specificity and other._includes(self.media_type)
 
 
 def accepted(app: APIGatewayRestResolver) -> list[MediaRange]:
@@ -96,11 +128,16 @@ def parse_accept(text: str) -> list[MediaRange]:
     if not text.strip(" \t,"):
         return [MediaRange("*/*")]
     found = [_parse_range(part) for part in split_list(text) if part]
+    if len(found) > _MOST_RANGES:
+        raise BadRequest(f"Accept has more than {_MOST_RANGES} entries.", code="INVALID_ACCEPT")
     wanted = [each for each in found if each.weight > 0]
     if not wanted:
         raise NotAcceptable("Accept rejects every media type.")
+    # What names another character set is nothing that is here, so it decides on nothing.
+    usable = [each for each in found if each.is_utf8]
+    decided = [replace(each, narrower=tuple(other for other in usable if other.is_narrower(each))) for each in wanted]
     # Sorting keeps the caller's order among equals.
-    return sorted(wanted, key=lambda each: (-each.weight, -each.specificity))
+    return sorted(decided, key=lambda each: (-each.weight, -each.specificity))
 
 
 def check_takes_json(app: APIGatewayRestResolver) -> None:
@@ -112,8 +149,7 @@ def check_takes_json(app: APIGatewayRestResolver) -> None:
         It does not, or only in another character set than UTF-8 (PS3.18 §8.7.4).
     """
     ranges = [each for each in accepted(app) if not each.is_multipart]
-    in_utf8 = [each for each in ranges if each.parameters.get("charset", "utf-8").lower() in _UTF8]
-    if not any(each.covers(DICOM_JSON) or each.covers(_JSON) for each in in_utf8):
+    if not any(each.covers(DICOM_JSON) for each in ranges if each.is_utf8):
         raise not_acceptable((DICOM_JSON,))
 
 

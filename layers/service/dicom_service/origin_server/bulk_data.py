@@ -78,13 +78,13 @@ class BulkData:
                 lambda: self._of_file(name, path, scope),
             )
         for each in ranges:
-            if not each.is_multipart and not each.is_anything and len(found) > 1:
+            if not each.takes_parts and len(found) > 1:
                 continue
             labels = [_label(each, frame) for frame in found]
             named = [label for label in labels if label]
             if len(named) == len(found):
                 parts = [Part(frame.data, label, location) for frame, label in zip(found, named, strict=True)]
-                return parts, each.is_multipart or each.is_anything
+                return parts, each.takes_parts
         raise not_acceptable(sorted({frame.media_type for frame in found}))
 
     def _of_pacs(self, name: InstanceName, path: str, scope: PatientScope) -> "list[Frame]":

@@ -90,13 +90,13 @@ class Frames:
         PacsError
             The PACS cannot be asked.
         """
-        usable = [each for each in ranges if each.is_multipart or len(numbers) == 1 or each.is_anything]
+        usable = [each for each in ranges if each.takes_parts or len(numbers) == 1]
         entries = _each_once(numbers, lambda number: self._source.stored(state, name, number)) or []
         if sum(len(entry.body) for entry in entries) > LARGEST_ANSWER:
             entries = self._smaller(name, entries, usable)
         parts, chosen = self._parts(state, name, numbers, entries, usable)
         located = [replace(part, location=f"{location}/{number}") for part, number in zip(parts, numbers, strict=True)]
-        return FrameAnswer(located, chosen.is_multipart or chosen.is_anything)
+        return FrameAnswer(located, chosen.takes_parts)
 
     def _parts(
         self,

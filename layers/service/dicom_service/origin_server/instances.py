@@ -99,7 +99,7 @@ class Instances:
         if chosen is None:
             return self._transcoded(name, usable, stored, scope, location)
         pieces = chain((first,), pieces)
-        is_multipart = chosen.is_multipart or chosen.is_anything
+        is_multipart = chosen.takes_parts
         if length <= LARGEST_CONVERTED:
             content, syntax = b"".join(pieces), stored
             if length > LARGEST_ANSWER and stored in NATIVE and any(_takes(each, JPEG_LS) for each in usable):
@@ -119,6 +119,8 @@ class Instances:
         """Ask the PACS for the file in a transfer syntax that the caller takes."""
         for each in ranges:
             wanted = each.transfer_syntax or EXPLICIT_LITTLE
+            if not each.covers(DICOM, wanted):
+                continue
             content = self._asked(name, wanted)
             # Some PACS ignore what is asked for.
             if content is not None and syntax_of_file(content) == wanted:
@@ -154,6 +156,8 @@ def syntax_of_file(beginning: bytes) -> str:
 
 def _takes(each: MediaRange, transfer_syntax: str) -> bool:
     """Return whether a range takes a file; without a transfer syntax it takes any that is not compressed."""
+    if not each.covers(DICOM, transfer_syntax):
+        return False
     if each.is_anything or each.transfer_syntax == ANY:
         return True
     if each.transfer_syntax is None:

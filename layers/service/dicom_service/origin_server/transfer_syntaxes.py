@@ -51,13 +51,13 @@ def label_for(each: MediaRange, transfer_syntax: str) -> str | None:
     is_native = transfer_syntax in NATIVE
     if each.transfer_syntax is None:
         # Without one, octets are uncompressed; an image or */* is whatever it is.
-        if each.covers(own) and (is_native or own != OCTETS):
+        if each.covers(own, transfer_syntax) and (is_native or own != OCTETS):
             return own if is_native else f"{own}; transfer-syntax={transfer_syntax}"
         return None
     if each.transfer_syntax not in (ANY, transfer_syntax) and not (is_native and each.transfer_syntax in NATIVE):
         return None
-    label = own if each.covers(own) else OCTETS
-    return f"{label}; transfer-syntax={transfer_syntax}" if each.covers(label) else None
+    label = own if each.covers(own, transfer_syntax) else OCTETS
+    return f"{label}; transfer-syntax={transfer_syntax}" if each.covers(label, transfer_syntax) else None
 
 
 def asked_of_pacs(each: MediaRange) -> tuple[str, str] | None:
