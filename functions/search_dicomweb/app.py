@@ -8,9 +8,9 @@ from dicom_service.dependencies import pacs
 from dicom_service.edge import check_uid, create_app, serve
 from dicom_service.exams.dependencies import scope_of
 from dicom_service.origin_server.accept import check_takes_json
-from dicom_service.origin_server.answers import json_answer, root_url
+from dicom_service.origin_server.answers import root_url, rows_answer
 from dicom_service.origin_server.dependencies import search
-from dicom_service.origin_server.search import Level, warnings
+from dicom_service.origin_server.search import Level
 from dicom_service.origin_server.search_request import read_search
 
 app = create_app()
@@ -21,7 +21,7 @@ def search_at(level: Level) -> Response[Any]:
     request = read_search(app)
     with pacs().shared_deadline():
         found = search().rows(level, request, scope_of(app), root_url(app))
-    return json_answer(app, found.datasets, warnings(found))
+    return rows_answer(app, found)
 
 
 @app.get("/dicomweb/studies")

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from dicom_service.origin_server import answers
 from tests.support.lambdas import Answer
 from tests.support.viewer_calls import Viewer
 from tests.support.viewers import Archive, image
@@ -64,6 +65,35 @@ def test_more_rows_are_announced_by_a_warning(viewer: Viewer) -> None:
     given = viewer.get("/dicomweb/studies?limit=1")
     assert len(given.json) == 1 and given.headers["Warning"].startswith("299 ")
     assert "Warning" not in viewer.get("/dicomweb/studies?limit=2").headers
+
+
+@pytest.mark.parametrize(("coding", "most"), [("identity", 1500), ("gzip", 700)])
+@pytest.mark.parametrize("query", ["", "limit=5000&"])
+def test_rows_that_do_not_fit_are_behind_the_next_offset(
+    query: str, coding: str, most: int, viewer: Viewer, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN more rows than an answer holds WHEN a client goes on behind those that it has THEN it gets each once."""
+    archive.add(*(image("P1", MINE, "1.2.1.3", InstanceNumber=number) for number in range(1, 31)))
+    wanted = [str(each.SOPInstanceUID) for each in archive.instances if each.StudyInstanceUID == MINE]
+    monkeypatch.setattr(answers, "LARGEST_ANSWER", most)
+    found: list[str] = []
+    pages, more = 0, True
+    while more:
+        given = viewer.get(f"/dicomweb/studies/{MINE}/instances?{query}offset={len(found)}", Accept_Encoding=coding)
+        assert given.status == 200 and 0 < len(given.body) <= most
+        rows = json.loads(gzip.decompress(given.body) if coding == "gzip" else given.body)
+        found += [row["00080018"]["Value"][0] for row in rows]
+        pages, more = pages + 1, given.headers.get("Warning", "").startswith("299 ")
+    assert found == wanted and pages > 1
+
+
+def test_a_row_that_does_not_fit_at_all_is_400_and_says_what_to_leave_out(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "LARGEST_ANSWER", 100)
+    given = viewer.get("/dicomweb/studies")
+    assert (given.status, given.json["code"]) == (400, "INVALID_PARAMETER")
+    assert [error["field"] for error in given.json["errors"]] == ["includefield"]
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,25 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from dicom_service.conditions import caller_has, takes_gzip
-from dicom_service.edge import answer, base_url, compressible_answer, empty
+from dicom_service.edge import answer, base_url, empty, to_json
+from dicom_service.errors import BadRequest
 from dicom_service.exams.retrieve import LARGEST_ANSWER as LARGEST_FILE
 from dicom_service.origin_server.accept import DICOM_JSON
 from dicom_service.origin_server.shared_cache import SharedCache
 from dicom_service.origin_server.study_state import StudyState
 
+if TYPE_CHECKING:
+    from dicomweb.dataset import SearchResult
+
 # Boundaries and headers of parts come on top of what is counted.
 LARGEST_ANSWER = LARGEST_FILE - 100_000
 KEPT_BY_BROWSER = 300
+_LEVEL = 6
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,44 @@ def private(max_age: int) -> dict[str, str]:
     return {"Cache-Control": f"private, {kept}", "Vary": "Authorization, Accept, Accept-Encoding"}
 
 
-def json_answer(
-    app: APIGatewayRestResolver, rows: Sequence[Any], headers: Mapping[str, str] | None = None
-) -> Response[Any]:
-    """Return an answer with datasets, compressed where the caller takes that; 204 without any."""
-    shown = {"Vary": "Authorization, Accept, Accept-Encoding", **(headers or {})}
-    if not rows:
+def rows_answer(app: APIGatewayRestResolver, found: "SearchResult") -> Response[Any]:
+    """Return an answer with the rows of a search, compressed where the caller takes that; 204 without any.
+
+    Rows at the end are left out where they do not fit. A warning says that there are more (PS3.18 §8.3.4.4), which the
+    caller gets with an offset behind those that it has.
+
+    Raises
+    ------
+    BadRequest
+        Not even one row fits.
+    """
+    shown = {"Vary": "Authorization, Accept, Accept-Encoding"}
+    if not found.datasets:
         return empty(204, headers=shown)
-    return compressible_answer(app, rows, headers=shown, content_type=DICOM_JSON)
+    compress = takes_gzip(app)
+    body, count = _as_many_as_fit(found.datasets, compress)
+    if compress:
+        shown["Content-Encoding"] = "gzip"
+    if found.more or count < len(found.datasets):
+        shown["Warning"] = '299 dicom-service "There are additional results that can be requested"'
+    return answer(body, headers=shown, content_type=DICOM_JSON)
+
+
+def _as_many_as_fit(rows: Sequence[Any], compress: bool) -> tuple[bytes, int]:
+    """Return the body of an answer with the first rows, and how many these are."""
+    count = len(rows)
+    while True:
+        body = to_json(rows[:count]).encode()
+        if compress:
+            body = gzip.compress(body, _LEVEL)
+        if len(body) <= LARGEST_ANSWER:
+            return body, count
+        if count == 1:
+            detail = "One row does not fit into an answer; name fewer attributes."
+            problem = {"field": "includefield", "problem": "too much for one answer"}
+            raise BadRequest(detail, code="INVALID_PARAMETER", errors=[problem])
+        # Rows are of about one length; where the first are longer, another round takes more of them away.
+        count = max(1, min(count - 1, int(count * 0.95 * LARGEST_ANSWER / len(body))))
 
 
 def compressed_answer(app: APIGatewayRestResolver, compressed: bytes, delivery: Delivery) -> Response[Any]:

@@ -1,6 +1,6 @@
 """Searches for viewers (QIDO-RS, PS3.18 §10.6): the PACS's rows, limited to what the credential may see."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -155,8 +155,3 @@ def _as_bad_request() -> Iterator[None]:
     except RequestRejected as error:
         detail = "The PACS cannot search by these attributes and values."
         raise BadRequest(detail, code="INVALID_PARAMETER") from error
-
-
-def warnings(found: SearchResult) -> Mapping[str, str]:
-    """Return the header that says that there are more rows (PS3.18 §8.3.4.4)."""
-    return {"Warning": '299 dicom-service "There are additional results that can be requested"'} if found.more else {}
