@@ -160,8 +160,9 @@ class World:
     def begin(self, requester: str = "service", patients: str = "") -> None:
         assert self.table().begin(STUDY, BUILD, requester, None, patients)
 
-    def build(self, *, attempt: int = 1, seconds_left: float = 900) -> Outcome:
-        return self.builder().build({"StudyInstanceUID": STUDY, "build": BUILD}, attempt, seconds_left)
+    def build(self, *, attempt: int = 1, seconds_left: float = 900, ticket: str = "first") -> Outcome:
+        message = {"StudyInstanceUID": STUDY, "build": BUILD, "ticket": ticket}
+        return self.builder().build(message, attempt, seconds_left)
 
     def archive(self) -> Archive:
         found = self.table().get(STUDY)

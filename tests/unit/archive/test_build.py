@@ -59,12 +59,14 @@ def test_it_goes_on_in_the_next_invocation_where_time_was_over(world: World) -> 
     # GIVEN invocations with time for three instances each
     world.pacs.add(*slices(10))
     world.begin()
-    rounds, messages = 0, [json.dumps(MESSAGE)]
+    rounds, messages, tickets = 0, [json.dumps({**MESSAGE, "ticket": "first"})], set()
 
     # WHEN each hands on what is left
     while messages:
         rounds += 1
-        assert [json.loads(message) for message in messages] == [MESSAGE]
+        [message] = map(json.loads, messages)
+        tickets.add(message.pop("ticket"))
+        assert message == MESSAGE
         stop = world.ticks + 3
 
         def before(uid: str, stop: float = stop) -> None:
@@ -76,6 +78,7 @@ def test_it_goes_on_in_the_next_invocation_where_time_was_over(world: World) -> 
 
     # THEN the ZIP is whole, its files are those of the PACS, and hardly any was fetched twice
     assert rounds >= 3
+    assert len(tickets) == rounds
     assert sorted(files_of(world).values()) == sorted(one["file"] for one in world.pacs.files.values())
     assert "index.html" in world.zip().namelist()
     # AND whoever unpacks it may read each of them, those of earlier invocations too
@@ -155,6 +158,32 @@ def test_a_second_delivery_beside_the_first_does_nothing(world: World) -> None:
     assert sorted(world.pacs.fetched) == sorted(world.pacs.files)
     assert world.build() == Done()
     assert sorted(world.pacs.fetched) == sorted(world.pacs.files)
+
+
+def test_a_copy_of_its_message_is_dropped_beside_it_and_takes_it_up_between_its_tries(world: World) -> None:
+    world.pacs.add(*slices(2))
+    world.begin()
+    copies: list[object] = []
+
+    def deliver(uid: str) -> None:
+        copies.append(world.build(ticket="copy"))
+        raise PacsUnreachable("down")
+
+    # WHEN a copy comes while the first is at work THEN only the first comes again
+    world.pacs.before = deliver
+    assert isinstance(world.build(ticket="first"), Retry)
+    assert copies and {*copies} == {Done()}
+
+    # AND one that comes before it does takes its place
+    def redeliver(uid: str) -> None:
+        copies.append(world.build(ticket="first", attempt=2))
+
+    copies.clear()
+    world.pacs.before = redeliver
+    assert world.build(ticket="other copy") == Done()
+    assert copies and {*copies} == {Done()}
+    assert world.archive().state == "ready"
+    assert world.build(ticket="late copy") == Done()
 
 
 def test_one_that_was_replaced_stops_and_leaves_the_other_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

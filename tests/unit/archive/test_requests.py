@@ -1,6 +1,7 @@
 """Asking for an archive: whom it is given to, and when another is made."""
 
 import io
+import json
 import time
 from copy import deepcopy
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 from pydicom import dcmread
 
 from dicom_service import aws
+from dicom_service.archive import archive_requests
 from dicom_service.archive.archive_requests import ArchiveRequests
 from dicom_service.archive.build import Builder, BuilderParts
 from dicom_service.archive.checkpoint import Checkpoints
@@ -128,6 +130,34 @@ def test_a_correction_in_the_pacs_makes_another_whoever_asks(asking: Asking) -> 
     after = asking.ask(PatientScope())
     assert after != before
     assert asking.requests.find(STUDY, asking.scope("P-2")).build == after
+
+
+def test_a_build_that_nobody_took_is_queued_again_once_a_minute_and_not_beside_its_work(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_requests, "_DELAY", 0)
+    world = asking.world
+    world.pacs.add(*slices(2))
+
+    def queued_by_asking(times: int = 3) -> list[dict[str, str]]:
+        for _ in range(times):
+            build = asking.requests.ask(STUDY, asking.scope(), CODE).build
+        messages: list[dict[str, str]] = [json.loads(message) for message in world.queued()]
+        assert all((message["StudyInstanceUID"], message["build"]) == (STUDY, build) for message in messages)
+        return messages
+
+    # GIVEN a build whose message waits, and callers who ask again and again
+    found = []
+    for _ in range(3):
+        found += queued_by_asking()
+        world.now += 61
+    # THEN there is one message for each minute, and each can be told from the others
+    assert len({message["ticket"] for message in found}) == len(found) == 3
+
+    # AND none while it is worked on
+    assert world.table().claim(STUDY, found[0]["build"], "owner")
+    world.now += 61
+    assert queued_by_asking() == []
 
 
 @pytest.mark.parametrize("taken", [False, True])

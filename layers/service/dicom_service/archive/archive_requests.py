@@ -96,7 +96,8 @@ class ArchiveRequests:
             if seen and self._is_current(seen, total, patients):
                 _check_label(seen, scope)
                 if self._table.join(seen, requester):
-                    if seen.state == QUEUED and self._table.now() - seen.updated_at > _FORGOTTEN:
+                    forgotten = seen.state == QUEUED and self._table.now() - seen.updated_at > _FORGOTTEN
+                    if forgotten and self._table.touch(seen):
                         self._enqueue(study_uid, seen.build)
                     return seen
                 continue
@@ -133,8 +134,8 @@ class ArchiveRequests:
 
     @aws.errors(_NOT_QUEUED)
     def _enqueue(self, study_uid: str, build: str) -> None:
-        message = json.dumps({"StudyInstanceUID": study_uid, "build": build})
-        aws.sqs().send_message(QueueUrl=self._queue_url, MessageBody=message, DelaySeconds=_DELAY)
+        message = {"StudyInstanceUID": study_uid, "build": build, "ticket": secrets.token_hex(8)}
+        aws.sqs().send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(message), DelaySeconds=_DELAY)
 
     def find(self, study_uid: str, scope: PatientScope) -> Archive:
         """Return the archive of an exam that was asked for.

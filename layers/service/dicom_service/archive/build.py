@@ -90,7 +90,7 @@ class Builder:
             Until the invocation is cut off.
         """
         table, owner = self._parts.table, secrets.token_hex(8)
-        archive = table.claim(message["StudyInstanceUID"], message["build"], owner)
+        archive = table.claim(message["StudyInstanceUID"], message["build"], owner, _ticket(message))
         if archive is None:
             return self._not_mine(message, attempt)
         work = _Work(self._parts, archive, owner, self._clock, self._clock() + seconds_left - MARGIN)
@@ -141,17 +141,24 @@ class Builder:
             # Its request may be about to write it down: it queues first.
             return Retry(backoff(attempt)) if attempt < _UNWRITTEN else Done()
         at_work = archive.state not in (FAILED, CANCELLED) and archive.size is None
-        return Retry(60) if at_work else Done()
+        # A copy is dropped: the message that is at work comes again where its invocation is killed.
+        return Retry(60) if at_work and archive.ticket == _ticket(message) else Done()
 
     def _go_on(self, message: Mapping[str, Any]) -> Outcome:
         with aws.errors("The archive cannot be queued at the moment; it is tried again."):
-            messages.send_all(self._parts.queue_url, [json.dumps(message)])
+            new = {**message, "ticket": secrets.token_hex(8)}
+            messages.send_all(self._parts.queue_url, [json.dumps(new)])
         return Done()
 
     def _end(self, work: "_Work", state: str, reason: str) -> Outcome:
         work.give_up()
         self._parts.table.end(work.archive, work.owner, state, reason)
         return Done()
+
+
+def _ticket(message: Mapping[str, Any]) -> str:
+    """Return what parts a message from its copies; those of earlier versions have none."""
+    return str(message.get("ticket", ""))
 
 
 @dataclass

@@ -9,6 +9,7 @@ state              ``queued``, ``building``, ``ready``, ``failed``, ``cancelled`
 requesters         otpIds of the codes that asked for it; `SERVICE` for other credentials
 patients           hashes of the patients that the PACS named when it was asked for
 owner, leaseUntil  the invocation that is at work, and until when nobody else may be
+ticket             of the message that was at work last: killed, it comes again, so that its copies need not
 total, done        instances of the exam, and those that are in the ZIP
 =================  =================================================================================================
 
@@ -59,6 +60,7 @@ class Archive:
     expires_at: int | None = None
     reason: str | None = None
     patients: str = ""
+    ticket: str = ""
 
     @classmethod
     def of(cls, item: Mapping[str, Any]) -> "Archive":
@@ -78,6 +80,7 @@ class Archive:
             reason=item.get("reason"),
             # Rows of earlier versions have the label alone.
             patients=item.get("patients") or " ".join(item.get("patient", "").split()[:1]),
+            ticket=item.get("ticket", ""),
         )
 
     def as_told(self, now: float) -> "Archive":
@@ -170,18 +173,33 @@ class ArchivesTable:
             return False
         return True
 
-    def claim(self, study_uid: str, build: str, owner: str) -> Archive | None:
+    def touch(self, archive: Archive) -> bool:
+        """Note that a queued build is queued again; False where it was taken, or another did that."""
+        try:
+            self._update(
+                archive.study_uid,
+                "SET updatedAt = :now",
+                "build = :build AND #state = :queued AND updatedAt = :seen",
+                {":now": self.now(), ":build": archive.build, ":queued": QUEUED, ":seen": archive.updated_at},
+            )
+        except aws.ConditionFailed:
+            return False
+        return True
+
+    def claim(self, study_uid: str, build: str, owner: str, ticket: str = "") -> Archive | None:
         """Take the lease on a build; None while another invocation holds it, or when there is nothing to build."""
         now = self.now()
         condition = (
             "build = :build AND #state IN (:queued, :building, :failed)"
             " AND (attribute_not_exists(leaseUntil) OR leaseUntil < :now OR #owner = :owner)"
         )
-        expression = "SET #state = :building, #owner = :owner, leaseUntil = :until, updatedAt = :now REMOVE reason"
+        expression = "SET #state = :building, #owner = :owner, leaseUntil = :until, updatedAt = :now, ticket = :ticket"
+        expression += " REMOVE reason"
         values = {
             ":build": build,
             ":queued": QUEUED,
             ":building": BUILDING,
+            ":ticket": ticket,
             ":failed": FAILED,
             ":now": now,
             ":owner": owner,
