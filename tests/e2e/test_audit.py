@@ -49,6 +49,11 @@ def test_who_stored_shared_opened_and_saw_an_exam_is_found_by_exam_patient_and_p
     by_patient = audited(stack, patientID=patient)
     assert brief(by_patient).keys() == brief(rows).keys()
     assert {row["action"] for row in audited(stack, who=recipient)} == {"redeem", "picture", "list"}
+    # AND its issuer sees what was done with the code, and nothing else
+    [code] = stack.request("GET", "/otps", params={"studyUID": study}).json()
+    with_code = stack.request("GET", f"/otps/{code['otpId']}").json()["accesses"]
+    assert with_code == audited(stack, who=recipient)
+    assert brief(with_code) == {key: count for key, count in wanted.items() if key[0] == recipient}
     tables = {"AuditTable": stack.outputs["AuditTable"]}
     found = search(stack.client("dynamodb"), stack.client("s3"), tables, {}, (patient, study, "CANARY^NAME", token))
     assert found == {"AuditTable": {study}}

@@ -107,7 +107,7 @@ class Harness:
 
     @property
     def manager(self) -> Manager:
-        return Manager(self.store, lambda: self.hasher, clock=self.clock)
+        return Manager(self.store, lambda: self.hasher, lambda *_: [], clock=self.clock)
 
     @property
     def access_tokens(self) -> AccessTokens:

@@ -42,7 +42,7 @@ def rows(recorder: Recorder) -> list[dict[str, Any]]:
             note(study_uid=f"{STUDY}.{number}")
         recorder.finish(pending, 200)
     for viewer in VIEWERS:
-        pending = recorder.begin(request(resource="/exams/studies/{studyUID}/archive", **viewer))  # type: ignore[arg-type]
+        pending = recorder.begin(request(resource="/exams/studies/{studyUID}/archive", **viewer))
         note_action(ARCHIVE_DOWNLOAD)
         recorder.finish(pending, 303)
     by_upload = Viewer("clinic", address="2001:db8::1")

@@ -1,6 +1,7 @@
 """The four functions with the events that API Gateway sends them."""
 
 import base64
+import datetime
 import importlib
 import json
 import secrets
@@ -9,11 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from dicom_service import aws
+from dicom_service.audit.actions import PICTURE
+from dicom_service.audit.record import Record, Viewer
+from dicom_service.audit.store import AuditSettings, AuditWriter
 from dicom_service.otp import codes, dependencies
+from dicom_service.otp.manage import MOST_ACCESSES
 from dicom_service.otp.store import OtpStore
 from tests.support.audit import records
+from tests.support.cloud import ENVIRONMENT
 from tests.support.otp import PATIENT, STUDY, Harness, wrong
 
 EVENTS = Path(__file__).parents[3] / "events"
@@ -268,3 +275,50 @@ def test_no_use_is_counted_before_its_record(table_answers: bool, monkeypatch: p
         monkeypatch.setattr(aws.dynamodb(), "update_item", update)
     status, _ = redeem(token=issued["token"])
     assert (status, uses) == ((500, [[None]]) if table_answers else (503, []))
+
+
+def accesses_with(otp_id: str) -> Any:
+    status, shown = call("get_otp", with_path("get_otp", otp_id))
+    assert status == 200
+    return shown["accesses"]
+
+
+def test_the_issuer_sees_the_newest_accesses_with_a_code_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    issued, other = (call("issue_otp")[1] for _ in range(2))
+    for code in (issued, other):
+        assert redeem(token=code["token"])[0] == 200
+    who = codes.viewer(issued["otpId"])
+    writer = AuditWriter(AuditSettings(name=ENVIRONMENT["AUDIT_TABLE"]))
+    for number in range(1, MOST_ACCESSES + 5):
+        at = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=number)
+        writer.gather(
+            [Record(Viewer(who, "exam"), PICTURE, at, f"r{number}", "GET", status=200, study_uid=f"1.{number}")]
+        )
+    asked: list[tuple[str, int]] = []
+    real = aws.dynamodb().query
+
+    def query(**given: Any) -> Any:
+        asked.append((given["IndexName"], given["Limit"]))
+        return real(**given)
+
+    monkeypatch.setattr(aws.dynamodb(), "query", query)
+    newest = [f"r{number}" for number in range(MOST_ACCESSES + 4, 4, -1)]
+    assert [row["requestId"] for row in accesses_with(issued["otpId"])] == newest
+    assert asked == [("by-viewer", MOST_ACCESSES)]
+    [redeemed] = accesses_with(other["otpId"])
+    assert (redeemed["who"], redeemed["action"]) == (codes.viewer(other["otpId"]), "redeem")
+    assert (redeemed["studyUID"], redeemed["status"]) == (STUDY, 200)
+
+
+def test_a_code_is_shown_without_its_accesses_while_they_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, log: Any
+) -> None:
+    issued = call("issue_otp")[1]
+    assert accesses_with(issued["otpId"]) == []
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "InternalServerError", "Message": ""}}, "Query")
+
+    monkeypatch.setattr(aws.dynamodb(), "query", refuse)
+    assert accesses_with(issued["otpId"]) is None
+    assert "accesses of a code not read" in log.getvalue()

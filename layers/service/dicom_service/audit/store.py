@@ -135,7 +135,14 @@ class AuditReader:
         self._table = table.name
 
     def find(
-        self, index: str, value: str, *, first: str = "", last: str = "9", newest_first: bool = True
+        self,
+        index: str,
+        value: str,
+        *,
+        first: str = "",
+        last: str = "9",
+        newest_first: bool = True,
+        most: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield the records of an index, in the order of time.
 
@@ -147,19 +154,23 @@ class AuditReader:
             The study, the patient's hash, the viewer or the day.
         first, last
             Bounds of ``at``, both included.
+        most
+            The most records to read, None for all.
         """
         if (first or "0") > last:
             # DynamoDB refuses bounds the wrong way round, which a cursor before the first day makes.
             return
         with aws.errors(_UNREADABLE):
-            items = aws.query(
+            found = aws.query(
                 TableName=self._table,
                 IndexName=index,
                 KeyConditionExpression="#key = :value AND #at BETWEEN :first AND :last",
                 ExpressionAttributeNames={"#key": _KEYS[index], "#at": "at"},
                 ExpressionAttributeValues=aws.to_item({":value": value, ":first": first or "0", ":last": last}),
                 ScanIndexForward=not newest_first,
+                **({} if most is None else {"Limit": most}),
             )
+            items = islice(found, most)
             if index in _KEYS_ONLY:
                 yield from self._complete(map(aws.from_item, items))
             else:

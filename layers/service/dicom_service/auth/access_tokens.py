@@ -70,7 +70,7 @@ class AccessTokens:
         # Without its code's row, nothing shows that the token was not revoked: reject it.
         if row is None or state is None or state == "REVOKED":
             return None
-        name = f"otp:{codes.reference(row['otpId'])}"
+        name = codes.viewer(row["otpId"])
         if state == "SUSPENDED":
             return Principal(name, role="suspended")
         return Principal(

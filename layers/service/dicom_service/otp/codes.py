@@ -53,6 +53,11 @@ def reference(otp_id: str) -> str:
     return hashlib.sha256(f"dicom-service otp|{otp_id}".encode()).hexdigest()[:32]
 
 
+def viewer(otp_id: str) -> str:
+    """Return who the holders of a code and of its access tokens are to the audit."""
+    return f"otp:{reference(otp_id)}"
+
+
 def normalise(text: str) -> str:
     """Normalise typed text as Crockford specifies: ignore case, hyphens and spaces; read I and L as 1, O as 0."""
     return text[:64].upper().translate(_READ_AS)

@@ -5,9 +5,11 @@ Each function imports only what it uses: classes that one function needs are imp
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dicom_service import log
 from dicom_service.dependencies import pacs
+from dicom_service.errors import Unavailable
 from dicom_service.otp.guard import ExamGuard
 from dicom_service.otp.keyring import Keyring
 from dicom_service.otp.store import OtpStore, OtpTables
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from dicom_service.otp.issue import Issuer
     from dicom_service.otp.manage import Manager
     from dicom_service.otp.redeem import Redeemer
+
+logger = log.get_logger()
 
 
 def token_lifetime(text: str) -> int:
@@ -112,4 +116,18 @@ def manager() -> "Manager":
     """Return the manager that shows and revokes codes."""
     from dicom_service.otp.manage import Manager
 
-    return Manager(store(), hasher)
+    return Manager(store(), hasher, _accesses)
+
+
+def _accesses(who: str, most: int) -> list[dict[str, Any]] | None:
+    # Only who looks at one code reads the audit.
+    from dicom_service.audit.dependencies import reader
+    from dicom_service.audit.store import BY_VIEWER
+    from dicom_service.audit.view import view
+
+    try:
+        return [view(row) for row in reader().find(BY_VIEWER, who, most=most)]
+    except Unavailable as error:
+        # With AuditMode=best-effort, codes can be looked at all the same.
+        logger.error("accesses of a code not read", extra=log.describe(error))
+        return None

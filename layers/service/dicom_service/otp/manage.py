@@ -19,6 +19,8 @@ from dicom_service.patient import Patient, PatientHasher
 # Left out of lists, since they take one more read for each code.
 _SINGLE = ("lastUse", "redemptions")
 _CURSOR = re.compile(r"[0-9]{1,12}\.[0-9a-f]{32}")
+# Of a code, how many of the accesses with it are shown.
+MOST_ACCESSES = 20
 # What `dicom_service.auth.access_tokens.kind_of` tells apart.
 OPENED = ("lists", "pictures", "reports", "files")
 _NOT_FOUND = "There is no one-time password with this otpId."
@@ -31,23 +33,33 @@ class Manager:
     ----------
     hasher
         Returns the hasher of patients; called when codes are looked up by patient.
+    accesses
+        Returns the newest records of a viewer in the audit, at most as many as it is told; None while they cannot be
+        read.
     clock
         Seconds since the epoch.
     """
 
     def __init__(
-        self, store: OtpStore, hasher: Callable[[], PatientHasher], *, clock: Callable[[], float] = time.time
+        self,
+        store: OtpStore,
+        hasher: Callable[[], PatientHasher],
+        accesses: Callable[[str, int], list[dict[str, Any]] | None],
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._hasher = hasher
+        self._accesses = accesses
         self._clock = clock
 
     def get(self, otp_id: str) -> dict[str, Any]:
-        """Return state, attempts and every use, with the requests of its access token since."""
+        """Return state, attempts, every use with the requests of its access token since, and the newest accesses."""
         otp = self.otp(otp_id)
         redemptions = sorted(otp.redemptions.values(), key=lambda redemption: redemption.at)
         tokens = self._store.tokens([redemption.token_hash for redemption in redemptions])
-        return self._view(otp, redemptions, tokens)
+        accesses = self._accesses(codes.viewer(otp.otp_id), MOST_ACCESSES)
+        return {**self._view(otp, redemptions, tokens), "accesses": accesses}
 
     def _view(self, otp: Otp, redemptions: Sequence[Redemption], tokens: Mapping[str, Any]) -> dict[str, Any]:
         uses = []

@@ -97,7 +97,7 @@ class Redeemer:
         otp = outcome.otp if isinstance(outcome, Rejection) else outcome
         # Who makes up an otpId makes up no viewer of the audit.
         if otp is not None:
-            note_viewer(f"otp:{codes.reference(otp_id)}")
+            note_viewer(codes.viewer(otp_id))
             note(study_uid=otp.study_uid, hashed=otp.patient or "")
         correct = self._is_correct(otp, request, charged=charged is not None)
         if charged is None or not correct:
