@@ -18,7 +18,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from imaging import StoredFrames
 from tests.support.pacs import FakePacs, Handler, Received, answer, dicom_json
 
-EXPLICIT = "1.2.840.10008.1.2.1"
+EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 STUDY_FIELDS = ("StudyInstanceUID", "PatientID", "PatientName", "IssuerOfPatientID", "StudyDescription", "StudyDate")
 SERIES_FIELDS = ("SeriesInstanceUID", "Modality", "SeriesDescription")
 INSTANCE_FIELDS = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber")
@@ -87,6 +87,8 @@ class Archive:
         What it answers for these.
     ignores_filters
         It answers searches with all that it has.
+    big_endian
+        It returns frames and pixels of 16 bits in Explicit VR Big Endian, and says so.
     counts
         Whether its studies come with NumberOfStudyRelatedInstances.
     hook
@@ -97,6 +99,7 @@ class Archive:
     lacks: set[str] = field(default_factory=set)
     lacking_status: int = 404
     ignores_filters: bool = False
+    big_endian: bool = False
     counts: bool = True
     hook: Callable[[str], None] | None = None
     asked: Counter[str] = field(default_factory=Counter)
@@ -147,6 +150,8 @@ class Archive:
         if kind == "bulkdata":
             name = path.rpartition("/")[2]
             value = bytes(found[0].PixelData) if name == "pixels" else bytes.fromhex(name)
+            if self.big_endian:
+                return _part(_swapped(value), f"application/octet-stream; transfer-syntax={BIG_ENDIAN}")
             return answer(200, value, "application/octet-stream")
         if kind == "frames":
             return self._frame(found[0], int(path.rpartition("/")[2]))
@@ -156,6 +161,8 @@ class Archive:
         if "PixelData" not in dataset or number > int(dataset.NumberOfFrames):
             return answer(404)
         data, syntax = StoredFrames(io.BytesIO(file_of(dataset))).read(number)
+        if self.big_endian:
+            data, syntax = _swapped(data), BIG_ENDIAN
         return _part(data, f"application/octet-stream; transfer-syntax={syntax}")
 
     @staticmethod
@@ -201,6 +208,10 @@ def _bulk_link(dataset: Dataset, element: DataElement) -> str:
     # A name by which the archive finds it again: short values by themselves.
     name = "pixels" if element.tag == 0x7FE00010 else bytes(element.value).hex()
     return f"http://pacs.internal/dicom-web/{place}/bulkdata/{name}"
+
+
+def _swapped(samples: bytes) -> bytes:
+    return np.frombuffer(samples, "<u2").byteswap().tobytes()
 
 
 def _part(content: bytes, content_type: str) -> Any:

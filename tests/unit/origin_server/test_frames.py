@@ -284,6 +284,21 @@ def test_a_pacs_without_frames_gives_its_file_once_for_all_frames(
     assert archive.asked["file"] == 1
 
 
+def test_frames_that_the_pacs_returns_in_big_endian_are_little_endian_here(
+    viewer: Viewer, multiframe: object, archive: Archive
+) -> None:
+    archive.big_endian = True
+    pixels = multiframe.PixelData  # type: ignore[attr-defined]
+    for number in (1, 2):
+        given = viewer.get(path(multiframe, str(number)), Accept="application/octet-stream; transfer-syntax=*")
+        assert given.headers["Content-Type"] == f"application/octet-stream; transfer-syntax={EXPLICIT}"
+        assert given.body == pixels[128 * (number - 1) : 128 * number]
+    place = path(multiframe).replace("/frames/1", "/bulkdata/7FE00010")
+    assert viewer.get(place, Accept="application/octet-stream").body == pixels
+    # The PACS was asked first; one file was read for the two frames and one for the value.
+    assert (archive.asked["frames"], archive.asked["bulkdata"], archive.asked["file"]) == (1, 1, 2)
+
+
 def test_what_is_kept_already_is_not_kept_anew_beside_another_frame(
     viewer: Viewer, multiframe: object, archive: Archive
 ) -> None:

@@ -11,6 +11,7 @@ from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.instance_reader import InstanceReader
 from dicom_service.exams.patient_scope import PatientScope
+from dicom_service.native_syntaxes import EXPLICIT_BIG
 from dicom_service.origin_server.accept import OCTETS, MediaRange, not_acceptable
 from dicom_service.origin_server.answers import Part
 from dicom_service.origin_server.links import bulk_elements
@@ -99,6 +100,8 @@ class BulkData:
             raise PacsFault("the PACS does not have what its metadata refer to") from error
         if not found:
             raise PacsFault("the PACS returned no part of the value")
+        if any(frame.transfer_syntax_uid == EXPLICIT_BIG for frame in found):
+            raise PacsFault("the PACS returned the value in big endian")
         return found
 
     def _of_file(self, name: InstanceName, path: str, scope: PatientScope) -> "list[Frame]":

@@ -8,6 +8,7 @@ from dicom_service.errors import NotFound as Missing
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.instance_reader import InstanceReader
+from dicom_service.native_syntaxes import EXPLICIT_BIG
 from dicom_service.origin_server.shared_cache import Entry, SharedCache
 from dicom_service.origin_server.study_state import StudyState
 from dicom_service.origin_server.transfer_syntaxes import syntax_of
@@ -99,6 +100,9 @@ class FrameSource:
         frame = self._client.retrieve_frame(*name.uids, number)
         if not frame.data:
             raise Missing(NO_FRAME)
+        if frame.transfer_syntax_uid == EXPLICIT_BIG:
+            # Octets are little endian to all who ask here (PS3.18 Table 8.7.3-2); reading the file swaps them.
+            raise PacsFault("the PACS returned a frame in big endian")
         return _entry(state, frame.data, syntax_of(frame.media_type, frame.transfer_syntax_uid, frame.data))
 
     def _of_file(self, state: StudyState, name: InstanceName, number: int) -> Entry:

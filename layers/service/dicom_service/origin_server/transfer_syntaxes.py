@@ -1,6 +1,6 @@
 """The media types in which frames of each transfer syntax travel (PS3.18 Table 8.7.3-5)."""
 
-from dicom_service.native_syntaxes import EXPLICIT_LITTLE, NATIVE
+from dicom_service.native_syntaxes import EXPLICIT_BIG, EXPLICIT_LITTLE, NATIVE
 from dicom_service.origin_server.accept import ANY, OCTETS, MediaRange
 
 JPEG_LS = "1.2.840.10008.1.2.4.80"
@@ -33,7 +33,7 @@ def media_type_of(transfer_syntax: str) -> str:
 def syntax_of(media_type: str, stated: str | None, data: bytes) -> str:
     """Return the transfer syntax of a frame from the PACS: the one it states, else what its media type means."""
     if stated and stated != ANY:
-        return EXPLICIT_LITTLE if stated in NATIVE else stated
+        return EXPLICIT_LITTLE if stated in NATIVE and stated != EXPLICIT_BIG else stated
     if media_type == "image/jpeg":
         # Few PACS mean by it what the standard does, so the frame itself is asked: its start-of-frame marker.
         found = next((uid for marker, uid in _STARTS_OF_JPEG.items() if bytes((0xFF, marker)) in data[:1024]), None)
