@@ -40,9 +40,9 @@ class Archive(FakeClient):  # type: ignore[misc]
             rows = [one | row(t00201209=self.series[uid]) for one, uid in zip(rows, self.series, strict=True)]
         return Found(rows)
 
-    def search_for_instances(self, study_uid: str, series_uid: str, *, limit: int | None, offset: int) -> Found:
-        self._asked(series_uid)
-        left = self.series[series_uid] - offset
+    def search_for_instances(self, study_uid: str, series_uid: str | None, *, limit: int | None, offset: int) -> Found:
+        self._asked(series_uid or study_uid)
+        left = (self.series[series_uid] if series_uid else sum(self.series.values())) - offset
         return Found([{}] * min(left, 2), more=left > 2)
 
     def _asked(self, uid: str) -> None:
@@ -90,6 +90,16 @@ def test_a_long_list_causes_no_more_searches_than_that() -> None:
 
     assert len(pacs.searches) == MOST_SEARCHES
     assert counts(rows) == [1] * (MOST_SEARCHES // 2) + [None] * (500 - MOST_SEARCHES // 2)
+
+
+def test_a_study_of_more_series_than_searches_is_counted_as_a_whole() -> None:
+    pacs, rows = Archive({f"1.{number}": 1 for number in range(MOST_SEARCHES)}), [row(t0020000D="1")]
+
+    complete_studies(pacs, rows)
+
+    assert (rows[0]["00201206"]["Value"], counts(rows)) == ([MOST_SEARCHES], [MOST_SEARCHES])
+    # One search for the series, and pages of two instances.
+    assert pacs.searches == ["1"] * (1 + MOST_SEARCHES // 2)
 
 
 def test_a_pacs_that_becomes_too_slow_leaves_the_list_without_counts() -> None:

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from dicom_service import aws
+from dicom_service.exams.missing_counts import MOST_SEARCHES
 from tests.support.viewer_calls import Viewer
 from tests.support.viewers import Archive, image
 
@@ -88,6 +89,14 @@ def test_a_study_that_is_corrected_is_read_anew(viewer: Viewer, archive: Archive
 
 def test_a_pacs_without_counts_is_counted(viewer: Viewer, archive: Archive) -> None:
     archive.counts = False
+    viewer.get(SERIES_METADATA)
+    archive.add(image("P1", MINE, SERIES))
+    assert len(viewer.get(SERIES_METADATA).json) == 3
+
+
+def test_a_study_of_more_series_than_are_counted_one_by_one_is_read_anew_too(viewer: Viewer, archive: Archive) -> None:
+    archive.counts = False
+    archive.add(*(image("P1", MINE, f"{SERIES}.{number}") for number in range(MOST_SEARCHES)))
     viewer.get(SERIES_METADATA)
     archive.add(image("P1", MINE, SERIES))
     assert len(viewer.get(SERIES_METADATA).json) == 3

@@ -47,17 +47,24 @@ class _Counter:
         if not study_uid or all(text(row, tag) for tag in (_STUDY_SERIES, _STUDY_INSTANCES)):
             return
         series = list(all_rows(lambda offset: self._series(study_uid, offset)))
-        for one in series:
-            self.complete_series(study_uid, one)
+        instances = self._count_instances(study_uid, series)
         modalities = sorted({text(one, _MODALITY) for one in series} - {""})
         row[_STUDY_SERIES] = {"vr": "IS", "Value": [len(series)]}
-        row[_STUDY_INSTANCES] = {"vr": "IS", "Value": [sum(int(text(one, _SERIES_INSTANCES)) for one in series)]}
+        row[_STUDY_INSTANCES] = {"vr": "IS", "Value": [instances]}
         if not text(row, _MODALITIES) and modalities:
             row[_MODALITIES] = {"vr": "CS", "Value": modalities}
 
+    def _count_instances(self, study_uid: str, series: list[dict[str, Any]]) -> int:
+        if sum(not _is_counted(one) for one in series) > self._left:
+            # One search of the whole study, in pages, where one of each series would be too many.
+            return sum(1 for _ in all_rows(lambda offset: self._instances(study_uid, None, offset)))
+        for one in series:
+            self.complete_series(study_uid, one)
+        return sum(int(text(one, _SERIES_INSTANCES)) for one in series)
+
     def complete_series(self, study_uid: str, row: dict[str, Any]) -> None:
         """Add the number of instances to a row of a series."""
-        if not text(row, _SERIES_INSTANCES).isdecimal():
+        if not _is_counted(row):
             count = sum(1 for _ in all_rows(lambda offset: self._instances(study_uid, text(row, _SERIES_UID), offset)))
             row[_SERIES_INSTANCES] = {"vr": "IS", "Value": [count]}
 
@@ -66,9 +73,13 @@ class _Counter:
         fields = ("NumberOfSeriesRelatedInstances",)
         return self._pacs.search_for_series(study_uid, limit=_PAGE, offset=offset, includefields=fields)
 
-    def _instances(self, study_uid: str, series_uid: str, offset: int) -> "SearchResult":
+    def _instances(self, study_uid: str, series_uid: str | None, offset: int) -> "SearchResult":
         self._use_one()
         return self._pacs.search_for_instances(study_uid, series_uid, limit=_PAGE, offset=offset)
+
+
+def _is_counted(series: dict[str, Any]) -> bool:
+    return text(series, _SERIES_INSTANCES).isdecimal()
 
 
 def complete_studies(pacs: "DicomwebClient", rows: Sequence[dict[str, Any]]) -> None:
