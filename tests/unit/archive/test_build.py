@@ -3,13 +3,14 @@
 import json
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from dicom_service import aws
 from dicom_service.archive import build as building
 from dicom_service.archive import dicomdir, instances, zip_stream
-from dicom_service.archive.table import LEASE, SILENCE
+from dicom_service.archive.table import LEASE, SILENCE, Archive, ArchivesTable
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Retry
 from dicomweb.errors import PacsUnreachable
 from tests.support.archives import BUILD, CACHE, STUDY, World, slices
@@ -229,6 +230,33 @@ def test_it_is_cancelled_when_all_who_asked_for_it_are_revoked(
     assert len(world.pacs.fetched) < 8 + 1
     assert world.keys() == []
     assert world.uploads() == []
+
+
+def test_it_looks_at_who_wants_it_while_an_instance_is_on_its_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a PACS that sends nothing until the build has noted its progress
+    monkeypatch.setattr(building, "_REPORT_EVERY", 0)
+    monkeypatch.setattr(instances, "_MEANWHILE", 0.01)
+    world.pacs.add(*slices(1))
+    issue("only", "ACTIVE")
+    world.begin("only")
+    noted, progress, in_time = threading.Event(), ArchivesTable.progress, []
+
+    def note(*arguments: Any) -> Archive:
+        found = progress(*arguments)
+        noted.set()
+        return found
+
+    def wait(uid: str) -> None:
+        issue("only", "REVOKED")
+        in_time.append(noted.wait(20))
+
+    monkeypatch.setattr(ArchivesTable, "progress", note)
+    world.pacs.before = wait
+    assert world.build() == Done()
+    assert in_time == [True]
+    assert world.archive().state == "cancelled"
 
 
 @pytest.mark.parametrize("other", ["service", "living"])

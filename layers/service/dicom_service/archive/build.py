@@ -227,7 +227,7 @@ class _Work:
         study = self.archive.study_uid
         left = [InstanceName(study, series, uid) for series, uid in kept.instances[kept.next :]]
         places = list(places_in_series(kept.instances))
-        with closing(fetch_all(self.parts.client, left)) as found:
+        with closing(fetch_all(self.parts.client, left, lambda: self._report_progress(kept))) as found:
             for fetched in found:
                 with fetched.file if fetched else nullcontext():
                     self._report_progress(kept)

@@ -3,8 +3,8 @@
 import io
 import tempfile
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
@@ -22,6 +22,7 @@ _IN_MEMORY = 4 * 1024 * 1024
 SPOOLED = 256 * 1024 * 1024
 _PIECE = 1024 * 1024
 _PAGE = 1000
+_MEANWHILE = 5.0
 
 
 @dataclass
@@ -80,10 +81,17 @@ def _number(row: Any, tag: str) -> tuple[int, str]:
         return 1 << 31, text(row, "00080018") or text(row, "0020000E") or ""
 
 
-def fetch_all(client: DicomwebClient, names: Sequence[InstanceName]) -> Generator[Fetched | None, None, None]:
+def fetch_all(
+    client: DicomwebClient, names: Sequence[InstanceName], meanwhile: Callable[[], None] = lambda: None
+) -> Generator[Fetched | None, None, None]:
     """Yield the instances in order; None for one that the PACS does not have any more.
 
     A file that does not fit into the room of one is yielded without its size: `stream` reads it from the start.
+
+    Parameters
+    ----------
+    meanwhile
+        Called every few seconds while the next one is waited for.
 
     Raises
     ------
@@ -97,13 +105,19 @@ def fetch_all(client: DicomwebClient, names: Sequence[InstanceName]) -> Generato
             for name in left:
                 waiting.append(pool.submit(_fetch, client, name))
                 if len(waiting) >= _AT_ONCE:
-                    yield waiting.popleft().result()
+                    yield _arrived(waiting, meanwhile)
             while waiting:
-                yield waiting.popleft().result()
+                yield _arrived(waiting, meanwhile)
         finally:
             for future in waiting:
                 future.cancel()
                 future.add_done_callback(_close)
+
+
+def _arrived(waiting: deque[Future[Fetched | None]], meanwhile: Callable[[], None]) -> Fetched | None:
+    while not wait((waiting[0],), _MEANWHILE).done:
+        meanwhile()
+    return waiting.popleft().result()
 
 
 def _fetch(client: DicomwebClient, name: InstanceName) -> Fetched | None:
