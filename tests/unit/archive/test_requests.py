@@ -15,7 +15,7 @@ from dicom_service.archive import archive_requests
 from dicom_service.archive.archive_requests import ArchiveRequests
 from dicom_service.archive.build import Builder, BuilderParts
 from dicom_service.archive.checkpoint import Checkpoints
-from dicom_service.archive.table import QUEUED, READY, SILENCE
+from dicom_service.archive.table import LIFETIME, QUEUED, READY, SILENCE
 from dicom_service.aws.sqs_worker import Done
 from dicom_service.errors import Conflict, NotFound
 from dicom_service.exams.patient_scope import Bearer, PatientScope, patient_label
@@ -180,3 +180,20 @@ def test_a_build_that_is_not_heard_of_any_more_has_failed_for_who_waits_and_is_b
     # AND the next request makes another
     assert asking.ask(asking.scope()) != lost
     assert asking.requests.find(STUDY, asking.scope()).state == READY
+
+
+def test_a_zip_that_has_expired_is_gone_and_built_anew_for_who_asks(asking: Asking) -> None:
+    world = asking.world
+    world.pacs.add(*slices(2))
+    before = asking.ask(asking.scope())
+    world.now += LIFETIME - 1
+    assert asking.ask(asking.scope()) == before
+    assert asking.requests.find(STUDY, asking.scope()).build == before
+
+    world.now += 1
+    with pytest.raises(NotFound) as gone:
+        asking.requests.find(STUDY, asking.scope())
+    assert gone.value.code == "NO_SUCH_ARCHIVE"
+    after = asking.ask(asking.scope())
+    assert after != before
+    assert asking.requests.find(STUDY, asking.scope()).build == after
