@@ -9,7 +9,7 @@ import pytest
 
 from dicom_service import aws
 from dicom_service.archive import build as building
-from dicom_service.archive import dicomdir, instances, zip_stream
+from dicom_service.archive import instances, zip_stream
 from dicom_service.archive.table import LEASE, SILENCE, Archive, ArchivesTable
 from dicom_service.aws.sqs_worker import DeadLetter, Done, Retry
 from dicomweb.errors import PacsUnreachable
@@ -292,30 +292,6 @@ def test_a_pacs_that_is_down_is_waited_for_and_given_up_in_the_end(world: World)
     assert not world.archive().is_alive(world.now)
 
 
-def test_a_defect_is_tried_again_and_told_as_failed_in_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.pacs.add(*slices(2))
-    world.begin()
-
-    def broken(*_: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(dicomdir.Directory, "write", broken)
-    for attempt in range(1, 8):
-        assert isinstance(world.build(attempt=attempt), Retry)
-        assert world.archive().state == "building"
-    assert world.build(attempt=8) == DeadLetter("INTERNAL_ERROR")
-
-    # THEN nobody waits for it any more, and nothing of it is left
-    assert (world.archive().state, world.archive().reason) == ("failed", "INTERNAL_ERROR")
-    assert world.keys() == []
-    assert world.uploads() == []
-
-    # AND its dead letter, sent again, makes it
-    monkeypatch.undo()
-    assert world.build() == Done()
-    assert (world.archive().state, world.archive().reason) == ("ready", None)
-
-
 def test_one_that_killed_all_its_invocations_is_told_as_failed(world: World) -> None:
     world.pacs.add(*slices(2))
     world.begin()
@@ -334,38 +310,10 @@ def test_one_that_killed_all_its_invocations_is_told_as_failed(world: World) -> 
     assert world.keys() == []
 
 
-@pytest.mark.parametrize("attempt", [1, 8])
-def test_one_that_was_replaced_and_fails_leaves_the_other_alone(world: World, attempt: int) -> None:
-    world.pacs.add(*slices(2))
-    world.begin()
-
-    def replaced(uid: str) -> None:
-        seen = world.archive()
-        if seen.build == BUILD:
-            world.table().begin(STUDY, "cd" * 15, "service", seen)
-        raise PacsUnreachable("down")
-
-    world.pacs.before = replaced
-    assert world.build(attempt=attempt) == Done()
-    assert (world.archive().build, world.archive().state) == ("cd" * 15, "queued")
-    assert world.keys() == []
-    assert world.uploads() == []
-
-
 def test_an_exam_that_is_gone_is_none(world: World) -> None:
     world.begin()
     assert world.build() == Done()
     assert world.archive().state == "failed"
-
-
-def test_one_whose_instances_are_all_gone_meanwhile_is_none(world: World) -> None:
-    world.pacs.add(*slices(3))
-    world.begin()
-    world.pacs.before = lambda uid: world.pacs.files.clear()
-    assert world.build() == Done()
-    assert (world.archive().state, world.archive().reason) == ("failed", "NOT_FOUND")
-    assert world.keys() == []
-    assert world.uploads() == []
 
 
 def test_an_instance_that_is_gone_meanwhile_is_left_out(world: World) -> None:
