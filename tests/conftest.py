@@ -20,7 +20,7 @@ for _name in [name for name in os.environ if name in ENV_FILE_NAMES or name.star
 # The document that the layer ships, as its sources are now.
 build_contract.write()
 
-# Each test has clients of its own. The descriptions of AWS's services that these are made from are parsed once: that took
+# Each test has clients of its own. The descriptions of AWS's services that these are made from are parsed once: it took
 # a third of the time of tests in process.
 _parse = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda self, file_path: _parse(file_path)  # type: ignore[method-assign]
