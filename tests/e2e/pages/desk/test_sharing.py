@@ -1,8 +1,10 @@
-"""Codes of an exam: shown as they are now, whatever answer comes last, and never taken from under the hand."""
+"""Codes of an exam: shown as they are now, whatever answer comes last, and never taken from under the hand; its ZIP."""
+
+import zipfile
 
 from playwright.sync_api import APIResponse, Browser, Route, expect
 
-from tests.support.desk import desk
+from tests.support.desk import desk, view
 from tests.support.page_exams import Exam
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for
@@ -46,3 +48,27 @@ def test_the_codes_asked_for_last_are_shown_and_those_from_before_stay(
         # AND what has changed is shown so
         assert stack.request("DELETE", f"/otps/{mine}").status_code == 204
         expect(page.locator('.code[data-state="REVOKED"]', has_text="Held")).to_have_count(1)
+
+
+def test_an_exam_is_downloaded_as_a_zip_and_one_that_failed_is_said_to_have(
+    stack: Stack, browser: Browser, small_exam: Exam
+) -> None:
+    with desk(browser, stack) as at:
+        page = at.page
+        view(page, "Exams")
+        page.get_by_label("Patient ID").fill(small_exam.patient_id)
+        page.keyboard.press("Enter")
+        row = page.locator(f'.exam-row[data-study="{small_exam.study_uid}"]')
+        with page.expect_download() as taken:
+            row.get_by_role("button", name="Download ZIP").click()
+        with zipfile.ZipFile(taken.value.path()) as archive:
+            assert archive.testzip() is None
+            names = archive.namelist()
+        assert "DICOMDIR" in names
+        assert len([name for name in names if name.startswith("DICOM/")]) == 12
+        row.get_by_text("The download is starting.").wait_for()
+
+        failed = {"state": "failed", "requestedAt": "2031-02-03T04:05:06Z", "done": 0, "reason": "ARCHIVE_STALLED"}
+        page.route("**/archive?redirect=false", lambda route: route.fulfill(json=failed))
+        row.get_by_role("button", name="Download ZIP").click()
+        row.get_by_text("It could not be prepared.").wait_for()
