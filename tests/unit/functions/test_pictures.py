@@ -8,7 +8,7 @@ import boto3
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.uid import ComprehensiveSRStorage, EncapsulatedPDFStorage
+from pydicom.uid import ComprehensiveSRStorage, DeflatedExplicitVRLittleEndian, EncapsulatedPDFStorage
 
 from tests.support.dicom_files import saved
 from tests.support.exam_pacs import CT_BYTES, INSTANCE, METADATA_ROUTE, SERIES, STUDY, multipart, pacs, picture
@@ -199,6 +199,19 @@ def test_what_is_no_report_says_so(content: bytes, status: int, code: str, invok
     with pacs((f"/instances/{INSTANCE}", multipart(content))) as server:
         given = invoke("get_report", server.url)
     assert (given.status, given.json["code"]) == (status, code)
+
+
+def test_a_deflated_report_is_read_and_one_that_inflates_to_more_than_a_report_may_have_is_not(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_service.exams.report._LARGEST_FILE", 1 << 20)
+    document = b"%PDF-1.7"
+    dataset = encapsulated(document)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    assert report_of(dataset, invoke).body == document
+    dataset.EncapsulatedDocument = document + bytes(1 << 20)
+    given = report_of(dataset, invoke)
+    assert (given.status, given.json["limit"]) == (413, 1 << 20)
 
 
 def test_one_exam_is_an_object_and_another_one_of_the_pacs_is_not_taken_for_it(invoke: Invoke) -> None:

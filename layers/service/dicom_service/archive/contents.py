@@ -4,21 +4,20 @@ Paths are of capital letters and digits, eight at most (PS3.10 §8.5, PS3.12 Ann
 medium takes them.
 """
 
-import io
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dicom_service.archive.dicomdir import Directory
 from dicom_service.archive.page import README, page, pdf_frame
 from dicom_service.archive.sr_html import to_html
 from dicom_service.archive.zip_stream import ZipStream, pieces_of
+from dicom_service.bounded_dataset import read_bounded
 from dicom_service.element_walk import NotDicom
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.report import is_report, report_of
-from dicom_service.native_syntaxes import DEFLATED, IMPLICIT_LITTLE
-from dicom_service.part10 import inflate
+from dicom_service.native_syntaxes import IMPLICIT_LITTLE
 from dicom_service.unreadable import unreadable
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ class Contents:
         if file.seek(0, 2) > _LARGEST_REPORT:
             return
         try:
-            found = report_of(_read(file, whole=True))
+            found = report_of(read_bounded(file, _MOST_INFLATED))
         except NotDicom:
             return
         except unreadable():
@@ -199,7 +198,7 @@ def _header(file: BinaryIO, name: InstanceName) -> "Dataset":
     from pydicom.dataset import Dataset, FileMetaDataset
 
     try:
-        header = _read(file, whole=False)
+        header = read_bounded(file, _MOST_INFLATED, beginning_of=_TAGS)
     except unreadable():
         header = Dataset()
     # Values are parsed when they are asked for: one that cannot be must not end the archive.
@@ -215,39 +214,6 @@ def _header(file: BinaryIO, name: InstanceName) -> "Dataset":
     # The PACS is asked by these: what a file says of itself does not count.
     header.StudyInstanceUID, header.SeriesInstanceUID, header.SOPInstanceUID = name.uids
     return header
-
-
-def _read(file: BinaryIO, *, whole: bool) -> "Dataset":
-    """Read a file, or what is needed of it before its pixels, without inflating more than `_MOST_INFLATED`.
-
-    pydicom inflates whatever comes, and 1 MB can become 1 GB.
-
-    Raises
-    ------
-    NotDicom
-        The whole of a deflated dataset is damaged, or larger.
-    """
-    from pydicom import dcmread
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.filereader import read_dataset, read_preamble
-    from pydicom.tag import BaseTag, Tag
-
-    file.seek(0)
-    read_preamble(file, force=False)
-    meta = FileMetaDataset(read_dataset(file, False, True, stop_when=lambda tag, *_: int(tag) >> 16 != 2))
-    tags: list[BaseTag | int] | None = None if whole else [Tag(keyword) for keyword in _TAGS]
-    if meta.get("TransferSyntaxUID") != DEFLATED:
-        file.seek(0)
-        return dcmread(file, stop_before_pixels=not whole, specific_tags=tags)
-    inflated = io.BytesIO()
-    with nullcontext() if whole else suppress(NotDicom):
-        for piece in inflate(iter(lambda: file.read(_PIECE), b""), _MOST_INFLATED):
-            inflated.write(piece)
-    inflated.seek(0)
-    behind = None if whole else lambda tag, *_: int(tag) >> 16 >= _PIXELS
-    found: Dataset = read_dataset(inflated, False, True, stop_when=behind, specific_tags=tags)
-    found.file_meta = meta
-    return found
 
 
 def _title(header: "Dataset") -> str:

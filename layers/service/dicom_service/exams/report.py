@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dicom_service.bounded_dataset import read_bounded
+from dicom_service.element_walk import NotDicom
 from dicom_service.errors import NotFound, PacsError, PayloadTooLarge
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.patient_scope import PatientScope
@@ -49,18 +51,17 @@ def fetch_report(client: "DicomwebClient", name: InstanceName, scope: PatientSco
     NotFound
         The PACS does not have the instance, or it is no report (``NOT_A_REPORT``).
     PayloadTooLarge
-        The file is larger than 64 MiB.
+        The file is larger than 64 MiB, or inflates to more.
     PacsError
         The PACS cannot be asked, or returned a file that cannot be read.
     """
-    from pydicom import dcmread
-
     content = _fetch(client, name, scope)
     try:
-        dataset = dcmread(io.BytesIO(content), force=False)
-        report = report_of(dataset)
+        report = report_of(read_bounded(io.BytesIO(content), _LARGEST_FILE))
+    except NotDicom as error:
+        raise (_too_large(_LARGEST_FILE) if error.reason == "DEFLATE_BOMB" else _unreadable()) from error
     except unreadable() as error:
-        raise PacsError("The PACS returned a file that cannot be read.", status=502, code="PACS_ERROR") from error
+        raise _unreadable() from error
     if report.pdf is not None and len(report.pdf) > LARGEST_ANSWER:
         return Report(url=keep(name, report.pdf, content[:_PIECE]))
     return report
@@ -99,6 +100,10 @@ def report_of(dataset: "Dataset") -> Report:
     if sop_class.startswith(SR_CLASSES):
         return Report(tree=_Tree().node(dataset, 0))
     raise NotFound("This instance is no report.", code="NOT_A_REPORT")
+
+
+def _unreadable() -> PacsError:
+    return PacsError("The PACS returned a file that cannot be read.", status=502, code="PACS_ERROR")
 
 
 def _too_large(size: int) -> PayloadTooLarge:
