@@ -8,14 +8,18 @@ from typing import Any
 
 import dicomweb_client
 import jpeg_ls
+import numpy as np
 import pytest
 import requests
 from dicomweb_client.api import DICOMwebClient
 from PIL import Image
+from pydicom import dcmread
+from pydicom.encaps import get_frame
 
 from local.settings import ROOT
 from tests.support.stack import Stack
 from tests.support.viewer_exams import Exam
+from tests.support.viewers import file_of, image
 
 Make = Callable[[str], DICOMwebClient]
 JPEG_LS = "1.2.840.10008.1.2.4.80"
@@ -149,14 +153,66 @@ def test_the_other_verbs_are_refused_as_docs_dicomweb_says(client: Make, stack: 
 
 
 def test_a_compressed_frame_comes_as_it_is_stored(viewer: DICOMwebClient, exam: Exam) -> None:
-    from pydicom.encaps import get_frame
-
     image = exam.compressed
     names = (exam.study, str(image.SeriesInstanceUID), str(image.SOPInstanceUID))
     types = (("application/octet-stream", "*"),), (("image/jp2", "1.2.840.10008.1.2.4.90"),)
     for each in types:
         (found,) = viewer.retrieve_instance_frames(*names, frame_numbers=[1], media_types=each)
         assert found == get_frame(image.PixelData, 0, number_of_frames=1)
+
+
+class Redirected(requests.Session):
+    """Follows a redirect as browsers do where S3 is another origin, and notes each.
+
+    Without the credential, and without the header `Host`, which the client sets to that of the API for good.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.redirects: list[int] = []
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        self.redirects.append(response.status_code)
+        for name in ("Authorization", "Host"):
+            prepared_request.headers.pop(name, None)
+
+
+def native(frame: bytes) -> tuple[bool, bytes]:
+    """Return whether a frame is JPEG-LS, and its pixels."""
+    is_packed = frame.startswith(b"\xff\xd8\xff\xf7")
+    return is_packed, bytes(jpeg_ls.decode_buffer(frame)[0]) if is_packed else frame
+
+
+@pytest.mark.parametrize("kind", ["smooth", "noise"])
+def test_what_is_longer_than_an_answer_comes_bit_for_bit(kind: str, stack: Stack) -> None:
+    """6 MB: JPEG-LS where that fits into an answer, else by 303."""
+    rows = columns = 1740
+    made = image("CANARY-VIEW-LONG", rows=rows, columns=columns if kind == "noise" else 1)
+    if kind == "smooth":
+        made.Columns = columns
+        made.PixelData = (np.add.outer(np.arange(rows), np.arange(columns)) * 3).astype("<u2").tobytes()
+    assert len(made.PixelData) == 2 * rows * columns > 6_000_000
+    pacs = requests.Session()
+    pacs.auth = (stack.pacs.user, stack.pacs.password)
+    DICOMwebClient(stack.pacs.url, session=pacs).store_instances([dcmread(BytesIO(file_of(made)))])
+    session = Redirected()
+    session.headers["Authorization"] = f"Bearer {stack.service_key}"
+    viewer = DICOMwebClient(f"{stack.api_url}/dicomweb", session=session)
+    names = (str(made.StudyInstanceUID), str(made.SeriesInstanceUID), str(made.SOPInstanceUID))
+
+    (frame,) = viewer.retrieve_instance_frames(*names, frame_numbers=[1])
+    redirects_of_frame = session.redirects.copy()
+    file = viewer.retrieve_instance(*names, media_types=(("application/dicom", "*"),))
+
+    is_packed, pixels = native(frame)
+    assert pixels == made.PixelData
+    is_packed_file = file.file_meta.TransferSyntaxUID == JPEG_LS
+    _, pixels_of_file = native(get_frame(file.PixelData, 0, number_of_frames=1) if is_packed_file else file.PixelData)
+    assert (pixels_of_file, file.PatientID) == (made.PixelData, made.PatientID)
+    if kind == "smooth":
+        assert (is_packed, is_packed_file, session.redirects) == (True, True, [])
+    else:
+        assert (redirects_of_frame, session.redirects) == ([303], [303, 303])
 
 
 def test_a_token_is_given_nothing_of_another_exam_by_any_verb(
