@@ -16,7 +16,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from dicom_service import aws
 from dicom_service.errors import Unavailable
@@ -85,19 +85,21 @@ class UidRegistry:
     def _register(self, count: int) -> str:
         for _ in range(5):
             prefix = self._draw()
-            item = aws.to_item({"prefix": prefix, "count": count, "registeredAt": int(time.time())})
             try:
                 with aws.errors(_BUSY):
-                    aws.dynamodb().put_item(
-                        TableName=self._settings.table,
-                        Item=item,
-                        ConditionExpression="attribute_not_exists(#prefix)",
-                        ExpressionAttributeNames={"#prefix": "prefix"},
-                    )
+                    aws.patiently(partial(self._put, prefix, count))
             except aws.ConditionFailed:
                 continue
             return prefix
         raise Unavailable(_BUSY)
+
+    def _put(self, prefix: str, count: int) -> None:
+        aws.dynamodb().put_item(
+            TableName=self._settings.table,
+            Item=aws.to_item({"prefix": prefix, "count": count, "registeredAt": int(time.time())}),
+            ConditionExpression="attribute_not_exists(#prefix)",
+            ExpressionAttributeNames={"#prefix": "prefix"},
+        )
 
     def _draw(self) -> str:
         root = self._settings.root

@@ -10,6 +10,7 @@ from dicom_service import aws
 from dicom_service.errors import Unavailable
 from dicom_service.exams.completeness_checks import Check
 from dicom_service.exams.registry import Arrived, ExamRegistry, ExamSettings
+from tests.support.aws_faults import AwsFaults
 from tests.support.notifications import drain
 
 STUDY = "1.2.3"
@@ -102,6 +103,22 @@ def test_writers_that_meet_try_again(exam_settings: ExamSettings, monkeypatch: p
     # WHEN an instance is recorded THEN it is, once
     assert registry(exam_settings).record(arrived(1), source="upload", session=None) == 1
     assert not conflicts
+
+
+def test_a_session_ends_while_other_instances_of_its_study_arrive(
+    exam_settings: ExamSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exams = registry(exam_settings)
+    sessions = [f"{number}" for number in range(20)]
+    for number, session in enumerate(sessions):
+        exams.record(arrived(number), source="upload", session=session)
+    with AwsFaults(monkeypatch, share=0.3, kinds=("conflict",)) as faults:
+        for session in sessions:
+            exams.complete_session(session, [STUDY])
+    assert faults.met["conflict"]
+    study = exams.study(STUDY)
+    assert study is not None
+    assert "openSessions" not in study
 
 
 def test_a_session_is_open_until_it_is_completed(exam_settings: ExamSettings) -> None:

@@ -10,6 +10,7 @@ from dicom_service.errors import SettingsError, Unavailable
 from dicom_service.settings import load
 from dicom_service.uid_registry import LONGEST_ROOT, UidRegistry, UidSettings, uid_root
 from dicomweb.uid import is_uid
+from tests.support.aws_faults import AwsFaults
 from tests.support.cloud import cloud
 
 ENVIRONMENT = {"UIDS_TABLE": "uids"}
@@ -66,3 +67,11 @@ def test_a_missing_table_is_named() -> None:
 
 def test_an_organisations_root_is_kept() -> None:
     assert uid_root("2.16.840.1.113883.3.9999") == "2.16.840.1.113883.3.9999"
+
+
+def test_uids_are_registered_though_another_writer_is_met(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = UidRegistry(UidSettings(table, None))
+    with AwsFaults(monkeypatch, share=0.3, kinds=("conflict",)) as faults:
+        uids = [registry.take(1)[0] for _ in range(20)]
+    assert faults.met["conflict"]
+    assert len(set(uids)) == 20

@@ -182,12 +182,15 @@ class ExamRegistry:
             suppress(aws.ConditionFailed),
             aws.errors("The end of the upload cannot be recorded at the moment; try again."),
         ):
-            aws.dynamodb().update_item(
-                TableName=self._settings.table,
-                Key=self._key(study, STUDY),
-                UpdateExpression="DELETE openSessions :session",
-                ConditionExpression="contains(openSessions, :one)",
-                ExpressionAttributeValues=aws.to_item({":session": {session}, ":one": session}),
+            # While other instances of the study arrive, each in a transaction with this item.
+            aws.patiently(
+                lambda: aws.dynamodb().update_item(
+                    TableName=self._settings.table,
+                    Key=self._key(study, STUDY),
+                    UpdateExpression="DELETE openSessions :session",
+                    ConditionExpression="contains(openSessions, :one)",
+                    ExpressionAttributeValues=aws.to_item({":session": {session}, ":one": session}),
+                )
             )
 
     def _key(self, study: str, instance: str) -> dict[str, Any]:
