@@ -182,6 +182,24 @@ def test_a_build_that_is_not_heard_of_any_more_has_failed_for_who_waits_and_is_b
     assert asking.requests.find(STUDY, asking.scope()).state == READY
 
 
+def test_a_build_that_nobody_takes_has_failed_after_an_hour_however_often_it_is_asked_for(asking: Asking) -> None:
+    # GIVEN builders that are broken, and a caller who asks every other minute
+    world = asking.world
+    world.pacs.add(*slices(2))
+    waiting = asking.requests.ask(STUDY, asking.scope(), CODE).build
+    for _ in range(SILENCE // 120 - 1):
+        world.now += 120
+        assert asking.requests.ask(STUDY, asking.scope(), CODE).build == waiting
+    assert asking.requests.find(STUDY, asking.scope()).state == QUEUED
+
+    world.now += 120
+    found = asking.requests.find(STUDY, asking.scope())
+    assert (found.state, found.reason) == ("failed", "ARCHIVE_STALLED")
+    # AND the next request makes another
+    assert asking.ask(asking.scope()) != waiting
+    assert asking.requests.find(STUDY, asking.scope()).state == READY
+
+
 def test_a_zip_that_has_expired_is_gone_and_built_anew_for_who_asks(asking: Asking) -> None:
     world = asking.world
     world.pacs.add(*slices(2))

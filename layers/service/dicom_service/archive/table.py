@@ -92,7 +92,9 @@ class Archive:
         """Return whether it can be waited for or downloaded, so that no other has to be built."""
         if self.state == READY:
             return self.expires_at is not None and now < self.expires_at
-        return self.state in (QUEUED, BUILDING) and now - self.updated_at < SILENCE
+        # Who asks for a queued one touches it: that is not the build.
+        heard_at = self.requested_at if self.state == QUEUED else self.updated_at
+        return self.state in (QUEUED, BUILDING) and now - heard_at < SILENCE
 
     @property
     def key(self) -> str:
