@@ -32,6 +32,7 @@ SAVED_EVERY = 256 * 1024 * 1024
 # Nothing is begun with less time than this: one instance may take long.
 MARGIN = 180
 _REPORT_EVERY = 5.0
+# Receives of the message: after a kill it mostly comes once before the lease ends, so that four kills use up eight.
 _ATTEMPTS = 8
 # Deliveries after which a build that its request never wrote down is forgotten.
 _UNWRITTEN = 4
