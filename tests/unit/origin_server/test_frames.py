@@ -116,6 +116,17 @@ def test_what_a_more_exact_range_rejects_no_wider_one_brings_back(
         assert viewer.get(path(multiframe), Accept=accept).status == 200, accept
 
 
+def test_octets_without_transfer_syntax_leave_compressed_frames_to_the_wider_range(
+    viewer: Viewer, archive: Archive
+) -> None:
+    stored = compressed(image("P1", MINE, SERIES, rows=16, columns=16), RLE)
+    archive.add(stored)
+    accept = "image/dicom-rle;q=0, application/octet-stream, */*; transfer-syntax=*"
+    given = viewer.get(path(stored), Accept=accept)
+    kind = Parts.of(given.headers["Content-Type"], given.body).headers[0]["content-type"]
+    assert kind == f"application/octet-stream; transfer-syntax={RLE}"
+
+
 def test_who_rejects_multipart_gets_one_body_or_none(viewer: Viewer, multiframe: object) -> None:
     accept = "multipart/related;q=0, */*"
     alone = viewer.get(path(multiframe, "2"), Accept=accept)

@@ -58,11 +58,40 @@ def test_a_compressed_file_is_406_where_nobody_makes_another_of_it(viewer: Viewe
         assert (given.status, given.json["code"]) == (406, "NOT_ACCEPTABLE"), accept
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/dicom, */*",
+        "application/dicom, */*;q=0.1",
+        "application/*, */*",
+        'multipart/related; type="application/dicom", multipart/related; type="*/*"; transfer-syntax=*',
+    ],
+)
+def test_a_range_without_transfer_syntax_leaves_compressed_files_to_the_wider_one(
+    accept: str, viewer: Viewer, stored: Dataset, archive: Archive
+) -> None:
+    made = compressed(image("P1", MINE, SERIES, rows=64, columns=64), RLE)
+    archive.add(made)
+    given = viewer.get(path(made), Accept=accept)
+    assert given.status == 200
+    parts = Parts.of(given.headers["Content-Type"], given.body)
+    assert (parts.bodies, parts.headers[0]["content-type"]) == (
+        [file_of(made)],
+        f"application/dicom; transfer-syntax={RLE}",
+    )
+    # What is not compressed is what the more exact one takes, in its form.
+    kind = viewer.get(path(stored), Accept=accept).headers["Content-Type"].partition(";")[0]
+    assert kind == ("multipart/related" if accept.startswith("multipart") else "application/dicom")
+    # A rejection is one of every transfer syntax.
+    assert viewer.get(path(made), Accept=accept.replace(",", ";q=0,", 1)).status == 406
+
+
 def test_the_most_exact_range_decides_on_a_file(viewer: Viewer, stored: Dataset) -> None:
     for accept in ("application/dicom;q=0, */*", f"application/dicom; transfer-syntax={EXPLICIT};q=0, */*"):
         assert viewer.get(path(stored), Accept=accept).status == 406, accept
-    alone = viewer.get(path(stored), Accept="multipart/related;q=0, */*")
-    assert (alone.status, alone.body) == (200, file_of(stored))
+    for accept in ("multipart/related;q=0, */*", 'multipart/related; type="application/dicom";q=0, */*'):
+        alone = viewer.get(path(stored), Accept=accept)
+        assert (alone.status, alone.body) == (200, file_of(stored)), accept
     whole = viewer.get(path(stored, "/bulkdata/7FE00010"), Accept="multipart/related;q=0, */*")
     assert (whole.status, whole.body) == (200, stored.PixelData)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
 from dicom_service.errors import BadRequest, NotAcceptable
+from dicom_service.native_syntaxes import NATIVE
 
 DICOM, DICOM_JSON, OCTETS = "application/dicom", "application/dicom+json", "application/octet-stream"
 # Not a media type of these resources, but what many programs ask for and read.
@@ -49,12 +50,23 @@ class MediaRange:
     narrower: tuple["MediaRange", ...] = ()
 
     def covers(self, media_type: str, transfer_syntax: str | None = None) -> bool:
-        """Return whether this is the range that decides on a media type, or on one of its transfer syntaxes."""
+        """Return whether this is the range that decides on a media type, or on one of its transfer syntaxes.
+
+        With `ANY` for the transfer syntax: on one of them at least that none of the others names.
+        """
         return self._includes(media_type) and not any(
-            each.transfer_syntax in (None, ANY, transfer_syntax) and each._includes(media_type)
+            each._decides(media_type, transfer_syntax)
             for each in self.narrower
             if each.is_multipart == self.is_multipart
         )
+
+    def _decides(self, media_type: str, transfer_syntax: str | None) -> bool:
+        if not self._includes(media_type):
+            return False
+        if self.transfer_syntax is not None or self.weight == 0 or media_type not in (DICOM, OCTETS):
+            return self.transfer_syntax in (None, ANY, transfer_syntax)
+        # Without a transfer syntax files and octets are uncompressed: of compressed ones this says nothing.
+        return transfer_syntax is None or transfer_syntax in NATIVE
 
     def _includes(self, media_type: str) -> bool:
         if self.media_type in ("*/*", media_type):

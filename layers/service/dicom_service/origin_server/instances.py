@@ -85,7 +85,7 @@ class Instances:
         Unavailable
             ``BEING_FETCHED``: the file takes longer than a request may.
         """
-        usable = [each for each in ranges if each.covers(DICOM)]
+        usable = [each for each in ranges if each.covers(DICOM, ANY)]
         if not usable:
             raise not_acceptable((DICOM, f'multipart/related; type="{DICOM}"'))
         file = self._retriever.get_or_enqueue(name, scope)
