@@ -165,16 +165,28 @@ def test_a_deflated_slice_and_a_deflated_report_are_shown(world: World) -> None:
     assert world.zip().read("REPORTS/RP000001.PDF") == PDF_BYTES
 
 
-def test_a_deflated_bomb_costs_its_report_and_not_the_memory(world: World) -> None:
-    # GIVEN reports of which some 100 KiB in the PACS become 128 MiB, in an element behind all that is shown
+def test_an_image_that_is_not_deflated_has_its_picture_however_large_a_deflated_one_may_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "_LARGEST_INFLATED_IMAGE", 128 * 128)
+    one, other = slices(2)
+    world.pacs.add(one, deflated(other))
+    world.begin()
+    assert world.build() == Done()
+    page = world.zip().read("index.html").decode()
+    assert re.findall(r'alt="Picture (\d) of 2"', page) == ["1"]
+
+
+def test_a_deflated_bomb_costs_its_report_or_picture_and_not_the_memory(world: World) -> None:
+    # GIVEN reports and a slice of which some 100 KiB in the PACS become 128 MiB, in an element behind all that is shown
     zeros = 128 << 20
     behind = b"\xfc\xff\xfc\xffOB\0\0" + zeros.to_bytes(4, "little")
-    bombs = [deflated(report, behind, zeros) for report in (structured_report(), pdf_report())]
+    bombs = [deflated(file, behind, zeros) for file in (slices(1)[0], structured_report(), pdf_report())]
     assert all(len(bomb) < 1 << 20 for bomb in bombs)
-    for number, bomb in enumerate(bombs, 8):
+    for number, bomb in enumerate(bombs, 7):
         values = {"study": STUDY, "series": f"{STUDY}.{number}", "number": 1, "patient": "P-1"}
         world.pacs.files[f"{STUDY}.{number}.1"] = {**values, "file": bomb}
-    world.pacs.add(*slices(1))
+    world.pacs.add(*slices(2)[1:])
     world.begin()
 
     tracemalloc.start()
@@ -191,5 +203,6 @@ def test_a_deflated_bomb_costs_its_report_and_not_the_memory(world: World) -> No
     records = dcmread(io.BytesIO(world.zip().read("DICOMDIR"))).DirectoryRecordSequence
     kinds = [record.DirectoryRecordType for record in records]
     assert kinds.count("PATIENT") == 1 and {"SR DOCUMENT", "ENCAP DOC", "IMAGE"} < set(kinds)
-    assert "Nodule" not in world.zip().read("index.html").decode()
+    page = world.zip().read("index.html").decode()
+    assert "Nodule" not in page and page.count("data:image/jpeg;base64,/9j/") == 1
     assert "REPORTS/RP000001.PDF" not in world.zip().namelist()

@@ -17,7 +17,7 @@ from dicom_service.bounded_dataset import read_bounded
 from dicom_service.element_walk import NotDicom
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.report import is_report, report_of
-from dicom_service.native_syntaxes import IMPLICIT_LITTLE
+from dicom_service.native_syntaxes import DEFLATED, IMPLICIT_LITTLE
 from dicom_service.unreadable import unreadable
 
 if TYPE_CHECKING:
@@ -28,10 +28,9 @@ _OF_SERIES, _OF_EXAM = 40, 240
 _PICTURE = 384
 # A report is read whole up to this size.
 _LARGEST_REPORT = 32 * 1024 * 1024
-# What is read of a deflated file, once inflated.
+# What is read of a deflated file, once inflated; and how large one may be then to have a picture.
 _MOST_INFLATED = 32 * 1024 * 1024
-_PIECE = 64 * 1024
-_PIXELS = 0x7FE0
+_LARGEST_INFLATED_IMAGE = 64 * 1024 * 1024
 _TAGS = (
     *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate", "ContentDate", "StudyTime", "ContentTime"),
     *("AccessionNumber", "Modality", "InstitutionName", "StudyDescription", "SeriesDescription", "PatientName"),
@@ -136,7 +135,8 @@ class Contents:
             if imaging.classify(header, transfer_syntax_uid=syntax, allow_burned_in=True) is not None:
                 return
             file.seek(0)
-            picture = imaging.render(file, size=_PICTURE, quality=80)
+            most = _LARGEST_INFLATED_IMAGE if syntax == DEFLATED else imaging.MAX_FRAME_BYTES
+            picture = imaging.render(file, size=_PICTURE, quality=80, max_frame_bytes=most)
         except imaging.ImagingError:
             return
         series["pictures"].append([len(self.pictures), place])
