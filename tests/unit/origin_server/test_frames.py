@@ -137,6 +137,23 @@ def test_who_rejects_multipart_gets_one_body_or_none(viewer: Viewer, multiframe:
     assert viewer.get(path(multiframe, "1,2"), Accept=accept).status == 406
 
 
+def test_a_rejected_type_of_parts_is_no_rejection_of_others(viewer: Viewer, multiframe: object) -> None:
+    two = viewer.get(path(multiframe, "1,2"), Accept='multipart/related; type="image/jpeg";q=0, */*')
+    assert (
+        Parts.of(two.headers["Content-Type"], two.body).bodies
+        == [
+            multiframe.PixelData[:128],  # type: ignore[attr-defined]
+            multiframe.PixelData[128:256],  # type: ignore[attr-defined]
+        ]
+    )
+    # The control: these are the type of the frames.
+    for kind in ('"application/octet-stream"', '"application/*"'):
+        accept = f"multipart/related; type={kind};q=0, */*"
+        assert viewer.get(path(multiframe, "1,2"), Accept=accept).status == 406, accept
+        alone = viewer.get(path(multiframe, "1"), Accept=accept)
+        assert alone.headers["Content-Type"] == "application/octet-stream"
+
+
 def test_what_is_too_long_is_not_compressed_for_who_rejects_that(
     viewer: Viewer, multiframe: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

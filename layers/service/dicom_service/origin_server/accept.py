@@ -80,10 +80,9 @@ class MediaRange:
         """Whether it is ``*/*``: the choice is left to the server."""
         return self.media_type == "*/*" and not self.is_multipart
 
-    @property
-    def takes_parts(self) -> bool:
-        """Whether a multipart body is taken: where it is asked for, and by ``*/*`` unless the header rejects it."""
-        rejected = any(each.is_multipart and each.weight == 0 for each in self.narrower)
+    def takes_parts(self, media_type: str) -> bool:
+        """Return whether a multipart body of a type is taken: by ``*/*`` unless the header rejects such parts."""
+        rejected = any(each.is_multipart and each.weight == 0 and each._includes(media_type) for each in self.narrower)
         return self.is_multipart or (self.is_anything and not rejected)
 
     @property

@@ -79,13 +79,12 @@ class BulkData:
                 lambda: self._of_file(name, path, scope),
             )
         for each in ranges:
-            if not each.takes_parts and len(found) > 1:
-                continue
             labels = [_label(each, frame) for frame in found]
             named = [label for label in labels if label]
-            if len(named) == len(found):
+            takes_parts = all(each.takes_parts(label.partition(";")[0]) for label in named)
+            if len(named) == len(found) and (takes_parts or len(found) == 1):
                 parts = [Part(frame.data, label, location) for frame, label in zip(found, named, strict=True)]
-                return parts, each.takes_parts
+                return parts, takes_parts
         raise not_acceptable(sorted({frame.media_type for frame in found}))
 
     def _of_pacs(self, name: InstanceName, path: str, scope: PatientScope) -> "list[Frame]":

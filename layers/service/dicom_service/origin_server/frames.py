@@ -90,13 +90,13 @@ class Frames:
         PacsError
             The PACS cannot be asked.
         """
-        usable = [each for each in ranges if each.takes_parts or len(numbers) == 1]
+        usable = [each for each in ranges if each.is_multipart or each.is_anything or len(numbers) == 1]
         entries = _each_once(numbers, lambda number: self._source.stored(state, name, number)) or []
         if sum(len(entry.body) for entry in entries) > LARGEST_ANSWER:
             entries = self._smaller(name, entries, usable)
         parts, chosen = self._parts(state, name, numbers, entries, usable)
         located = [replace(part, location=f"{location}/{number}") for part, number in zip(parts, numbers, strict=True)]
-        return FrameAnswer(located, chosen.takes_parts)
+        return FrameAnswer(located, _takes_parts(chosen, [part.content_type for part in parts]))
 
     def _parts(
         self,
@@ -142,7 +142,8 @@ class Frames:
     def _smaller(self, name: InstanceName, entries: list[Entry], ranges: Sequence[MediaRange]) -> list[Entry]:
         """Compress frames that do not fit into an answer, if the caller takes JPEG-LS; else they stay as they are."""
         is_native = all(entry.attributes[SYNTAX] in NATIVE for entry in entries)
-        takes_it = any(label_for(each, JPEG_LS) for each in ranges)
+        labels = [(each, label_for(each, JPEG_LS)) for each in ranges]
+        takes_it = any(label and (len(entries) == 1 or _takes_parts(each, [label])) for each, label in labels)
         return (is_native and takes_it and self._compressed(name, entries)) or entries
 
     def _compressed(self, name: InstanceName, entries: Sequence[Entry]) -> list[Entry] | None:
@@ -178,10 +179,14 @@ def _each_once(numbers: Sequence[int], make: Callable[[int], Entry | None]) -> l
     return [made[number] for number in numbers]
 
 
+def _takes_parts(each: MediaRange, labels: Sequence[str]) -> bool:
+    return all(each.takes_parts(label.partition(";")[0]) for label in labels)
+
+
 def _labelled(entries: Sequence[Entry], each: MediaRange) -> list[Part] | None:
     labels = [label_for(each, entry.attributes[SYNTAX]) for entry in entries]
     named = [label for label in labels if label is not None]
-    if len(named) < len(entries):
+    if len(named) < len(entries) or (len(named) > 1 and not _takes_parts(each, named)):
         return None
     return [
         Part(entry.body, label, version=entry.attributes.get(VERSION, ""))

@@ -99,7 +99,7 @@ class Instances:
         if chosen is None:
             return self._transcoded(name, usable, stored, scope, location)
         pieces = chain((first,), pieces)
-        is_multipart = chosen.takes_parts
+        is_multipart = chosen.takes_parts(DICOM)
         if length <= LARGEST_CONVERTED:
             content, syntax = b"".join(pieces), stored
             if length > LARGEST_ANSWER and stored in NATIVE and any(_takes(each, JPEG_LS) for each in usable):
