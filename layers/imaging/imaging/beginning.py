@@ -103,9 +103,14 @@ def _is_bulk_data(tag: Any, vr: str | None, length: int) -> bool:
 def _inflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     for piece in pieces:
-        while piece and not inflater.eof:
-            yield inflater.decompress(piece, _CHUNK)
+        more = True
+        while more and not inflater.eof:
+            inflated = inflater.decompress(piece, _CHUNK)
+            if inflated:
+                yield inflated
             piece = inflater.unconsumed_tail
+            # As in `imaging.source.inflate`.
+            more = bool(piece) or len(inflated) == _CHUNK
 
 
 class _Arriving:

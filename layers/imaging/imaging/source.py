@@ -71,8 +71,10 @@ def inflate(stream: BinaryIO, *, max_bytes: int) -> BytesIO:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = BytesIO()
     while not inflater.eof and (chunk := stream.read(_CHUNK)):
-        while chunk:
-            inflated.write(inflater.decompress(chunk, _CHUNK))
+        made = _CHUNK
+        # Few bits can stand for kilobytes: a piece that is full may have a rest although all that came is used up.
+        while chunk or made == _CHUNK:
+            made = inflated.write(inflater.decompress(chunk, _CHUNK))
             chunk = inflater.unconsumed_tail
             if inflated.tell() > max_bytes:
                 raise TooLarge(f"the deflated dataset inflates to more than {max_bytes} bytes")

@@ -166,7 +166,8 @@ def inflate(chunks: Iterable[bytes], ceiling: int) -> Iterator[bytes]:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     made = 0
     for chunk in chunks:
-        while chunk and not inflater.eof:
+        more = True
+        while more and not inflater.eof:
             try:
                 piece = inflater.decompress(chunk, _PIECE)
             except zlib.error as error:
@@ -174,8 +175,11 @@ def inflate(chunks: Iterable[bytes], ceiling: int) -> Iterator[bytes]:
             made += len(piece)
             if made > ceiling:
                 raise NotDicom("DEFLATE_BOMB", f"The file inflates to more than {ceiling} bytes.")
-            yield piece
+            if piece:
+                yield piece
             chunk = inflater.unconsumed_tail
+            # A piece that is full may have a rest although all that came is used up: few bits can stand for kilobytes.
+            more = bool(chunk) or len(piece) == _PIECE
         if inflater.eof:
             break
     if not inflater.eof:

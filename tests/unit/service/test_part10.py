@@ -1,5 +1,6 @@
 """The header reader: right about whole files, and sure about broken ones."""
 
+import io
 import random
 import struct
 import zlib
@@ -11,7 +12,9 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from dicom_service.element_walk import MAX_DEPTH, NotDicom
-from dicom_service.part10 import BytesSource, Header, read_header
+from dicom_service.part10 import BytesSource, Header, inflate, read_header
+from imaging.beginning import _inflated
+from imaging.source import inflate as imaging_inflate
 from tests.support.dicom_files import EXPLICIT, IMPLICIT, dataset, element, nested, part10
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -250,3 +253,18 @@ def test_fuzzed_files_are_read_or_refused_never_anything_else() -> None:
 
 def test_patient_data_stays_out_of_representations() -> None:
     assert "P-1" not in repr(read(part10(dataset())))
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 60, 190])
+def test_what_ends_just_beyond_a_piece_is_inflated_to_its_end(beyond: int) -> None:
+    """GIVEN zeros whose last bits stand for more than the rest of a piece WHEN they are inflated THEN none is lost."""
+    for length in ((1 << 20) + beyond, (5 << 20) + beyond):
+        compress = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+        packed = compress.compress(b"a" + bytes(length)) + compress.flush()
+        for step in (len(packed), 1000):
+            pieces = [packed[start : start + step] for start in range(0, len(packed), step)]
+            assert b"".join(inflate(pieces, 1 << 30)) == b"a" + bytes(length)
+        assert imaging_inflate(io.BytesIO(packed), max_bytes=1 << 30).getvalue() == b"a" + bytes(length)
+    compress = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = compress.compress(b"a" + bytes((64 << 10) + beyond)) + compress.flush()
+    assert b"".join(_inflated(iter([packed]))) == b"a" + bytes((64 << 10) + beyond)
