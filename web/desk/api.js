@@ -26,6 +26,8 @@ export function whenEnded(listener) {
 export const sessionOver = () => ended();
 
 export async function ask(path, { json, token = session()?.accessToken, ...options } = {}) {
+  // Also of a session that ended while the computer slept, which no timer has told yet.
+  const asked = token ?? lastSession()?.accessToken;
   const headers = { ...(token && { Authorization: `Bearer ${token}` }), ...options.headers };
   if (json) headers["Content-Type"] = "application/json";
   const body = json ? JSON.stringify(json) : options.body;
@@ -38,7 +40,7 @@ export async function ask(path, { json, token = session()?.accessToken, ...optio
   }
   if (answer.ok) return answer;
   // An answer to the token from before somebody signed in again says nothing of the new one.
-  if (answer.status === 401 && token === lastSession()?.accessToken) ended();
+  if (answer.status === 401 && asked === lastSession()?.accessToken) ended();
   throw new ApiError(answer.status, await answer.json().catch(() => ({})));
 }
 

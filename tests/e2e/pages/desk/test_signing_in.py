@@ -15,6 +15,11 @@ from tests.support.waiting import wait_for
 from tests.support.worklist import new_workitem
 
 AN_HOUR = 3600
+# As a computer leaves it that slept while the session ended: no timer has run.
+_ENDED_ASLEEP = """() => {
+  const session = JSON.parse(sessionStorage.getItem("desk.session"));
+  sessionStorage.setItem("desk.session", JSON.stringify({ ...session, endsAt: 1 }));
+}"""
 # By the page's own module, with the token of this moment.
 _ASK_LATE = """() => {
   const app = document.querySelector("script[type=module]").src;
@@ -94,6 +99,14 @@ def test_a_session_that_ends_during_an_upload_goes_on_after_signing_in_again(
         # THEN what was under way goes on
         page.get_by_role("heading", name="Everything has arrived").wait_for()
         page.locator(f'.exam-row[data-study="{study}"]').wait_for()
+
+
+def test_a_session_that_ended_while_the_computer_slept_is_asked_for_again(stack: Stack, browser: Browser) -> None:
+    with desk(browser, stack) as at:
+        at.page.evaluate(_ENDED_ASLEEP)
+        at.page.evaluate(_ASK_LATE)
+        at.page.get_by_role("dialog", name="Please sign in again").wait_for()
+        assert at.page.evaluate("window.late") == 401
 
 
 def sign_in(page: Page, name: str) -> None:
