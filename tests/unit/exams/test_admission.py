@@ -1,6 +1,8 @@
 """Claims and their leases, what the PACS holds already, and a PACS that stops: told by a sender with a guard."""
 
 import threading
+import tracemalloc
+import zlib
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 
@@ -11,9 +13,11 @@ from dicom_service.exams.admission import STOPS, Admission, AdmissionSettings
 from dicom_service.exams.claims import Claim, Claims, ClaimSettings
 from dicom_service.exams.failure_reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
 from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
+from dicom_service.exams.pacs_lookup import Place, digest_of, has_same_content
 from dicom_service.exams.request_files import UploadedFile
 from dicom_service.exams.store_files import store_files
 from dicom_service.ingest.sender import Sender
+from dicom_service.native_syntaxes import DEFLATED
 from dicom_service.part10 import BytesSource
 from tests.support.dicom_files import dataset, element, part10
 from tests.support.memory_pacs import MemoryPacs
@@ -111,6 +115,24 @@ def test_the_same_elements_in_other_bytes_are_the_same_content(world: World) -> 
     mine, theirs = (part10(head[:at] + sequence + head[at:]) for sequence in (defined, undefined))
     world.pacs.held[STUDY, SOP] = theirs
     assert world.send(open_instance(BytesSource(mine))) == ["stored"]
+
+
+def test_what_the_pacs_has_deflated_is_another_and_is_not_inflated_to_find_that_out(world: World) -> None:
+    zeros = bytes(32 << 20)
+    compress = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = compress.compress(dataset()) + compress.compress(element(0xFFFCFFFC, b"OB", zeros)) + compress.flush()
+    world.pacs.held[STUDY, SOP] = part10(bomb, DEFLATED)
+    mine = instance()
+    place = Place(STUDY, mine.header.series_instance_uid)
+    digest = digest_of(mine.header, mine.stream())
+    tracemalloc.start()
+    try:
+        same = has_same_content(world.pacs, place, mine.header, digest, mine.size, mine.stream)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert not same
+    assert most < len(zeros) / 2
 
 
 def test_duplicate_instance_counts_as_stored_only_with_the_same_content(world: World) -> None:

@@ -87,6 +87,18 @@ def test_rows_that_do_not_fit_are_behind_the_next_offset(
     assert found == wanted and pages > 1
 
 
+def test_the_audit_notes_the_rows_of_the_answer_and_no_others(
+    viewer: Viewer, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.add(*(image("P1", f"1.2.{number}", f"1.2.{number}.1") for number in range(10, 20)))
+    monkeypatch.setattr(answers, "LARGEST_ANSWER", 1500)
+    noted: list[str] = []
+    monkeypatch.setattr("dicom_service.audit.notes.note", lambda **values: noted.append(values["study_uid"]))
+    given = viewer.get("/dicomweb/studies")
+    assert noted == studies(given)
+    assert 0 < len(noted) < 12
+
+
 def test_a_row_that_does_not_fit_at_all_is_400_and_says_what_to_leave_out(
     viewer: Viewer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

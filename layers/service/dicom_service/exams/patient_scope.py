@@ -132,8 +132,12 @@ class PatientScope:
         self._bearer = replace(bearer, patient=patient, compared_at=now)
 
     def check_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Compare the rows of a search in which the PACS names a patient."""
+        """Compare the rows of a search in which the PACS names a patient, and note all as shown."""
         note_rows(rows)
+        self.compare_rows(rows)
+
+    def compare_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Compare the rows of a search; which of them are shown, the caller notes."""
         if self._bearer is not None:
             self._compare({Patient.from_dataset(row) for row in rows if row.get(PATIENT_ID, {}).get("Value")})
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
+from dicom_service.audit.notes import note_rows
 from dicom_service.conditions import caller_has, takes_gzip
 from dicom_service.edge import answer, base_url, empty, to_json
 from dicom_service.errors import BadRequest
@@ -82,6 +83,7 @@ def rows_answer(app: APIGatewayRestResolver, found: "SearchResult") -> Response[
         return empty(204, headers=shown)
     compress = takes_gzip(app)
     body, count = _as_many_as_fit(found.datasets, compress)
+    note_rows(found.datasets[:count])
     if compress:
         shown["Content-Encoding"] = "gzip"
     if found.more or count < len(found.datasets):

@@ -80,7 +80,7 @@ class Search:
         if own is not None and level.study_uid is None:
             # A PACS that ignores filters must not show others; at the level of studies each row names its own.
             rows = [row for row in rows if text(row, _STUDY_UID) == own]
-        scope.check_rows(rows)
+        scope.compare_rows(rows)
         self._complete(level, rows)
         return SearchResult([with_links(row, root, level.study_uid, level.series_uid) for row in rows], more=found.more)
 
