@@ -8,7 +8,7 @@ from struct import unpack
 from typing import Any, BinaryIO
 
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filereader import read_dataset, read_preamble
+from pydicom.filereader import dcmread, read_dataset, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
@@ -80,6 +80,33 @@ def inflate(stream: BinaryIO, *, max_bytes: int) -> BytesIO:
                 raise TooLarge(f"the deflated dataset inflates to more than {max_bytes} bytes")
     inflated.seek(0)
     return inflated
+
+
+def read_part10(stream: BinaryIO, *, max_bytes: int) -> Dataset:
+    """Read a whole DICOM file.
+
+    Parameters
+    ----------
+    stream
+        A seekable file at its start.
+    max_bytes
+        Ceiling of a deflated dataset once inflated.
+
+    Raises
+    ------
+    CannotDecode
+        Not a DICOM file.
+    TooLarge
+        A deflated dataset is larger than the ceiling.
+    """
+    with broken_input_is_cannot_decode("reading the file"):
+        start = stream.tell()
+        read_preamble(stream, force=False)
+        meta = read_dataset(stream, False, True, stop_when=_after_file_meta)
+        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            return read_dataset(inflate(stream, max_bytes=max_bytes), False, True)
+        stream.seek(start)
+        return dcmread(stream)
 
 
 def open_part10(stream: BinaryIO, *, max_bytes: int) -> PixelSource:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _EXPLICIT_LITTLE, _EXPLICIT_BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 _NATIVE = frozenset({"1.2.840.10008.1.2", _EXPLICIT_LITTLE, _EXPLICIT_BIG})
-_LARGEST_INFLATED = 512 * 1024 * 1024
+LARGEST_INFLATED = 512 * 1024 * 1024
 
 
 class StoredFrame(NamedTuple):
@@ -18,6 +18,13 @@ class StoredFrame(NamedTuple):
 
     data: bytes
     transfer_syntax_uid: str
+
+
+def swapped(data: bytes, size: int) -> bytes:
+    """Return words of a size in bytes in the other byte order."""
+    import numpy as np
+
+    return np.frombuffer(data, f"u{size}").byteswap().tobytes()
 
 
 class StoredFrames:
@@ -39,7 +46,7 @@ class StoredFrames:
     def __init__(self, file: BinaryIO) -> None:
         from imaging.source import open_part10
 
-        self._source: PixelSource = open_part10(file, max_bytes=_LARGEST_INFLATED)
+        self._source: PixelSource = open_part10(file, max_bytes=LARGEST_INFLATED)
         self._start = self._source.stream.tell()
 
     @property
@@ -87,15 +94,16 @@ class StoredFrames:
         if bits == 1:
             return self._bits(index)
         size = self._frame_size()
-        stream.seek(self._start + index * size)
-        data = stream.read(size)
-        if len(data) < size:
+        in_words = syntax == _EXPLICIT_BIG and bits == 8 and self._source.vr == "OW"
+        # A frame of an odd length ends inside a word, and the next one begins there.
+        skipped = index * size % 2 if in_words else 0
+        stream.seek(self._start + index * size - skipped)
+        data = stream.read(skipped + size + (skipped + size) % 2 if in_words else size)
+        if len(data) < skipped + size:
             raise FrameNotFound(f"frame {index + 1} is beyond the end of the file")
-        if syntax == _EXPLICIT_BIG and bits > 8:
-            import numpy as np
-
-            return np.frombuffer(data, f"u{bits // 8}").byteswap().tobytes()
-        return data
+        if in_words:
+            return swapped(data, 2)[skipped : skipped + size]
+        return swapped(data, bits // 8) if syntax == _EXPLICIT_BIG and bits > 8 else data
 
     def _frame_size(self) -> int:
         header = self._source.header
