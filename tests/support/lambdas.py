@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dicom_service import metrics
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,3 +42,4 @@ def clear_dependencies() -> None:
             for factory in list(vars(module).values()):
                 if hasattr(factory, "cache_clear"):
                     factory.cache_clear()
+    metrics._provider.cache_clear()
