@@ -84,7 +84,7 @@ def test_the_service_keeps_to_its_document(stack: Stack, tmp_path: Path) -> None
     print(f"contract: {sum(answers.values())} cases of {len(operations)} operations, answers {dict(answers)}")
     assert run.returncode == 0, run.stdout[-20_000:]
     # Where it reads the document, it does not try it. What it follows from answer to answer has one label.
-    assert operations - {"Stateful tests"} == known - {"GET /openapi.json"}
+    assert operations - {"Stateful tests"} == known - {"GET /openapi.json"}, run.stdout[-20_000:]
     assert sum(answers.values()) >= (10_000 if SOAK else 60)
     assert answers[200] >= 10
     assert answers[400] >= 10
