@@ -21,7 +21,7 @@ for _name in [name for name in os.environ if name in ENV_FILE_NAMES or name.star
 build_contract.write()
 
 # Each test has clients of its own. The descriptions of AWS's services that these are made from are parsed once: it took
-# a third of the time of tests in process.
+# a third of the processor's time of the tests of the audit.
 _parse = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda self, file_path: _parse(file_path)  # type: ignore[method-assign]
 
