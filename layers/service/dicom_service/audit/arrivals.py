@@ -6,7 +6,7 @@ are made.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dicom_service.audit.notes import Shown
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dicom_service.uploads.table import UploadsTable
 
 DROPPED = "drop"
+_SENDERS = 1000
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Arrivals:
     table: "UploadsTable"
     registry: "ExamRegistry"
     recorder: Callable[[], Recorder]
+    _senders: dict[str, tuple[Viewer, str]] = field(default_factory=dict, init=False, repr=False)
 
     def record(self, arrived: "Sequence[Arrived]", staged: "StagedObject") -> None:
         """Record instances that the PACS has stored; again is harmless, but counted again in the audit.
@@ -64,7 +66,16 @@ class Arrivals:
     def _sender(self, staged: "StagedObject") -> tuple[Viewer, str]:
         if not staged.session:
             return Viewer(DROPPED), ""
-        opened_by = (self.table.get(staged.session) or {}).get("openedBy", {})
-        request_id = opened_by.get("requestId", "")
-        known = {name: value for name, value in opened_by.items() if name != "requestId"}
-        return Viewer(**{"who": UNKNOWN, **known}), request_id
+        if (known := self._senders.get(staged.session)) is not None:
+            return known
+        upload = self.table.get(staged.session)
+        if upload is None:
+            return Viewer(UNKNOWN), ""
+        opened_by = dict(upload.get("openedBy", {}))
+        request_id = opened_by.pop("requestId", "")
+        found = Viewer(**{"who": UNKNOWN, **opened_by}), request_id
+        # Who opened an upload does not change, and a ZIP asks for it a hundred times.
+        if len(self._senders) >= _SENDERS:
+            self._senders.clear()
+        self._senders[staged.session] = found
+        return found

@@ -80,18 +80,21 @@ class _Archive:
     infos: list[zipfile.ZipInfo]
     budget: _Budget
 
-    def spooled(self, info: zipfile.ZipInfo) -> Spool:
-        pieces = unpack(self.source, info, self.budget.work)
+    def spooled(self, info: zipfile.ZipInfo, content: bytes | None) -> Spool:
+        pieces = unpack(self.source, info, self.budget.work) if content is None else iter((content,))
         return Spool(pieces, info.file_size, self.budget.space, in_memory=SMALL_ENTRY)
 
-    def begins_like_zip(self, info: zipfile.ZipInfo) -> bool:
-        if info.file_size < _EMPTY_ZIP:
-            return False
+    def content(self, info: zipfile.ZipInfo) -> bytes | None:
+        """Return an entry that is held in memory; None for one that is too large."""
+        return b"".join(unpack(self.source, info, self.budget.work)) if info.file_size <= SMALL_ENTRY else None
+
+    def head(self, info: zipfile.ZipInfo) -> bytes:
+        """Return an entry's beginning, by which a ZIP is told."""
         head = b""
         with closing(unpack(self.source, info, self.budget.work, piece=_HEAD)) as pieces:
             while len(head) < min(_HEAD, info.file_size):
                 head += next(pieces)
-        return head[:4] in ZIP_MAGIC and head[PREAMBLE_LENGTH:_HEAD] != b"DICM"
+        return head
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,11 @@ class Entry:
     error: ZipRejected | None = None
     _archive: _Archive | None = field(default=None, repr=False)
     _info: zipfile.ZipInfo | None = field(default=None, repr=False)
+    _content: bytes | None = field(default=None, repr=False)
     _open: list[Spool] = field(default_factory=list, repr=False)
 
     def source(self) -> BytesSource | Spool:
-        """Unpack the entry, once, and return it: in memory if it is small, else in a file until the next entry.
+        """Return the entry: in memory if it is small, else unpacked, once, into a file until the next entry.
 
         Raises
         ------
@@ -130,9 +134,9 @@ class Entry:
         """
         if self._archive is None or self._info is None:
             raise damaged("The entry cannot be read.")
-        if self.size <= SMALL_ENTRY:
-            return BytesSource(b"".join(unpack(self._archive.source, self._info, self._archive.budget.work)))
-        self._open.append(self._archive.spooled(self._info))
+        if self._content is not None:
+            return BytesSource(self._content)
+        self._open.append(self._archive.spooled(self._info, None))
         return self._open[-1]
 
     def close(self) -> None:
@@ -164,7 +168,7 @@ def walk(source: Source, limits: Limits, *, first: int = 0) -> Iterator[Entry]:
     budget = _Budget(limits, max(source.size, 1), Work(), DiskSpace(limits.spool))
     archive = _opened(source, budget)
     for info in archive.infos:
-        with closing(_with_nested(archive, info, number)) as entries:
+        with closing(_with_nested(archive, info, number, first)) as entries:
             for entry in entries:
                 number += 1
                 if entry.number >= first:
@@ -172,14 +176,18 @@ def walk(source: Source, limits: Limits, *, first: int = 0) -> Iterator[Entry]:
                         yield entry
 
 
-def _with_nested(archive: _Archive, info: zipfile.ZipInfo, number: int) -> Generator[Entry]:
+def _with_nested(archive: _Archive, info: zipfile.ZipInfo, number: int, first: int) -> Generator[Entry]:
+    """Yield an entry, or those of the ZIP that it is; before the first that is wanted, without their content."""
     try:
-        spool = archive.spooled(info) if archive.begins_like_zip(info) else None
+        # To tell a ZIP by its beginning and then unpack it again cost as much as unpacking a small file.
+        content = archive.content(info) if number >= first else None
+        is_zip = _begins_like_zip(archive.head(info) if content is None else content)
+        spool = archive.spooled(info, content) if is_zip else None
     except ZipRejected as error:
         yield Entry(number, info.filename[:_LONGEST_NAME], info.file_size, error)
         return
     if spool is None:
-        yield Entry(number, info.filename[:_LONGEST_NAME], info.file_size, None, archive, info)
+        yield Entry(number, info.filename[:_LONGEST_NAME], info.file_size, None, archive, info, content)
         return
     with closing(spool):
         try:
@@ -187,18 +195,24 @@ def _with_nested(archive: _Archive, info: zipfile.ZipInfo, number: int) -> Gener
         except ZipRejected as error:
             yield Entry(number, info.filename[:_LONGEST_NAME], info.file_size, error)
             return
-        for place, nested in enumerate(inner.infos):
+        for place, nested in enumerate(inner.infos, start=number):
             name = f"{info.filename}/{nested.filename}"[-_LONGEST_NAME:]
-            yield Entry(number + place, name, nested.file_size, _too_deep(inner, nested), inner, nested)
+            yield _nested(inner, nested, place, name) if place >= first else Entry(place, name, nested.file_size)
 
 
-def _too_deep(archive: _Archive, info: zipfile.ZipInfo) -> ZipRejected | None:
+def _nested(archive: _Archive, info: zipfile.ZipInfo, number: int, name: str) -> Entry:
     try:
-        if archive.begins_like_zip(info):
-            return ZipRejected("ZIP_NESTED", "A ZIP in a ZIP in a ZIP is not read.")
+        content = archive.content(info)
+        if _begins_like_zip(archive.head(info) if content is None else content):
+            raise ZipRejected("ZIP_NESTED", "A ZIP in a ZIP in a ZIP is not read.")
     except ZipRejected as error:
-        return error
-    return None
+        return Entry(number, name, info.file_size, error)
+    return Entry(number, name, info.file_size, None, archive, info, content)
+
+
+def _begins_like_zip(content: bytes) -> bool:
+    """Return whether this is the beginning of a ZIP, and of no DICOM file that pretends to be one (PS3.10 §7.1)."""
+    return len(content) >= _EMPTY_ZIP and content[:4] in ZIP_MAGIC and content[PREAMBLE_LENGTH:_HEAD] != b"DICM"
 
 
 def _opened(source: Source, budget: _Budget) -> _Archive:
