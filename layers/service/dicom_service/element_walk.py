@@ -19,6 +19,8 @@ MAX_DEPTH = 24
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXEL_DATA = 0x7FE00010
+# Of a wanted element, in bytes.
+_LONGEST_VALUE = 1024
 _DELIMITERS = frozenset({ITEM, ITEM_END, SEQUENCE_END})
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -108,18 +110,18 @@ class ElementWalk:
         self._depth = 0
         self._guesses = 0
         self._open: list[_Frame] = []
-        self._ordered: frozenset[int] = frozenset()
+        self._wanted: Mapping[int, str] = {}
+        self._values: dict[str, bytes] = {}
         self._highest = -1
         self.position = position
 
     def collect(self, wanted: Mapping[int, str]) -> dict[str, bytes]:
         """Walk to the end of the file and return the first 1024 bytes of each wanted top-level element."""
-        values: dict[str, bytes] = {}
-        self._ordered = frozenset(wanted)
+        self._wanted = wanted
         for tag, offset, length in self.elements():
             if tag in wanted and not self._open:
-                values[wanted[tag]] = self._source.read(offset, min(length, 1024))
-        return values
+                self._values[wanted[tag]] = self._source.read(offset, min(length, _LONGEST_VALUE))
+        return self._values
 
     def elements(self, until_group: int | None = None) -> Iterator[tuple[int, int, int]]:
         """Yield tag, offset and length of each plain value, those inside sequences too.
@@ -136,7 +138,7 @@ class ElementWalk:
         """
         while True:
             try:
-                if self._ordered and self._data and self._explicit:
+                if self._wanted and self._data and self._explicit:
                     self._pass_plain(self._data)
                 if self._open:
                     self._leave_finished()
@@ -178,37 +180,38 @@ class ElementWalk:
         return tag, offset, length
 
     def _pass_plain(self, data: bytes) -> None:
-        """Step over plain elements that nobody asked for; the first that is anything else is left to `_step`."""
+        """Step over plain elements and keep those that are wanted; the first of another kind is left to `_step`."""
         frame = self._open[-1] if self._open else None
         if frame and frame.kind != "item":
             return
         end = len(data) if frame is None or frame.end is None else min(frame.end, len(data))
-        position, highest, unpack, unpack_long = (
-            self.position,
-            0,
-            self._explicit_header.unpack_from,
-            self._long.unpack_from,
-        )
+        wanted = self._wanted if frame is None else {}
+        position, highest = self.position, self._highest if frame is None else -1
+        unpack, unpack_long = self._explicit_header.unpack_from, self._long.unpack_from
         while position + 8 <= end:
             group, element, vr, length = unpack(data, position)
             value = position + 8
-            if vr in _PLAIN_LONG_VRS:
-                if position + 12 > end:
+            if vr not in _SHORT_VRS:
+                if vr not in _PLAIN_LONG_VRS or position + 12 > end:
                     break
                 (length,), value = unpack_long(data, value), position + 12
-            elif vr not in _SHORT_VRS:
-                break
             tag = group << 16 | element
-            if group == 0xFFFE or value + length > end or (frame is None and tag in self._ordered):
+            behind = value + length
+            if group == 0xFFFE or behind > end:
                 break
-            position = value + length
-            highest = tag if tag > highest else highest
+            if tag in wanted:
+                if tag <= highest:
+                    break  # repeated or out of order
+                self._values[wanted[tag]] = data[value : min(behind, value + _LONGEST_VALUE)]
+            if tag > highest:
+                highest = tag
+            position = behind
         self.position = position
         if frame is None:
-            self._highest = max(self._highest, highest)
+            self._highest = highest
 
     def _keep_order(self, tag: int) -> None:
-        if tag in self._ordered and tag <= self._highest:
+        if tag in self._wanted and tag <= self._highest:
             raise NotDicom(
                 "MALFORMED", f"The element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is repeated or out of order."
             )
