@@ -6,9 +6,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.config import Config
 from botocore.loaders import JSONFileLoader
 
 import build_contract
+from dicom_service.aws import clients
 from local.settings import ENV_FILE_NAMES
 from tests.support.stack import stack
 
@@ -24,6 +26,9 @@ build_contract.write()
 # a third of the processor's time of the tests of the audit.
 _parse = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda self, file_path: _parse(file_path)  # type: ignore[method-assign]
+
+# The stores of tests take values that DynamoDB rejects: here the SDK compares them with DynamoDB's description.
+clients.DYNAMODB_CONFIG = clients.DYNAMODB_CONFIG.merge(Config(parameter_validation=True))
 
 __all__ = ["stack"]
 

@@ -3,6 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+from botocore.exceptions import ParamValidationError
+
 from dicom_service import aws
 
 TABLE, BUCKET = "Table", "bucket"
@@ -34,3 +37,9 @@ def test_dates_of_headers_and_of_lists_are_the_same_moment() -> None:
     assert read == listed["LastModified"].replace(microsecond=0)
     assert abs((read - before).total_seconds()) < 60
     assert abs((made - before).total_seconds()) < 60
+
+
+def test_a_request_to_dynamodb_that_is_of_another_form_is_found_in_tests() -> None:
+    """The functions leave that to DynamoDB; the stores of tests would take it."""
+    with pytest.raises(ParamValidationError):
+        aws.dynamodb().get_item(TableName=TABLE, Key={"id": "not typed"})
