@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dicom_service.aws import retry
+from dicom_service.otp import audit_log
 from tests.support.lambdas import clear_dependencies
 
 
@@ -18,13 +19,14 @@ def fresh_dependencies() -> Iterator[None]:
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """Everything that is logged, as it leaves the process."""
     text = io.StringIO()
-    loggers = [logging.getLogger(name) for name in ("dicom-service", "dicom-service-audit")]
     # pytest adds handlers of its own, which are of a subclass
-    handlers = [entry for one in loggers for entry in one.handlers if type(entry) is logging.StreamHandler]
+    handlers = [entry for entry in logging.getLogger("dicom-service").handlers if type(entry) is logging.StreamHandler]
     before = [handler.setStream(text) for handler in handlers]
+    # Not by sys.stdout, which pytest replaces once more when the test begins.
+    monkeypatch.setattr(audit_log, "write_line", lambda line: print(line, file=text))
     yield text
     for handler, stream in zip(handlers, before, strict=True):
         handler.setStream(stream)

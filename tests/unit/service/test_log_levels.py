@@ -51,10 +51,12 @@ def test_the_log_level_of_the_function_is_the_one_that_holds(
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_audit_lines_come_through_at_any_level(monkeypatch: pytest.MonkeyPatch, log: io.StringIO, level: str) -> None:
+def test_audit_lines_come_through_at_any_level(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], level: str
+) -> None:
     monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", level)
     write_audit_line("issued", Actor("portal"), otp_id="o", study_uid="1.2")
-    (line,) = let_through(log.getvalue(), level)
+    (line,) = let_through(capsys.readouterr().out, level)
     assert line["audit"]["EventOutcomeIndicator"] == 0
 
 
