@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import senders
 from benchmarks.files import File, template
 from benchmarks.servers import running
 from benchmarks.staging import Staged, make_stores, staged_files
 from benchmarks.table import Pairs, Row
-from benchmarks.uploads import OURS, rounds_of
+from benchmarks.uploads import OURS, ours, rounds_of
 
 
 def measure() -> Iterator[Row]:
     series = template(128)
     with running() as servers:
         make_stores()
-        times = rounds_of(
-            servers, {str(number): (senders.ours, _exam_of(series.exam, number)) for number in (1000, 100)}
-        )
+        times = rounds_of(servers, {str(number): ours(_exam_of(series.exam, number)) for number in (1000, 100)})
     yield Pairs(times["1000"], times["100"]).row(f"{OURS}, 1,000 files of 33 kB", "100 files", aim=11)
 
 

@@ -17,7 +17,7 @@ from benchmarks.retrieve import large_header
 from benchmarks.servers import Servers, WorkNotDone, running
 from benchmarks.staging import Staged, check_ingested, make_stores
 from benchmarks.table import Pairs, Row, in_child
-from benchmarks.uploads import OURS, Side, rounds_of
+from benchmarks.uploads import OURS, Side, ours, rounds_of
 
 ROUNDS = 3
 GIBIBYTE = 1024**3
@@ -31,8 +31,11 @@ def measure() -> Iterator[Row]:
 
 
 def _one_large(servers: Servers) -> Iterator[Row]:
-    ways = {OURS: senders.ours, CURL: senders.curl, LIMIT: senders.curl_promised}
-    sides: dict[str, Side] = {name: (send, _stage_large) for name, send in ways.items()}
+    sides = {
+        OURS: ours(_stage_large),
+        CURL: Side(senders.curl, _stage_large),
+        LIMIT: Side(senders.curl_promised, _stage_large),
+    }
     times = rounds_of(servers, sides, ROUNDS, warm_up=0)
     yield Pairs(times[OURS], times[CURL]).row(f"{OURS}, one instance of 1 GiB", CURL)
     yield Pairs(times[OURS], times[LIMIT]).row(f"{OURS}, one instance of 1 GiB", LIMIT, aim=1.15)

@@ -80,15 +80,16 @@ class AnsweredSdk:
             return None
         with _place(urlsplit(request.url).path).open("rb") as file:
             headers = json.loads(file.readline())
-            return _answer(request.url, headers, file.read())
+            return sdk_answer(request.url, headers, file.read())
 
     def _done(self, request: AWSPreparedRequest, **_: object) -> AWSResponse | None:
-        return _answer(request.url, {"Content-Type": "application/x-amz-json-1.0"}, b"{}") if self._is_on else None
+        return sdk_answer(request.url, {"Content-Type": "application/x-amz-json-1.0"}, b"{}") if self._is_on else None
 
 
-def _answer(url: str, headers: Mapping[str, str], body: bytes) -> AWSResponse:
-    raw = HTTPResponse(io.BytesIO(body), headers, 200, preload_content=False)
-    return AWSResponse(url, 200, HeadersDict(headers), raw)  # type: ignore[arg-type]
+def sdk_answer(url: str, headers: Mapping[str, str], body: bytes, *, status: int = 200) -> AWSResponse:
+    """Return what the SDK takes for the answer of a store."""
+    raw = HTTPResponse(io.BytesIO(body), headers, status, preload_content=False)
+    return AWSResponse(url, status, HeadersDict(headers), raw)  # type: ignore[arg-type]
 
 
 def _place(key: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from benchmarks import senders
 from benchmarks.files import template
@@ -25,7 +26,34 @@ OURS = "ingest_exam"
 # What is promised of an upload and needs no code of ours (docs/decisions/0016).
 LIMIT = "requests, 20 a request likewise, with search, claims and register"
 NAME = f"{OURS}, {SLICES} CT slices of 0.5 MB"
-Side = tuple[Sender, Callable[[], list[Staged]]]
+
+
+def _nothing(servers: Servers, staged: Sequence[Staged]) -> None:
+    """Leave it at what the PACS has."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One that is timed.
+
+    Parameters
+    ----------
+    send
+        Brings what is staged to the PACS.
+    stage
+        Stages the objects of one round.
+    check
+        Looks up, after the clock has stopped, what else must be there.
+    """
+
+    send: Sender
+    stage: Callable[[], list[Staged]]
+    check: Callable[[Servers, Sequence[Staged]], None] = _nothing
+
+
+def ours(stage: Callable[[], list[Staged]]) -> Side:
+    """Return the side of this service."""
+    return Side(senders.ours, stage, check_ingested)
 
 
 def measure() -> Iterator[Row]:
@@ -47,11 +75,10 @@ def rounds_of(
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(-warm_up, rounds):
         for name in list(sides)[:: 1 if turn % 2 else -1]:
-            send, stage = sides[name]
-            staged = stage()
-            taken = seconds(lambda send=send, staged=staged: send(servers, staged))  # type: ignore[misc]
-            if send is senders.ours:
-                check_ingested(servers, staged)
+            side = sides[name]
+            staged = side.stage()
+            taken = seconds(lambda side=side, staged=staged: side.send(servers, staged))  # type: ignore[misc]
+            side.check(servers, staged)
             files = [file for upload in staged for file in upload.files]
             servers.check_stored(files)
             servers.forget(files)
@@ -73,7 +100,7 @@ def _fast_rivals(servers: Servers) -> Iterator[Row]:
         "requests, one by one on 4 connections": senders.plain(1, 4),
         "requests, 20 a request on 4 connections": senders.plain(20, 4),
     }
-    times = rounds_of(servers, _sides({OURS: senders.ours, LIMIT: senders.promised(20, 4), **plain}))
+    times = rounds_of(servers, _sides({LIMIT: senders.promised(20, 4), **plain}))
     best = best_of(times, list(plain))
     for name in plain:
         label = f"{name} (best plain sender)" if name == best else name
@@ -88,11 +115,14 @@ def _slow_rivals(servers: Servers) -> Iterator[Row]:
         "storescu, one association": senders.storescu,
         "requests, one by one": senders.plain(1, 1),
     }
-    times = rounds_of(servers, _sides({OURS: senders.ours, **rivals}), SLOW_ROUNDS, warm_up=0)
+    times = rounds_of(servers, _sides(rivals), SLOW_ROUNDS, warm_up=0)
     for name in rivals:
         yield Pairs(times[OURS], times[name]).row(NAME, name, aim=None if name.startswith("requests") else 1.0)
 
 
-def _sides(senders_by_name: Mapping[str, Sender]) -> dict[str, Side]:
+def _sides(rivals: Mapping[str, Sender]) -> dict[str, Side]:
+    def stage() -> list[Staged]:
+        return staged_files(series.exam(SLICES))
+
     series = template(SIDE)
-    return {name: (send, lambda: staged_files(series.exam(SLICES))) for name, send in senders_by_name.items()}
+    return {OURS: ours(stage)} | {name: Side(send, stage) for name, send in rivals.items()}

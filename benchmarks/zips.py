@@ -1,27 +1,40 @@
 """A study as one ZIP: against the same files posted as forms, against plain senders, and its memory.
 
-All sides start from S3: the ZIP there, or the files there one by one. The memory of a ZIP of 2 GB takes minutes and is
-measured with ``ZIP_MEMORY=1``.
+All sides start from S3: the ZIP there, or the files there one by one. Against plain senders it is also measured with a
+bucket and transactions that are answered from memory: the emulator's are programs on the same cores, those of AWS are
+not. The memory of a ZIP of 2 GB takes minutes and is measured with ``ZIP_MEMORY=1``.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from benchmarks import senders
-from benchmarks.files import Template, template
+from benchmarks.files import File, Template, template
 from benchmarks.servers import Servers, running
 from benchmarks.staging import Staged, check_ingested, make_stores, staged_files, staged_zip
+from benchmarks.stores_in_memory import StoresInMemory
 from benchmarks.table import Pairs, Row, in_child
-from benchmarks.uploads import ROUNDS, Side, best_of, rounds_of
+from benchmarks.uploads import ROUNDS, Side, best_of, ours, rounds_of
 
 FORMS = "the same files by forms"
 # What is promised of an upload and needs no code of ours (docs/decisions/0016).
 LIMIT = "requests from the ZIP likewise, with search, claims and registry"
+ONE_BY_ONE = "requests from the ZIP, one by one on 4 connections"
+TOGETHER = "requests from the ZIP, 20 a request on 4 connections"
+FROM_FILES = "requests from the files, 20 a request on 4 connections"
+FROM_ZIP = {ONE_BY_ONE: senders.plain_zip(1, 4), TOGETHER: senders.plain_zip(20, 4)}
+ALL = (ONE_BY_ONE, TOGETHER, FROM_FILES)
+# The last is the aim against plain senders without stores: with small files, the promises weigh more (0016).
+# Small files one by one take longer than together.
+ZIPS = ((200, 512, "0.5 MB", ALL, 1.15), (2000, 128, "33 kB", (TOGETHER,), None))
 # Half a megabyte each: 2 GB.
 FILES_OF_2_GB = 3900
+
+_Stage = Callable[[], list[Staged]]
 
 
 def measure() -> Iterator[Row]:
@@ -30,43 +43,65 @@ def measure() -> Iterator[Row]:
         if os.environ.get("ZIP_MEMORY"):
             yield from _memory(servers)
             return
-        yield from _zip(servers, 200, template(512), "0.5 MB", others=True)
-        yield from _zip(servers, 2000, template(128), "33 kB")
+        for number, side, size, rivals, aim in ZIPS:
+            name = f"ingest_exam, ZIP of {number:,} × {size}"
+            series = template(side)
+            yield from _beside_stores(servers, number, series, name, rivals)
+            yield from _without_stores(servers, partial(_zip, series, number), name, rivals, aim)
 
 
-def _zip(servers: Servers, number: int, series: Template, size: str, *, others: bool = False) -> Iterator[Row]:
-    def staged(stage: Callable[[list], list[Staged]], files: int = number) -> Callable[[], list[Staged]]:  # type: ignore[type-arg]
-        return lambda: stage(series.exam(files))
+def _zip(series: Template, number: int) -> list[Staged]:
+    return staged_zip(series.exam(number))
 
-    plain: dict[str, Side] = {
-        "requests from the ZIP, 20 a request on 4 connections": (senders.plain_zip(20, 4), staged(staged_zip)),
+
+def _beside_stores(servers: Servers, number: int, series: Template, name: str, rivals: Sequence[str]) -> Iterator[Row]:
+    """Compare on the emulator's stores, which share the cores with everything else."""
+    stage, small = partial(_zip, series, number), f"ZIP of {number // 10:,}"
+    plain = {rival: Side(send, stage) for rival, send in FROM_ZIP.items()}
+    plain[FROM_FILES] = Side(senders.plain(20, 4), lambda: staged_files(series.exam(number)))
+    sides = {
+        "ZIP": ours(stage),
+        FORMS: ours(lambda: staged_files(series.exam(number))),
+        small: ours(partial(_zip, series, number // 10)),
+        LIMIT: Side(senders.promised_zip(20, 4), stage),
     }
-    if others:
-        plain |= {
-            "requests from the ZIP, one by one on 4 connections": (senders.plain_zip(1, 4), staged(staged_zip)),
-            "requests from the files, 20 a request on 4 connections": (senders.plain(20, 4), staged(staged_files)),
-        }
-    small = f"ZIP of {number // 10:,}"
-    times = rounds_of(
-        servers,
-        {
-            "ZIP": (senders.ours, staged(staged_zip)),
-            FORMS: (senders.ours, staged(staged_files)),
-            small: (senders.ours, staged(staged_zip, number // 10)),
-            LIMIT: (senders.promised_zip(20, 4), staged(staged_zip)),
-            **plain,
-        },
-        ROUNDS,
-        warm_up=int(others),
-    )
-    name = f"ingest_exam, ZIP of {number:,} × {size}"
+    times = rounds_of(servers, sides | {rival: plain[rival] for rival in rivals})
     yield Pairs(times["ZIP"], times[FORMS]).row(name, FORMS, aim=1.0)
-    best = best_of(times, list(plain))
-    for rival in plain:
-        label = f"{rival} (best plain sender)" if rival == best else rival
-        yield Pairs(times["ZIP"], times[rival]).row(name, label)
+    best = best_of(times, rivals)
+    for rival in rivals:
+        yield Pairs(times["ZIP"], times[rival]).row(name, _marked(rival, best))
     yield Pairs(times["ZIP"], times[LIMIT]).row(name, LIMIT, aim=1.15)
     yield Pairs(times["ZIP"], times[small]).row(name, small, aim=11)
+
+
+def _without_stores(
+    servers: Servers, stage: _Stage, name: str, rivals: Sequence[str], aim: float | None
+) -> Iterator[Row]:
+    """Compare with the best plain sender where nobody's bucket or table works on the same cores."""
+    stores = StoresInMemory()
+
+    def taken() -> list[Staged]:
+        staged = stage()
+        stores.take(staged)
+        return staged
+
+    def checked(servers: Servers, staged: Sequence[Staged]) -> None:
+        files: list[File] = [file for upload in staged for file in upload.files]
+        stores.check_written(files)
+        for upload in staged:
+            upload.check_ended()
+
+    sides = {"ZIP": Side(stores.used_by(senders.ours), taken, checked)}
+    plain = {rival: Side(stores.used_by(send), taken) for rival, send in FROM_ZIP.items() if rival in rivals}
+    times = rounds_of(servers, sides | plain, ROUNDS + 2)
+    best = best_of(times, list(plain))
+    for rival in plain:
+        row = Pairs(times["ZIP"], times[rival]).row
+        yield row(f"{name}, no stores", _marked(rival, best), aim=aim if rival == best else None)
+
+
+def _marked(rival: str, best: str) -> str:
+    return f"{rival} (best plain sender)" if rival == best else rival
 
 
 def _memory(servers: Servers) -> Iterator[Row]:

@@ -1,0 +1,111 @@
+"""A bucket and transactions that are answered from the memory of this process, so that no emulator takes its cores."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from typing_extensions import Buffer
+
+from benchmarks.files import File
+from benchmarks.senders import Sender
+from benchmarks.servers import Servers, WorkNotDone
+from benchmarks.staging import Staged
+from benchmarks.stand_ins import sdk_answer
+from dicom_service import aws
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+_JSON = {"Content-Type": "application/x-amz-json-1.0"}
+
+
+class StoresInMemory:
+    """Answers `GetObject` and the transactions of claims and registry; everything else goes to the stores.
+
+    The SDK signs each request and reads and checks each answer as ever; only nothing is sent.
+    """
+
+    def __init__(self) -> None:
+        self._objects: dict[str, tuple[Mapping[str, str], bytes]] = {}
+        self._written: list[bytes] = []
+
+    def take(self, staged: Sequence[Staged]) -> None:
+        """Take the objects of these uploads into memory, in the place of those of the round before."""
+        self._objects.clear()
+        self._written.clear()
+        for upload in staged:
+            for key in upload.keys:
+                found = upload.client.get_object(Bucket=upload.bucket, Key=key)
+                headers = found["ResponseMetadata"]["HTTPHeaders"]
+                self._objects[f"/{upload.bucket}/{key}"] = headers, found["Body"].read()
+
+    def used_by(self, send: Sender) -> Sender:
+        """Return a sender whose requests are answered from here."""
+
+        def sent(servers: Servers, staged: Sequence[Staged]) -> None:
+            with self._answering(staged):
+                send(servers, staged)
+
+        return sent
+
+    def check_written(self, files: Sequence[File]) -> None:
+        """See that each file was claimed and registered, each once.
+
+        Raises
+        ------
+        WorkNotDone
+            It was not.
+        """
+        puts = [item["Put"] for body in self._written for item in json.loads(body)["TransactItems"] if "Put" in item]
+        written = Counter((put["TableName"], put["Item"]["SOPInstanceUID"]["S"]) for put in puts)
+        tables = os.environ["INSTANCES_TABLE"], os.environ["EXAMS_TABLE"]
+        if written != Counter({(table, file.instance_uid): 1 for table in tables for file in files}):
+            raise WorkNotDone(f"{len(files)} files were sent, {written.total()} claims and rows were written")
+
+    @contextmanager
+    def _answering(self, staged: Sequence[Staged]) -> Iterator[None]:
+        # The stubs know no handler that returns something; botocore takes that for the answer.
+        handlers: list[tuple[Any, str, Callable[..., AWSResponse | None]]] = [
+            (aws.dynamodb(), "before-send.dynamodb.TransactWriteItems", self._transaction),
+            *((client, "before-send.s3.GetObject", self._object) for client in (aws.s3(), *_clients(staged))),
+        ]
+        for client, event, handler in handlers:
+            client.meta.events.register(event, handler)
+        try:
+            yield
+        finally:
+            for client, event, handler in handlers:
+                client.meta.events.unregister(event, handler)
+
+    def _object(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        headers, content = self._objects[urlsplit(request.url).path]
+        wanted = _RANGE.fullmatch(_text(request.headers.get("Range", "")))
+        if wanted is None:
+            return sdk_answer(request.url, headers, content)
+        start, end = int(wanted[1]), min(int(wanted[2]), len(content) - 1)
+        part = content[start : end + 1]
+        ranged = {"content-range": f"bytes {start}-{end}/{len(content)}", "content-length": str(len(part))}
+        # A checksum is that of the whole.
+        kept = {name: value for name, value in headers.items() if not name.lower().startswith("x-amz-checksum")}
+        return sdk_answer(request.url, {**kept, **ranged}, part, status=206)
+
+    def _transaction(self, request: AWSPreparedRequest, **_: object) -> AWSResponse | None:
+        body = request.body
+        if not isinstance(body, bytes) or os.environ["UPLOADS_TABLE"].encode() in body:
+            return None
+        self._written.append(body)
+        return sdk_answer(request.url, _JSON, b"{}")
+
+
+def _text(value: str | Buffer) -> str:
+    return value if isinstance(value, str) else bytes(value).decode()
+
+
+def _clients(staged: Sequence[Staged]) -> list[Any]:
+    return [upload.client for upload in staged]
