@@ -1,12 +1,12 @@
 """Read the header of a DICOM file that is still on its way, and no more of the file than that takes."""
 
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator
 from io import SEEK_CUR, SEEK_SET
 from typing import TYPE_CHECKING, Any
 
 from imaging.errors import CannotDecode, TooLarge
+from imaging.inflating import inflated
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -56,8 +56,8 @@ def read_header(pieces: Iterable[bytes], *, max_bytes: int = _LARGEST) -> dict[s
         if not syntax.is_transfer_syntax:
             raise CannotDecode("the file names no known transfer syntax")
         if syntax == DeflatedExplicitVRLittleEndian:
-            with _Arriving(_inflated(file.unread()), max_bytes) as inflated:
-                header = to_json(read_dataset(inflated, False, True, stop_when=_is_bulk_data))  # type: ignore[arg-type]
+            with _Arriving(inflated(file.unread(), at_once=_CHUNK), max_bytes) as dataset:
+                header = to_json(read_dataset(dataset, False, True, stop_when=_is_bulk_data))  # type: ignore[arg-type]
         else:
             found = read_dataset(
                 file,  # type: ignore[arg-type]
@@ -98,19 +98,6 @@ def _is_after_meta(tag: Any, vr: str | None, length: int) -> bool:
 
 def _is_bulk_data(tag: Any, vr: str | None, length: int) -> bool:
     return bool(tag >= _FIRST_BULK_DATA or tag == _ENCAPSULATED_DOCUMENT)
-
-
-def _inflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    for piece in pieces:
-        more = True
-        while more and not inflater.eof:
-            inflated = inflater.decompress(piece, _CHUNK)
-            if inflated:
-                yield inflated
-            piece = inflater.unconsumed_tail
-            # As in `imaging.source.inflate`.
-            more = bool(piece) or len(inflated) == _CHUNK
 
 
 class _Arriving:

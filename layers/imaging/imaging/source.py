@@ -1,6 +1,5 @@
 """Open a Part 10 file up to its pixel data, without reading the pixel data."""
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,6 +13,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 
 from imaging.errors import CannotDecode, TooLarge
 from imaging.failures import broken_input_is_cannot_decode
+from imaging.inflating import inflated
 
 _PIXEL_KEYWORDS = {
     0x7FE00008: "FloatPixelData",
@@ -68,18 +68,13 @@ def inflate(stream: BinaryIO, *, max_bytes: int) -> BytesIO:
     zlib.error
         The bytes are not a deflate stream.
     """
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = BytesIO()
-    while not inflater.eof and (chunk := stream.read(_CHUNK)):
-        made = _CHUNK
-        # Few bits can stand for kilobytes: a piece that is full may have a rest although all that came is used up.
-        while chunk or made == _CHUNK:
-            made = inflated.write(inflater.decompress(chunk, _CHUNK))
-            chunk = inflater.unconsumed_tail
-            if inflated.tell() > max_bytes:
-                raise TooLarge(f"the deflated dataset inflates to more than {max_bytes} bytes")
-    inflated.seek(0)
-    return inflated
+    whole = BytesIO()
+    for piece in inflated(iter(lambda: stream.read(_CHUNK), b""), at_once=_CHUNK):
+        whole.write(piece)
+        if whole.tell() > max_bytes:
+            raise TooLarge(f"the deflated dataset inflates to more than {max_bytes} bytes")
+    whole.seek(0)
+    return whole
 
 
 def read_part10(stream: BinaryIO, *, max_bytes: int) -> Dataset:
