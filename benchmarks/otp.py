@@ -34,8 +34,7 @@ def measure() -> Iterator[Row]:
     """Return redeem beside its bare writes, and the writes of issue and redeem."""
     # The lines of the audit trail are still made, since deployed functions make them too.
     with running(), redirect_stdout(io.StringIO()):
-        rows = list(_rows(_harness()))
-    yield from rows
+        yield from _rows(_harness())
 
 
 def _rows(harness: Harness) -> Iterator[Row]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
@@ -86,10 +87,26 @@ class AnsweredSdk:
         return sdk_answer(request.url, {"Content-Type": "application/x-amz-json-1.0"}, b"{}") if self._is_on else None
 
 
-def sdk_answer(url: str, headers: Mapping[str, str], body: bytes, *, status: int = 200) -> AWSResponse:
+def sdk_answer(url: str, headers: Mapping[str, str], body: bytes | memoryview, *, status: int = 200) -> AWSResponse:
     """Return what the SDK takes for the answer of a store."""
-    raw = HTTPResponse(io.BytesIO(body), headers, status, preload_content=False)
+    file = io.BytesIO(body) if isinstance(body, bytes) else io.BufferedReader(_Memory(body), 1024 * 1024)
+    raw = HTTPResponse(file, headers, status, preload_content=False)
     return AWSResponse(url, status, HeadersDict(headers), raw)  # type: ignore[arg-type]
+
+
+class _Memory(io.RawIOBase):
+    """A part of what is in memory as a file, which is not copied until it is read."""
+
+    def __init__(self, content: memoryview) -> None:
+        self._left = content
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        taken, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
 
 
 def _place(key: str) -> Path:

@@ -133,7 +133,7 @@ def test_every_audit_event_leaves_a_line_with_dicoms_codes(harness: Harness, log
     assert all(line["ParticipantObject"]["studyHash"] for line in lines)
 
 
-def test_a_quiet_log_does_not_silence_the_audit_trail(harness: Harness, log: io.StringIO) -> None:
+def test_a_quiet_log_does_not_silence_the_audit_trail(harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
     service = logging.getLogger("dicom-service")
     level = service.level
     service.setLevel("CRITICAL")
@@ -142,7 +142,7 @@ def test_a_quiet_log_does_not_silence_the_audit_trail(harness: Harness, log: io.
     finally:
         service.setLevel(level)
 
-    assert len(audit_lines(log.getvalue())) == 1
+    assert len(audit_lines(capsys.readouterr().out)) == 1
 
 
 def test_a_link_is_made_from_the_template(harness: Harness) -> None:

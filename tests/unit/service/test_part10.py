@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 
 from dicom_service.element_walk import MAX_DEPTH, NotDicom
 from dicom_service.part10 import BytesSource, Header, inflate, read_header
-from imaging.beginning import _inflated
+from imaging.inflating import inflated
 from imaging.source import inflate as imaging_inflate
 from tests.support.dicom_files import EXPLICIT, IMPLICIT, dataset, element, nested, part10
 
@@ -267,4 +267,4 @@ def test_what_ends_just_beyond_a_piece_is_inflated_to_its_end(beyond: int) -> No
         assert imaging_inflate(io.BytesIO(packed), max_bytes=1 << 30).getvalue() == b"a" + bytes(length)
     compress = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = compress.compress(b"a" + bytes((64 << 10) + beyond)) + compress.flush()
-    assert b"".join(_inflated(iter([packed]))) == b"a" + bytes((64 << 10) + beyond)
+    assert b"".join(inflated([packed], at_once=64 << 10)) == b"a" + bytes((64 << 10) + beyond)

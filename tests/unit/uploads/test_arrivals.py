@@ -7,10 +7,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dicom_service import aws
+from dicom_service.audit.recorder import UNKNOWN
+from dicom_service.exams.outbound_instance import arrived, open_instance
+from dicom_service.part10 import BytesSource
+from dicom_service.uploads.staged_object import StagedObject
+from dicom_service.uploads.table import UPLOAD, UploadsTable
 from tests.support.audit import records
 from tests.support.faults import Killed
 from tests.support.upload_files import dicom, zipped
-from tests.support.uploads import World
+from tests.support.uploads import BUCKET, World
 
 OPENED_BY = {"who": "clinic", "role": "service", "organisation": "Ospedale", "address": "192.0.2.1", "requestId": "r1"}
 
@@ -35,6 +40,26 @@ def test_dropped_files_are_recorded_as_dropped(world: World) -> None:
     assert world.deliver(world.events("")) == []
     assert arrivals() == [("drop", "S3 drop/", "", 1)]
     assert "ROSSI" not in str(records())
+
+
+def test_who_opened_an_upload_is_read_once_and_not_kept_where_it_is_not_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrivals_of, asked = world.arrivals(), list[str]()
+    real = UploadsTable.get
+
+    def get(table: UploadsTable, upload_id: str, file_id: str = UPLOAD) -> dict[str, Any] | None:
+        asked.append(upload_id)
+        return real(table, upload_id, file_id)
+
+    monkeypatch.setattr(UploadsTable, "get", get)
+    header = open_instance(BytesSource(dicom(1))).header
+    known = world.open([dicom(1)], opened_by=OPENED_BY)
+    for upload_id, times in ((known, 1), ("0" * 32, 2)):
+        for _ in range(2):
+            arrivals_of.record([arrived(header)], StagedObject(BUCKET, f"uploads/{upload_id}/0001", "e", 1))
+        assert asked.count(upload_id) == times
+    assert {row[0] for row in arrivals()} == {"clinic", UNKNOWN}
 
 
 def _dying(real: Callable[..., Any], *, after: bool, calls: list[str]) -> Callable[..., Any]:

@@ -40,7 +40,7 @@ class Arrivals:
     table: "UploadsTable"
     registry: "ExamRegistry"
     recorder: Callable[[], Recorder]
-    _senders: dict[str, tuple[Viewer, str]] = field(default_factory=dict, init=False, repr=False)
+    _senders: dict[str, tuple[Viewer, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def record(self, arrived: "Sequence[Arrived]", staged: "StagedObject") -> None:
         """Record instances that the PACS has stored; again is harmless, but counted again in the audit.

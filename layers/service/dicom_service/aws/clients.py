@@ -3,7 +3,7 @@
 Of the time that a small request takes here, most is the SDK's. Two things that it does anew for each are made simpler:
 the text of ``User-Agent``, which it composes twice, and dates, which it reads with a parser for all ways to write them.
 And it compares each value of a request to DynamoDB with the service's description, which takes half the time of a large
-transaction; DynamoDB does that too, and so does the SDK in tests, whose stores are less strict.
+transaction. DynamoDB rejects values of another type itself; in tests, whose stores take them, the SDK still compares.
 """
 
 from datetime import datetime

@@ -47,8 +47,8 @@ def damaged(detail: str = "The entry is damaged.") -> ZipRejected:
 class Work:
     """What unpacking may cost: bytes read and bytes made, in proportion to what the ZIPs are and say that they hold.
 
-    Each entry is looked at once and unpacked once, so an honest ZIP stays far below; one whose entries share their
-    bytes, or stand for nothing, does not.
+    A small entry is unpacked once, a large one also looked at, so an honest ZIP stays far below; one whose entries
+    share their bytes, or stand for nothing, does not.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def _packed(source: Source, info: zipfile.ZipInfo, work: Work) -> Iterator[bytes
         raise damaged("The entry's own header is another than the ZIP's table of contents says.")
     position = start + name_length + extra_length
     left = info.compress_size
-    # The first piece is small: whether an entry is a ZIP shows in its first bytes.
+    # The first piece is small: whether a large entry is a ZIP shows in its first bytes.
     length = 4096
     while left > 0:
         data = source.read(position, min(length, left))

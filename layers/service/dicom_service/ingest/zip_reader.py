@@ -128,7 +128,8 @@ class Entry:
         Raises
         ------
         ZipRejected
-            It is damaged, encrypted, packed in a way that is not known, or other than the ZIP says.
+            It is damaged, encrypted, packed in a way that is not known, or other than the ZIP says. Of a small entry
+            that is known before, and in `error`.
         StorageError
             There is no space for it now.
         """
@@ -162,7 +163,7 @@ def walk(source: Source, limits: Limits, *, first: int = 0) -> Iterator[Entry]:
     limits
         How much it may hold.
     first
-        Number of the first entry to yield; those before are skipped unread.
+        Number of the first entry to yield; of those before, the beginning is read, which tells a ZIP.
     """
     number = 0
     budget = _Budget(limits, max(source.size, 1), Work(), DiskSpace(limits.spool))
@@ -189,6 +190,7 @@ def _with_nested(archive: _Archive, info: zipfile.ZipInfo, number: int, first: i
     if spool is None:
         yield Entry(number, info.filename[:_LONGEST_NAME], info.file_size, None, archive, info, content)
         return
+    content = None  # The spool has it.
     with closing(spool):
         try:
             inner = _opened(spool, archive.budget)

@@ -21,6 +21,7 @@ token, the patient or the issuer's ``user``.
 
 import ipaddress
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -140,7 +141,9 @@ def copy_lines(event: dict[str, Any]) -> int:
 
 def write_line(line: str) -> None:
     """Write a line as it is: not by a logger, whose settings could drop it, and which takes longer than the rest."""
-    print(line, flush=True)
+    # At once with the end of the line, so that no other thread's comes in between.
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _dcm(code: tuple[str, str]) -> dict[str, str]:
