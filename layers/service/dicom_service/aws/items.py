@@ -6,25 +6,43 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-# Most values are text, which needs no serializer: boto3's looks each value up among its ten types.
+# boto3's are for what is left: they look each value up among ten types, and most are of the first three.
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
 
 
 def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn plain values into a DynamoDB item; None values are left out."""
-    return {
-        key: {"S": value} if type(value) is str else _serializer.serialize(value)
-        for key, value in values.items()
-        if value is not None
-    }
+    return {key: _to_value(value) for key, value in values.items() if value is not None}
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """Turn a DynamoDB item into plain values; whole numbers become int."""
-    return {
-        key: value["S"] if "S" in value else _plain(_deserializer.deserialize(value)) for key, value in item.items()
-    }
+    return {key: _from_value(value) for key, value in item.items()}
+
+
+def _to_value(value: Any) -> Any:
+    kind = type(value)
+    if kind is str:
+        return {"S": value}
+    if kind is bool:
+        return {"BOOL": value}
+    if kind is int:
+        return {"N": str(value)}
+    if kind is dict:
+        return {"M": {key: _to_value(entry) for key, entry in value.items()}}
+    return _serializer.serialize(value)
+
+
+def _from_value(value: Any) -> Any:
+    [(kind, content)] = value.items()
+    if kind in ("S", "BOOL"):
+        return content
+    if kind == "N" and content.isdecimal():
+        return int(content)
+    if kind == "M":
+        return {key: _from_value(entry) for key, entry in content.items()}
+    return _plain(_deserializer.deserialize(value))
 
 
 def _plain(value: Any) -> Any:
