@@ -141,9 +141,10 @@ class S3Source:
         if forward and stop == self.size and self._all_expected and not self._leads_to(forward, start):
             # Nothing lies behind it that another body could bring.
             return b"".join(self._pieces(start, stop))
-        out = bytearray()
-        breaks = 0
-        while (position := start + len(out)) < stop:
+        # A small file comes in one piece, which is not copied.
+        pieces: list[bytes] = []
+        position, breaks = start, 0
+        while position < stop:
             body, self._forward = self._forward, None
             if body and not self._leads_to(body, position):
                 body.close()
@@ -152,12 +153,13 @@ class S3Source:
                 body = body or self._object.open(position, self._reach(stop))
                 body.skip_to(position)
                 while (left := stop - body.position) > 0:
-                    out += body.read(min(CHUNK, left))
+                    pieces.append(body.read(min(CHUNK, left)))
+                    position = body.position
             except BrokenOff as error:
                 breaks = _count(breaks, error)
             finally:
                 self._forward = _reusable(body, stop)
-        return bytes(out)
+        return b"".join(pieces)
 
     def _leads_to(self, body: Body, position: int) -> bool:
         """Whether a body is worth reading on up to there: one of another range is cheaper than a long gap."""
