@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import zipfile
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 STORESCU = "/usr/bin/storescu"  # pynetdicom puts one of its own on the path
+# A PACS may store some instances of a request and fail at others, which its answer lists (PS3.18 §10.5.3).
+_FAILED, _TRIES = "00081198", 3
 Sender = Callable[[Servers, Sequence[Staged]], None]
 
 
@@ -156,7 +159,16 @@ def _poster(servers: Servers) -> Callable[[Iterable[bytes]], None]:
             local.http.auth = servers.http.auth
         content_type, body = stow_body(*files)
         headers = {"Content-Type": content_type, "Accept": "application/dicom+json"}
-        local.http.post(f"{servers.pacs.url}/studies", data=body, headers=headers, timeout=300).raise_for_status()
+        for _ in range(_TRIES):
+            answer = local.http.post(f"{servers.pacs.url}/studies", data=body, headers=headers, timeout=300)
+            answer.raise_for_status()
+            failed = answer.json().get(_FAILED, {}).get("Value", [])
+            if not failed:
+                return
+            print(
+                f"  the PACS failed to store {len(failed)} instances of a request: again", file=sys.stderr, flush=True
+            )
+        raise WorkNotDone("the PACS does not store what a plain sender sends")
 
     return post
 
