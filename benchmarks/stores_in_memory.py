@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from typing_extensions import Buffer
 
 from benchmarks.files import File
 from benchmarks.senders import Sender
@@ -77,7 +76,8 @@ class StoresInMemory:
         handlers: list[tuple[Any, str, Callable[..., AWSResponse | None]]] = [
             (aws.dynamodb(), "before-send.dynamodb.TransactWriteItems", self._transaction),
             (aws.dynamodb(), "before-send.dynamodb.PutItem", self._claim),
-            *((client, "before-send.s3.GetObject", self._object) for client in (aws.s3(), *_clients(staged))),
+            (aws.s3(), "before-send.s3.GetObject", self._object),
+            *((upload.client, "before-send.s3.GetObject", self._object) for upload in staged),
         ]
         for client, event, handler in handlers:
             client.meta.events.register(event, handler)
@@ -89,7 +89,8 @@ class StoresInMemory:
 
     def _object(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         headers, content = self._objects[urlsplit(request.url).path]
-        wanted = _RANGE.fullmatch(_text(request.headers.get("Range", "")))
+        named: Any = request.headers.get("Range", "")
+        wanted = _RANGE.fullmatch(named if isinstance(named, str) else named.decode())
         if wanted is None:
             return sdk_answer(request.url, headers, content)
         start, end = int(wanted[1]), min(int(wanted[2]), len(content) - 1)
@@ -113,11 +114,3 @@ class StoresInMemory:
             return None
         self._written.append(b'{"TransactItems": [{"Put": %s}]}' % body)
         return sdk_answer(request.url, _JSON, b"{}")
-
-
-def _text(value: str | Buffer) -> str:
-    return value if isinstance(value, str) else bytes(value).decode()
-
-
-def _clients(staged: Sequence[Staged]) -> list[Any]:
-    return [upload.client for upload in staged]

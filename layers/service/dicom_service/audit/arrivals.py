@@ -74,7 +74,7 @@ class Arrivals:
         opened_by = dict(upload.get("openedBy", {}))
         request_id = opened_by.pop("requestId", "")
         found = Viewer(**{"who": UNKNOWN, **opened_by}), request_id
-        # Who opened an upload does not change, and a ZIP asks for it a hundred times.
+        # Who opened an upload does not change, and a ZIP asks for it with each 99 instances.
         if len(self._senders) >= _SENDERS:
             self._senders.clear()
         self._senders[staged.session] = found

@@ -6,7 +6,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-# boto3's are for what is left: they look each value up among ten types, and most are of the first three.
+# For what is neither text, truth value, whole number nor map: boto3's look each value up among ten types.
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
 
