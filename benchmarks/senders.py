@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import subprocess
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import requests
+from botocore.config import Config
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
@@ -35,7 +37,7 @@ Sender = Callable[[Servers, Sequence[Staged]], None]
 
 
 def ours(_: Servers, staged: Sequence[Staged]) -> None:
-    """The function of this service."""
+    """The function of this service, one invocation after the other."""
     ingest(staged)
 
 
@@ -65,12 +67,12 @@ def plain_zip(parts: int, connections: int) -> Sender:
 def promised_zip(parts: int, connections: int) -> Sender:
     """`plain_zip` with what is promised of an upload and no code of ours: the limit of what ingest can reach.
 
-    Each request is preceded by one search of the whole PACS and one conditional transaction, of an item for each file,
-    and followed by the transaction that registers them.
+    Each request is preceded by one search of the whole PACS, and beside it one conditional transaction of an item for
+    each file with its digest, and followed by the transaction that registers them.
     """
 
     def send(servers: Servers, staged: Sequence[Staged]) -> None:
-        _send_zip(staged, parts, connections, _promised_step(servers))
+        _send_zip(staged, parts, connections, _promised_step(servers, connections))
 
     return send
 
@@ -79,7 +81,7 @@ def promised(parts: int, connections: int) -> Sender:
     """`plain` with what is promised of an upload, likewise; of a staged file also its result, and its removal."""
 
     def send(servers: Servers, staged: Sequence[Staged]) -> None:
-        step = _promised_step(servers)
+        step = _promised_step(servers, connections)
         for upload in staged:
             starts = range(0, len(upload.keys), parts)
 
@@ -99,14 +101,15 @@ def promised(parts: int, connections: int) -> Sender:
     return send
 
 
-def _promised_step(servers: Servers) -> Callable[[Sequence[File], Sequence[bytes]], None]:
-    post = _poster(servers)
+def _promised_step(servers: Servers, connections: int) -> Callable[[Sequence[File], Sequence[bytes]], None]:
+    post, beside = _poster(servers), ThreadPoolExecutor(connections)
 
     def step(files: Sequence[File], batch: Sequence[bytes]) -> None:
+        items = [{"StudyInstanceUID": file.study_uid, "SOPInstanceUID": file.instance_uid} for file in files]
+        claimed = beside.submit(_claim, items, batch)
         if servers.search(*(file.instance_uid for file in files)):
             raise WorkNotDone("the PACS has an instance before it was sent")
-        items = [{"StudyInstanceUID": file.study_uid, "SOPInstanceUID": file.instance_uid} for file in files]
-        _put_all(os.environ["INSTANCES_TABLE"], items)
+        claimed.result()
         post(batch)
         _put_all(os.environ["EXAMS_TABLE"], items)
 
@@ -129,16 +132,22 @@ def _send_zip(
             each.result()
 
 
+def _claim(items: Sequence[Mapping[str, str]], batch: Sequence[bytes]) -> None:
+    digests = [hashlib.sha256(content).hexdigest() for content in batch]
+    claims = [{**item, "digest": digest} for item, digest in zip(items, digests, strict=True)]
+    _put_all(os.environ["INSTANCES_TABLE"], claims)
+
+
 def _put_all(table: str, items: Sequence[Mapping[str, str]]) -> None:
     condition = {"TableName": table, "ConditionExpression": "attribute_not_exists(arrivedAt)"}
     puts: list[Any] = [{"Put": {**condition, "Item": aws.to_item({**item, "arrivedAt": 1})}} for item in items]
-    _dynamodb().transact_write_items(TransactItems=puts)
+    plain_dynamodb().transact_write_items(TransactItems=puts)
 
 
 @cache
-def _dynamodb() -> DynamoDBClient:
-    """Return boto3's client as it comes: the limit needs no code of ours."""
-    return boto3.client("dynamodb")
+def plain_dynamodb() -> DynamoDBClient:
+    """Return boto3's client, which leaves it to DynamoDB to check the items, as ours does."""
+    return boto3.client("dynamodb", config=Config(parameter_validation=False))
 
 
 def _batches(archive: zipfile.ZipFile, parts: int) -> Iterator[tuple[int, list[bytes]]]:
@@ -228,7 +237,7 @@ def curl_promised(servers: Servers, staged: Sequence[Staged]) -> None:
     """`curl`, once the digest of each file is known, without which it cannot be claimed before it is sent."""
     for upload in staged:
         for key in upload.keys:
-            _run('curl -sS --fail "$OBJECT" | sha256sum', upload, key)
+            _run('curl -sS --fail "$OBJECT" | openssl dgst -sha256', upload, key)
     curl(servers, staged)
 
 

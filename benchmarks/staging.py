@@ -13,7 +13,7 @@ import tempfile
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import IO, Any
 
@@ -121,11 +121,17 @@ def _writer(content: bytes) -> Callable[[IO[bytes]], None]:
     return write
 
 
-def ingest(staged: Iterable[Staged]) -> None:
-    """Run the function on all messages, batch by batch, as the queue would."""
+def batches(staged: Iterable[Staged]) -> Iterator[list[dict[str, Any]]]:
+    """Give the messages as the queue hands them out."""
     for upload in staged:
         for start in range(0, len(upload.messages), BATCH):
-            invoke(upload.messages[start : start + BATCH])
+            yield upload.messages[start : start + BATCH]
+
+
+def ingest(staged: Iterable[Staged]) -> None:
+    """Run the function on one batch after the other, in this process. The queue: `benchmarks.invocations`."""
+    for batch in batches(staged):
+        invoke(batch)
 
 
 def check_ingested(servers: Servers, staged: Sequence[Staged]) -> None:

@@ -15,6 +15,8 @@ from functools import partial
 
 from benchmarks import senders
 from benchmarks.files import File, Template, template
+from benchmarks.invocations import invocations
+from benchmarks.senders import Sender
 from benchmarks.servers import Servers, running
 from benchmarks.staging import Staged, check_ingested, make_stores, staged_files, staged_zip
 from benchmarks.stores_in_memory import StoresInMemory
@@ -22,6 +24,7 @@ from benchmarks.table import Pairs, Row, in_child
 from benchmarks.uploads import ROUNDS, Side, best_of, ours, rounds_of
 
 FORMS = "the same files by forms"
+FORMS_AT_ONCE = f"{FORMS}, two invocations at once"
 # What is promised of an upload and needs no code of ours (docs/decisions/0016).
 LIMIT = "requests from the ZIP likewise, with search, claims and registry"
 ONE_BY_ONE = "requests from the ZIP, one by one on 4 connections"
@@ -48,7 +51,8 @@ def measure() -> Iterator[Row]:
         for number, side, size, rivals, aim in ZIPS:
             name = f"ingest_exam, ZIP of {number:,} × {size}"
             series = template(side)
-            yield from _beside_stores(servers, number, series, name, rivals)
+            with invocations() as send:
+                yield from _beside_stores(servers, send, number, series, name, rivals)
             yield from _from_memory(servers, partial(_zip, series, number), name, rivals, aim)
 
 
@@ -56,19 +60,28 @@ def _zip(series: Template, number: int) -> list[Staged]:
     return staged_zip(series.exam(number))
 
 
-def _beside_stores(servers: Servers, number: int, series: Template, name: str, rivals: Sequence[str]) -> Iterator[Row]:
+def _files(series: Template, number: int) -> list[Staged]:
+    return staged_files(series.exam(number))
+
+
+def _beside_stores(
+    servers: Servers, at_once: Sender, number: int, series: Template, name: str, rivals: Sequence[str]
+) -> Iterator[Row]:
     """Compare on the emulator's stores, which share the cores with everything else."""
     stage, small = partial(_zip, series, number), f"ZIP of {number // 10:,}"
+    files = partial(_files, series, number)
     plain = {rival: Side(send, stage) for rival, send in FROM_ZIP.items()}
-    plain[FROM_FILES] = Side(senders.plain(20, 4), lambda: staged_files(series.exam(number)))
+    plain[FROM_FILES] = Side(senders.plain(20, 4), files)
     sides = {
         "ZIP": ours(stage),
-        FORMS: ours(lambda: staged_files(series.exam(number))),
+        FORMS: ours(files),
+        FORMS_AT_ONCE: ours(files, at_once),
         small: ours(partial(_zip, series, number // 10)),
         LIMIT: Side(senders.promised_zip(20, 4), stage),
     }
     times = rounds_of(servers, sides | {rival: plain[rival] for rival in rivals})
     yield Pairs(times["ZIP"], times[FORMS]).row(name, FORMS, aim=1.0)
+    yield Pairs(times["ZIP"], times[FORMS_AT_ONCE]).row(name, FORMS_AT_ONCE)
     best = best_of(times, rivals)
     for rival in rivals:
         yield Pairs(times["ZIP"], times[rival]).row(name, _marked(rival, best))

@@ -65,8 +65,7 @@ def test_what_was_not_claimed_and_registered_once_is_work_not_done(
 
     def write(*_: Any) -> None:
         for table in tables:
-            put: Any = {"TableName": table, "Item": aws.to_item({"SOPInstanceUID": FILE.instance_uid})}
-            aws.transact([{"Put": put}])
+            aws.transact([{"Put": _row(table)}])
 
     stores.used_by(write)(NOBODY, staged)
     if is_done:
@@ -74,3 +73,18 @@ def test_what_was_not_claimed_and_registered_once_is_work_not_done(
     else:
         with pytest.raises(WorkNotDone):
             stores.check_written([FILE])
+
+
+def test_a_claim_that_goes_alone_counts_and_that_of_a_study_does_not(staged: Any) -> None:
+    stores = StoresInMemory()
+
+    def write(*_: Any) -> None:
+        aws.dynamodb().put_item(**_row("INSTANCES"))
+        aws.transact([{"Put": _row("INSTANCES", "#study")}, {"Put": _row("EXAMS")}])
+
+    stores.used_by(write)(NOBODY, staged)
+    stores.check_written([FILE])
+
+
+def _row(table: str, instance_uid: str = FILE.instance_uid) -> Any:
+    return {"TableName": table, "Item": aws.to_item({"SOPInstanceUID": instance_uid})}
