@@ -10,18 +10,18 @@ from botocore.exceptions import ReadTimeoutError
 class Counted:
     """A body that counts what was read of it, and may break off."""
 
-    def __init__(self, raw: Any, s3: "FaultyS3", after: int | None = None) -> None:
-        self._raw, self._s3, self._left = raw, s3, after
+    def __init__(self, raw: Any, s3: "FaultyS3") -> None:
+        self._raw, self._s3, self._left = raw, s3, s3.after
 
     def read(self, size: int) -> bytes:
-        if self._left is not None:
+        if self._s3.breaks:
             if self._left <= 0:
-                raise ReadTimeoutError(endpoint_url="s3")
+                self._s3.breaks -= 1
+                raise self._s3.error
             size = min(size, self._left)
         data: bytes = self._raw.read(size)
         self._s3.bytes_read += len(data)
-        if self._left is not None:
-            self._left -= len(data)
+        self._left -= len(data)
         return data
 
     def close(self) -> None:
@@ -39,8 +39,8 @@ class FaultyS3:
         The one that works.
     ignores
         Ranges are ignored: ``version`` where a version is named, as the local emulator does, ``always`` everywhere.
-    breaks, after
-        So many answers break off after so many bytes.
+    breaks, after, error
+        So many answers are still to break off, each after so many bytes with this error.
     lies
         How the Content-Range is changed before it is told: (what, by what).
     """
@@ -49,6 +49,7 @@ class FaultyS3:
     ignores: str = ""
     breaks: int = 0
     after: int = 0
+    error: Exception = field(default_factory=lambda: ReadTimeoutError(endpoint_url="s3"))
     lies: tuple[str, str] | None = None
     requests: int = 0
     ignored: int = 0
@@ -69,7 +70,6 @@ class FaultyS3:
         if self.lies and "ContentRange" in answer:
             answer["ContentRange"] = answer["ContentRange"].replace(*self.lies)
         self.open_bodies += 1
-        self.breaks -= 1
         content = io.BytesIO(answer["Body"].read())
-        answer["Body"] = Counted(content, self, self.after if self.breaks >= 0 else None)
+        answer["Body"] = Counted(content, self)
         return answer

@@ -213,9 +213,11 @@ class _Batch:
         for future in as_completed(opening):
             job = opening[future]
             if has_failed(future, [job]):
+                job.source.forget()
                 continue
             opened = future.result()
             if isinstance(opened, FileResult):
+                job.source.forget()
                 sending[self.pools.senders.submit(self.recorder.add, [(job, opened)])] = [job]
             elif opened is None and self.ingest.zip_queue:
                 sending[self.pools.senders.submit(self._hand_over, job, self.ingest.zip_queue)] = [job]

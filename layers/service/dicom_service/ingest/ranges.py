@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from urllib3.exceptions import HTTPError
+
 from dicom_service import aws
 from dicom_service.element_walk import ObjectMissing, StorageError
 from dicom_service.uploads.staging_bucket import find_version
@@ -50,7 +52,7 @@ class Body:
         try:
             with aws.errors("The connection to S3 ended."):
                 data: bytes = self._raw.read(wanted) if wanted else b""
-        except (aws.AwsError, OSError) as error:
+        except (aws.AwsError, OSError, HTTPError) as error:
             raise BrokenOff from error
         if wanted and not data:
             raise BrokenOff
