@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from urllib3.exceptions import SSLError as TlsError
 
 from dicom_service.element_walk import ObjectMissing, StorageError
+from dicom_service.ingest import batch as ingesting
 from dicom_service.ingest.s3source import S3Source, read_ahead
 from dicom_service.part10 import read_header
 from dicom_service.uploads.staged_object import StagedObject, parse_event
@@ -258,19 +259,31 @@ def test_an_answer_for_another_range_is_an_error_that_is_tried_again(world: Worl
     assert world.pacs.stored[uid(1)] == content
 
 
-def test_a_rejected_file_keeps_no_connection_to_s3(world: World) -> None:
-    # GIVEN a large file with a fragment that is none, so that a body is open when it is rejected
+@pytest.mark.parametrize(("breaks", "left"), [(0, 0), (1000, 1)])
+def test_a_file_that_is_not_sent_keeps_neither_connection_nor_memory(
+    world: World, monkeypatch: pytest.MonkeyPatch, breaks: int, left: int
+) -> None:
+    # GIVEN a large file with a fragment that is none, so that it is rejected while a body is open
     content = bytearray(fragments(1, count=60, size=300_000))
     place = content.index(b"\xfe\xff\x00\xe0", len(content) * 3 // 4)
     content[place : place + 4] = b"\0\0\0\0"
     world.put("drop/a", bytes(content))
-    s3: Any = FaultyS3(world.s3)
+    # OR a connection that breaks once some of it is read
+    s3: Any = FaultyS3(world.s3, breaks=breaks, after=400_000)
     world.reads_from = s3
+    sources: list[S3Source] = []
 
-    assert world.deliver(world.events("drop/a")) == []
+    def made(*arguments: Any) -> S3Source:
+        sources.append(S3Source(*arguments))
+        return sources[-1]
+
+    monkeypatch.setattr(ingesting, "S3Source", made)
+
+    assert len(world.deliver(world.events("drop/a"))) == left
 
     assert world.pacs.stored == {}
-    assert (s3.requests > 1, s3.open_bodies) == (True, 0)
+    assert (len(sources), s3.bytes_read > MIB, s3.open_bodies) == (1, True, 0)
+    assert sources[0]._blocks == []
 
 
 @pytest.mark.parametrize("ignores", STORES.values(), ids=STORES.keys())

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -213,11 +214,9 @@ class _Batch:
         for future in as_completed(opening):
             job = opening[future]
             if has_failed(future, [job]):
-                job.source.forget()
                 continue
             opened = future.result()
             if isinstance(opened, FileResult):
-                job.source.forget()
                 sending[self.pools.senders.submit(self.recorder.add, [(job, opened)])] = [job]
             elif opened is None and self.ingest.zip_queue:
                 sending[self.pools.senders.submit(self._hand_over, job, self.ingest.zip_queue)] = [job]
@@ -231,7 +230,15 @@ class _Batch:
         return zips
 
     def _open(self, job: Job) -> OutboundInstance | FileResult | None:
-        """Check a file and make it ready to be sent; None for a ZIP."""
+        """Check a file and make it ready to be sent; None for a ZIP, which is read on."""
+        with ExitStack() as after:
+            after.callback(job.source.forget)
+            opened = self._checked(job)
+            if opened is None:
+                after.pop_all()
+        return opened
+
+    def _checked(self, job: Job) -> OutboundInstance | FileResult | None:
         limits = self.ingest.settings
         try:
             if self.ingest.zip_queue is None and not job.sha256:
@@ -248,9 +255,7 @@ class _Batch:
             # What was read completely is sent from memory.
             whole = job.source.whole()
             source = job.source if whole is None else BytesSource(whole)
-            instance = open_instance(source, max_inflated=limits.max_inflated, max_depth=limits.max_depth)
-            job.source.forget()
-            return instance
+            return open_instance(source, max_inflated=limits.max_inflated, max_depth=limits.max_depth)
         except NotDicom as error:
             return job.rejected(error.reason, error.detail)
         except ObjectMissing:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import SSLError
 
 from dicom_service import aws
 from dicom_service.element_walk import ObjectMissing, StorageError
@@ -52,7 +52,7 @@ class Body:
         try:
             with aws.errors("The connection to S3 ended."):
                 data: bytes = self._raw.read(wanted) if wanted else b""
-        except (aws.AwsError, OSError, HTTPError) as error:
+        except (aws.AwsError, OSError, SSLError) as error:
             raise BrokenOff from error
         if wanted and not data:
             raise BrokenOff
