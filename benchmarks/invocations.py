@@ -1,4 +1,7 @@
-"""Runs the function that ingests as its queue does: several batches at once, each in a process of its own."""
+"""Runs the function that ingests on several batches at once, as its queue does, each in a process of its own.
+
+Polling the queue, and the second for which it gathers messages, are left out.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ AT_ONCE = 2
 
 @contextmanager
 def invocations() -> Iterator[Sender]:
-    """Give a sender that ingests; its processes stay warm, and know the stores that this process knows now."""
+    """Give a sender that ingests; its processes stay warm, in the environment in which it sends first."""
     with ProcessPoolExecutor(AT_ONCE, mp_context=multiprocessing.get_context("spawn")) as processes:
 
         def send(_: Servers, staged: Sequence[Staged]) -> None:

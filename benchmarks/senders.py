@@ -141,13 +141,13 @@ def _claim(items: Sequence[Mapping[str, str]], batch: Sequence[bytes]) -> None:
 def _put_all(table: str, items: Sequence[Mapping[str, str]]) -> None:
     condition = {"TableName": table, "ConditionExpression": "attribute_not_exists(arrivedAt)"}
     puts: list[Any] = [{"Put": {**condition, "Item": aws.to_item({**item, "arrivedAt": 1})}} for item in items]
-    plain_dynamodb().transact_write_items(TransactItems=puts)
+    _dynamodb().transact_write_items(TransactItems=puts)
 
 
 @cache
-def plain_dynamodb() -> DynamoDBClient:
-    """Return boto3's client, which leaves it to DynamoDB to check the items, as ours does."""
-    return boto3.client("dynamodb", config=Config(parameter_validation=False))
+def _dynamodb() -> DynamoDBClient:
+    """Return boto3's client as it comes, but that it leaves it to DynamoDB to check the items, as ours does."""
+    return boto3.client("dynamodb", config=Config(parameter_validation=False, max_pool_connections=32))
 
 
 def _batches(archive: zipfile.ZipFile, parts: int) -> Iterator[tuple[int, list[bytes]]]:

@@ -122,7 +122,7 @@ def _writer(content: bytes) -> Callable[[IO[bytes]], None]:
 
 
 def batches(staged: Iterable[Staged]) -> Iterator[list[dict[str, Any]]]:
-    """Give the messages as the queue hands them out."""
+    """Give the messages in batches, as full as they may be."""
     for upload in staged:
         for start in range(0, len(upload.messages), BATCH):
             yield upload.messages[start : start + BATCH]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from benchmarks.files import File
-from benchmarks.senders import Sender, plain_dynamodb
+from benchmarks.senders import Sender
 from benchmarks.servers import Servers, WorkNotDone
 from benchmarks.staging import Staged
 from benchmarks.stand_ins import sdk_answer
@@ -75,7 +75,6 @@ class StoresInMemory:
         # The stubs know no handler that returns something; botocore takes that for the answer.
         handlers: list[tuple[Any, str, Callable[..., AWSResponse | None]]] = [
             (aws.dynamodb(), "before-send.dynamodb.TransactWriteItems", self._transaction),
-            (plain_dynamodb(), "before-send.dynamodb.TransactWriteItems", self._transaction),
             (aws.dynamodb(), "before-send.dynamodb.PutItem", self._claim),
             (aws.s3(), "before-send.s3.GetObject", self._object),
             *((upload.client, "before-send.s3.GetObject", self._object) for upload in staged),

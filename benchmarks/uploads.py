@@ -32,7 +32,7 @@ LIMITS = {
     f"requests, 20 a request on {number} connections, with search, claims and register": senders.promised(20, number)
     for number in (4, 8)
 }
-NAME = f"{OURS}, {SLICES} CT slices of 0.5 MB"
+NAME = f"{OURS}, {SLICES} CT slices of 0.5 MB in two invocations at once"
 
 
 def _nothing(servers: Servers, staged: Sequence[Staged]) -> None:
