@@ -29,9 +29,15 @@ class StoresInMemory:
 
     That is what there is for each file. The SDK signs each request and reads and checks each answer as ever; only
     nothing is sent, and nothing takes time: what is compared is the work of the processor.
+
+    Parameters
+    ----------
+    tables
+        Whether claims and registry are answered from here too, or the bucket alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tables: bool = True) -> None:
+        self._tables = tables
         self._objects: dict[str, tuple[Mapping[str, str], bytes]] = {}
         self._written: list[bytes] = []
 
@@ -74,11 +80,14 @@ class StoresInMemory:
     def _answering(self, staged: Sequence[Staged]) -> Iterator[None]:
         # The stubs know no handler that returns something; botocore takes that for the answer.
         handlers: list[tuple[Any, str, Callable[..., AWSResponse | None]]] = [
-            (aws.dynamodb(), "before-send.dynamodb.TransactWriteItems", self._transaction),
-            (aws.dynamodb(), "before-send.dynamodb.PutItem", self._claim),
             (aws.s3(), "before-send.s3.GetObject", self._object),
             *((upload.client, "before-send.s3.GetObject", self._object) for upload in staged),
         ]
+        if self._tables:
+            handlers += [
+                (aws.dynamodb(), "before-send.dynamodb.TransactWriteItems", self._transaction),
+                (aws.dynamodb(), "before-send.dynamodb.PutItem", self._claim),
+            ]
         for client, event, handler in handlers:
             client.meta.events.register(event, handler)
         try:

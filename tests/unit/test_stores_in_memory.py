@@ -6,6 +6,7 @@ from typing import Any, cast
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from benchmarks.files import File
 from benchmarks.servers import Servers, WorkNotDone
@@ -84,6 +85,20 @@ def test_a_claim_that_goes_alone_counts_and_that_of_a_study_does_not(staged: Any
 
     stores.used_by(write)(NOBODY, staged)
     stores.check_written([FILE])
+
+
+def test_the_bucket_alone_is_answered_from_memory(staged: Any) -> None:
+    stores, read = StoresInMemory(tables=False), []
+    stores.take(staged)
+    staged[0].client.delete_object(Bucket="bucket", Key="k")
+
+    def send(_: Servers, uploads: Any) -> None:
+        read.append(uploads[0].client.get_object(Bucket="bucket", Key="k")["Body"].read())
+        with pytest.raises(ClientError, match="ResourceNotFound"):
+            aws.transact([{"Put": _row("INSTANCES")}])
+
+    stores.used_by(send)(NOBODY, staged)
+    assert read == [CONTENT]
 
 
 def _row(table: str, instance_uid: str = FILE.instance_uid) -> Any:
