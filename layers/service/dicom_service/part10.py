@@ -5,6 +5,8 @@ more memory than a small one, and a truncated file is detected wherever it was c
 imported: they cost more than a whole small upload.
 """
 
+import io
+import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +19,8 @@ PREAMBLE_LENGTH = 128
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 MAX_INFLATED = 512 * 1024 * 1024
 _PIECE = 1 << 20
+# A deflated dataset is whole in memory while it is walked: several at once would exceed a function.
+_INFLATING = threading.Lock()
 _WANTED = {
     0x00080005: "SpecificCharacterSet",
     0x00080016: "SOPClassUID",
@@ -79,14 +83,18 @@ def read_header(source: Source, *, max_inflated: int = MAX_INFLATED, max_depth: 
     max_depth
         Ceiling for sequences within sequences.
     """
-    syntax, start = _file_meta(source)
-    offset = start
-    if syntax == DEFLATED:
-        source, start = BytesSource(_inflated(source, start, max_inflated)), 0
+    syntax, offset = _file_meta(source)
+    if syntax != DEFLATED:
+        return _header(syntax, offset, _walked(source, offset, syntax, max_depth))
+    with _INFLATING:
+        dataset = BytesSource(_inflated(source, offset, max_inflated))
+        return _header(syntax, offset, _walked(dataset, 0, syntax, max_depth))
+
+
+def _walked(source: Source, start: int, syntax: str, max_depth: int) -> dict[str, bytes]:
     explicit, big = syntax != IMPLICIT_LITTLE, syntax == EXPLICIT_BIG
     data = source.data if isinstance(source, BytesSource) else None
-    walk = ElementWalk(source, start, explicit=explicit, big=big, max_depth=max_depth, data=data)
-    return _header(syntax, offset, walk.collect(_WANTED))
+    return ElementWalk(source, start, explicit=explicit, big=big, max_depth=max_depth, data=data).collect(_WANTED)
 
 
 def _header(syntax: str, offset: int, values: dict[str, bytes]) -> Header:
@@ -188,7 +196,8 @@ def inflate(chunks: Iterable[bytes], ceiling: int) -> Iterator[bytes]:
 
 def _inflated(source: Source, start: int, ceiling: int) -> bytes:
     deflated = (source.read(position, _PIECE) for position in range(start, source.size, _PIECE))
-    out = bytearray()
+    # Gives its bytes away without a copy.
+    out = io.BytesIO()
     for piece in inflate(deflated, ceiling):
-        out += piece
-    return bytes(out)
+        out.write(piece)
+    return out.getvalue()

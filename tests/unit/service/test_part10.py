@@ -3,8 +3,11 @@
 import io
 import random
 import struct
+import threading
+import tracemalloc
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -226,12 +229,55 @@ def test_values_inside_sequences_are_not_taken_for_the_instances_own() -> None:
 
 def test_a_deflate_bomb_stops_at_the_ceiling() -> None:
     # GIVEN 64 MB of zeros deflated to some 60 kB
-    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    body = dataset() + element(0x7FE00010, b"OB", bytes(64 << 20))
-    bomb = part10(squeezer.compress(body) + squeezer.flush(), DEFLATED)
+    bomb = deflated(dataset() + element(0x7FE00010, b"OB", bytes(64 << 20)))
     # THEN a lower ceiling refuses it and a higher one reads it
     assert reason(bomb, max_inflated=1 << 20) == "DEFLATE_BOMB"
     assert read(bomb, max_inflated=80 << 20).sop_instance_uid == "1.2.3.4.5"
+
+
+def deflated(body: bytes) -> bytes:
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return part10(squeezer.compress(body) + squeezer.flush(), DEFLATED)
+
+
+def test_an_inflated_dataset_is_in_memory_once() -> None:
+    source = BytesSource(deflated(dataset() + element(0x7FE00010, b"OB", bytes(64 << 20))))
+    tracemalloc.start()
+    try:
+        read_header(source)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # It grows by reallocation, an eighth at a time.
+    assert 64 << 20 < peak < 80 << 20
+
+
+class Waiting(BytesSource):
+    """Waits where its dataset is read, until it is let go on."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.reading, self.go_on = threading.Event(), threading.Event()
+
+    def read(self, offset: int, length: int) -> bytes:
+        if length > 1 << 10:
+            self.reading.set()
+            assert self.go_on.wait(10)
+        return super().read(offset, length)
+
+
+def test_one_deflated_dataset_is_in_memory_at_a_time() -> None:
+    # GIVEN a file that is being inflated
+    first, second = (Waiting(sample("image_dfl.dcm")) for _ in range(2))
+    second.go_on.set()
+    with ThreadPoolExecutor(2) as pool:
+        reading = pool.submit(read_header, first)
+        assert first.reading.wait(10)
+        # WHEN another comes THEN it waits, and is read afterwards
+        waiting = pool.submit(read_header, second)
+        assert not second.reading.wait(0.3)
+        first.go_on.set()
+        assert reading.result() == waiting.result()
 
 
 def test_a_damaged_deflated_file_is_truncated() -> None:
