@@ -6,6 +6,8 @@ Polling the queue, and the second for which it gathers messages, are left out.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -21,9 +23,26 @@ AT_ONCE = 2
 @contextmanager
 def invocations() -> Iterator[Sender]:
     """Give a sender that ingests; its processes stay warm, in the environment in which it sends first."""
-    with ProcessPoolExecutor(AT_ONCE, mp_context=multiprocessing.get_context("spawn")) as processes:
+    with workers() as processes:
 
         def send(_: Servers, staged: Sequence[Staged]) -> None:
             list(processes.map(invoke, batches(staged)))
 
         yield send
+
+
+def workers() -> ProcessPoolExecutor:
+    """Return the processes, which end with this one even where it is killed: a pool's would wait for ever."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(AT_ONCE, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

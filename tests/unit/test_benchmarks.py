@@ -1,6 +1,11 @@
 """The runner of the benchmarks: a missed aim and work that was not done are in the table and in the exit code."""
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
 
 import pytest
 
@@ -60,3 +65,26 @@ def test_a_name_that_is_no_part_is_answered_with_the_names(capsys: pytest.Captur
     assert bench.main(["nonsense"]) == 2
     assert {"exams", "imports", "notifications", "uploads", "worklist"} <= set(bench.parts())
     assert "worklist" in capsys.readouterr().err
+
+
+def test_no_worker_outlives_a_part_that_is_killed() -> None:
+    # GIVEN a part whose invocations run in workers
+    script = """
+import os, time
+from benchmarks.invocations import workers
+if __name__ == "__main__":
+    with workers() as processes:
+        print(processes.submit(os.getpid).result(), flush=True)
+        time.sleep(60)
+"""
+    killed = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert killed.stdout is not None
+    worker = int(killed.stdout.readline())
+    try:
+        # WHEN it is killed
+        killed.kill()
+        # THEN its workers end too, and with them what they hold of its output
+        assert not killed.communicate(timeout=10)[0]
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
