@@ -21,11 +21,11 @@ from benchmarks.servers import Servers, api_event, check_registered, form_body, 
 from benchmarks.table import Pairs, Row, in_turn, seconds
 from dicom_service.dependencies import pacs
 from dicom_service.edge import serve_open
-from dicom_service.exams.admission import Admission, AdmissionSettings
-from dicom_service.exams.claims import Claim, Claims, ClaimSettings
 from dicom_service.exams.registry import Arrived
-from dicom_service.exams.store_files import StoreSettings, store_files
 from dicom_service.patient import Patient
+from dicom_service.storing.admission import Admission, AdmissionSettings
+from dicom_service.storing.claims import Claim, Claims, ClaimSettings
+from dicom_service.storing.store_files import StoreSettings, store_files
 
 # Side of the image: 39 kB (pydicom's CT_small), half a megabyte, four megabytes.
 SIZES = {"39 kB": None, "0.5 MB": 512, "4 MB": 1400}

@@ -19,10 +19,10 @@ from botocore.endpoint import Endpoint
 
 from benchmarks.cost.counting import Counted, counting
 from dicom_service import aws
-from dicom_service.exams.request_files import UploadedFile
-from dicom_service.exams.store_files import store_files
 from dicom_service.notifications.announce import Announcer, AnnounceSettings
 from dicom_service.notifications.publish import Publisher, PublishSettings
+from dicom_service.storing.request_files import UploadedFile
+from dicom_service.storing.store_files import store_files
 from tests.support import cloud as clouds
 from tests.support import notifications as stub
 from tests.support.dicom_files import dataset, element, part10

@@ -6,11 +6,12 @@ from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.dependencies import pacs
 from dicom_service.edge import answer, check_uids, create_app, empty, serve
-from dicom_service.exams.dependencies import retriever, scope_of, thumbnailer
+from dicom_service.exams.dependencies import retriever, scope_of
 from dicom_service.exams.download_permission import check_download
 from dicom_service.exams.instance_cache import InstanceName
-from dicom_service.exams.thumbnail_response import DICOM, parse_file_type, parse_picture_request, thumbnail_response
 from dicom_service.query import Query
+from dicom_service.thumbnails.dependencies import thumbnailer
+from dicom_service.thumbnails.response import DICOM, parse_file_type, parse_picture_request, thumbnail_response
 
 app = create_app()
 

@@ -7,16 +7,17 @@ from aws_lambda_powertools.event_handler import Response
 from dicom_service.dependencies import pacs
 from dicom_service.edge import check_uid, check_uids, create_app, serve
 from dicom_service.errors import BadRequest
-from dicom_service.exams.dependencies import scope_of, thumbnailer
+from dicom_service.exams.dependencies import scope_of
 from dicom_service.exams.instance_cache import InstanceName
-from dicom_service.exams.representative import (
-    select_representative_instance_of_series,
-    select_representative_instance_of_study,
-)
-from dicom_service.exams.thumbnail_response import thumbnail_response
 from dicom_service.origin_server.accept import DICOM, not_acceptable
 from dicom_service.origin_server.frames import parse_numbers
 from dicom_service.origin_server.rendering import read_rendering
+from dicom_service.thumbnails.dependencies import thumbnailer
+from dicom_service.thumbnails.representative import (
+    select_representative_instance_of_series,
+    select_representative_instance_of_study,
+)
+from dicom_service.thumbnails.response import thumbnail_response
 
 app = create_app()
 INSTANCE = "/dicomweb/studies/<studyUID>/series/<seriesUID>/instances/<instanceUID>"

@@ -6,9 +6,9 @@ from aws_lambda_powertools.event_handler import Response
 
 from dicom_service.edge import answer, base_url, body_bytes, create_app, serve
 from dicom_service.errors import PayloadTooLarge
-from dicom_service.exams.dependencies import store
 from dicom_service.exams.links import with_own_links
-from dicom_service.exams.request_files import read_files
+from dicom_service.storing.dependencies import store
+from dicom_service.storing.request_files import read_files
 
 # API Gateway hands the body over in base64 and Lambda takes 6 MB of that.
 LARGEST_BODY = 4_500_000

@@ -18,13 +18,13 @@ from moto.core.model_instances import reset_model_data
 from dicom_service import aws
 from dicom_service.element_walk import MAX_DEPTH
 from dicom_service.errors import ServiceError
-from dicom_service.exams.admission import Admission, AdmissionSettings
-from dicom_service.exams.claims import Claims, ClaimSettings
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
-from dicom_service.exams.request_files import UploadedFile
-from dicom_service.exams.store_files import StoreSettings, store_files
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings
+from dicom_service.storing.admission import Admission, AdmissionSettings
+from dicom_service.storing.claims import Claims, ClaimSettings
+from dicom_service.storing.request_files import UploadedFile
+from dicom_service.storing.store_files import StoreSettings, store_files
 from dicomweb.client import DicomwebClient
 from local.orthanc import Orthanc
 from tests.support.cloud import cloud

@@ -14,14 +14,14 @@ from dicom_service.errors import NotFound, ServiceError
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.patient_scope import PatientScope
-from dicom_service.exams.representative import (
+from dicom_service.exams.search import Page, search_instances, search_series, search_studies
+from dicom_service.notifications.study_snapshot import read_snapshot
+from dicom_service.otp.exam import find_exam
+from dicom_service.thumbnails.representative import (
     select_representative_instance_of_series,
     select_representative_instance_of_study,
 )
-from dicom_service.exams.search import Page, search_instances, search_series, search_studies
-from dicom_service.exams.thumbnails import Thumbnailer, ThumbnailRequest
-from dicom_service.notifications.study_snapshot import read_snapshot
-from dicom_service.otp.exam import find_exam
+from dicom_service.thumbnails.thumbnailer import Thumbnailer, ThumbnailRequest
 from dicomweb.client import DicomwebClient, StorePart
 from dicomweb.dataset import text
 from dicomweb.errors import DicomwebError

@@ -12,16 +12,16 @@ from dicom_service.archive.table import ArchivesTable
 from dicom_service.erasure.places import Places
 from dicom_service.erasure.run import Receipt, erase
 from dicom_service.erasure.subject import Request
-from dicom_service.exams.claims import Claims, ClaimSettings
 from dicom_service.exams.instance_cache import CacheSettings, InstanceName
 from dicom_service.exams.patient_scope import patient_label
-from dicom_service.exams.thumbnail_cache import ThumbnailCache
-from dicom_service.exams.thumbnails import Thumbnail, ThumbnailRequest
 from dicom_service.notifications.callback import Callbacks, CallbackSettings
 from dicom_service.notifications.publish import Publisher, PublishSettings
 from dicom_service.otp.store import OtpTables
 from dicom_service.outbox import Event, Outbox, OutboxSettings
 from dicom_service.patient import Patient
+from dicom_service.storing.claims import Claims, ClaimSettings
+from dicom_service.thumbnails.cache import ThumbnailCache
+from dicom_service.thumbnails.thumbnailer import Thumbnail, ThumbnailRequest
 from dicom_service.worklist.dynamodb import DynamoWorklist
 from dicom_service.worklist.store import WorkitemStore
 from dicomweb.worklist.base import Workitem

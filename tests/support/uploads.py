@@ -16,8 +16,6 @@ from dicom_service import aws
 from dicom_service.audit.arrivals import Arrivals
 from dicom_service.audit.dependencies import recorder
 from dicom_service.aws.sqs_worker import read_messages
-from dicom_service.exams.admission import Admission, AdmissionSettings
-from dicom_service.exams.claims import Claims, ClaimSettings
 from dicom_service.exams.registry import ExamRegistry, ExamSettings
 from dicom_service.ingest.batch import Ingest
 from dicom_service.ingest.dependencies import CLAIM_LEASE
@@ -25,6 +23,8 @@ from dicom_service.ingest.ingest_queue import IngestQueue
 from dicom_service.ingest.sender import Sender
 from dicom_service.ingest.settings import IngestSettings
 from dicom_service.outbox import Outbox, OutboxSettings
+from dicom_service.storing.admission import Admission, AdmissionSettings
+from dicom_service.storing.claims import Claims, ClaimSettings
 from dicom_service.uploads.expiry import Expiry
 from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.settings import UploadSettings

@@ -17,8 +17,14 @@ FORBIDDEN = {
     "layers/service/": {"functions", "app", "local", "tests"},
     "functions/": {"boto3", "botocore", "requests", "urllib3", "os", "functions", "local", "tests"},
 }
-# An exam is where all ways in end; what is uploaded does not know who brings it to the PACS.
-BELOW = {"exams": {"uploads", "ingest"}, "uploads": {"ingest"}}
+# An exam is where all ways in end; what is stored does not know by which way it came, nor what is uploaded who brings it
+# to the PACS.
+BELOW = {
+    "exams": {"storing", "thumbnails", "uploads", "ingest"},
+    "storing": {"thumbnails", "uploads", "ingest"},
+    "thumbnails": {"storing", "uploads", "ingest"},
+    "uploads": {"thumbnails", "ingest"},
+}
 SHIPPED = ("functions/", "layers/", "local/", "scripts/")
 # What tests and benchmarks share lies here; a test module that imports another runs it with its own fixtures.
 SHARED = "tests.support."
@@ -30,7 +36,7 @@ AWS_ERROR = re.compile(r"^boto(core|3)\.exceptions\b|^(?!urllib3|requests|aws_la
 # Requests that AWS may do in part, or that writers who meet must repeat: behind the edge they are whole.
 NOT_WHOLE = re.compile(r"batch_(get|write)_item|transact_\w+_items|send_message_batch|change_message_visibility\w*")
 # Another invocation is waited for here, not AWS.
-WAITS = "layers/service/dicom_service/exams/store_files.py"
+WAITS = "layers/service/dicom_service/storing/store_files.py"
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 LONGEST_HANDLER_MODULE = 60
@@ -140,7 +146,7 @@ def test_imports_point_down_only(folder: str) -> None:
 
 
 @pytest.mark.parametrize("package", BELOW)
-def test_exams_know_no_uploads_and_uploads_no_ingest(package: str) -> None:
+def test_no_room_knows_those_above_it(package: str) -> None:
     folder = f"layers/service/dicom_service/{package}/"
     found = {
         name: node.module

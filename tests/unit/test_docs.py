@@ -109,7 +109,7 @@ def test_a_code_given_by_a_constant_is_seen() -> None:
 
 def test_every_reason_of_a_file_is_explained() -> None:
     reasons = _named(REFUSED, _sources("layers/service"))
-    reasons |= _named(REASONS, _text("layers/service/dicom_service/exams/failure_reasons.py"))
+    reasons |= _named(REASONS, _text("layers/service/dicom_service/storing/failure_reasons.py"))
     assert {"TRUNCATED", "EXPIRED", "PACS_OUT_OF_RESOURCES"} <= reasons
     assert not reasons - _in_code(_text("docs/errors.md"))
 

@@ -14,11 +14,11 @@ from dicom_service.errors import NotFound
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.exams.patient_scope import PatientScope
-from dicom_service.exams.representative import select_representative_instance_of_study
 from dicom_service.exams.search import Page, search_series, search_studies
-from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, ThumbnailRequest
 from dicom_service.notifications.study_snapshot import read_snapshot
 from dicom_service.part10 import BytesSource, read_header
+from dicom_service.thumbnails.representative import select_representative_instance_of_study
+from dicom_service.thumbnails.thumbnailer import Thumbnail, Thumbnailer, ThumbnailRequest
 from dicomweb.client import DicomwebClient, StorePart
 from dicomweb.errors import PacsFault
 from tests.support.exams import exam, instance, new_uid

@@ -50,7 +50,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
         loaded = importlib.import_module(module)
         if function == "upload_exam":
             # The PACS of these tests only stores; who may bring what in is tried on the deployed stack.
-            monkeypatch.setattr("dicom_service.exams.dependencies.admission", lambda: None)
+            monkeypatch.setattr("dicom_service.storing.dependencies.admission", lambda: None)
         return Answer(loaded.lambda_handler({**sample_event(function), **changes}, None))
 
     return call

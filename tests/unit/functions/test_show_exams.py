@@ -12,9 +12,9 @@ from PIL import Image
 
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.exams.instance_cache import InstanceName
-from dicom_service.exams.thumbnails import Thumbnailer, ThumbnailRequest
 from dicom_service.pacs import connect
 from dicom_service.settings import PacsSettings
+from dicom_service.thumbnails.thumbnailer import Thumbnailer, ThumbnailRequest
 from tests.support.exam_pacs import (
     CT_BYTES,
     INSTANCE,

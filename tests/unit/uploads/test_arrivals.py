@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError
 
 from dicom_service import aws
 from dicom_service.audit.recorder import UNKNOWN
-from dicom_service.exams.outbound_instance import arrived, open_instance
 from dicom_service.part10 import BytesSource
+from dicom_service.storing.outbound_instance import arrived, open_instance
 from dicom_service.uploads.staged_object import StagedObject
 from dicom_service.uploads.table import UPLOAD, UploadsTable
 from tests.support.audit import records

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
 from dicom_service.ingest import batch as ingesting
+from dicom_service.storing.outbound_instance import OutboundInstance, open_instance
 from tests.support.template import RESOURCES
 from tests.support.upload_files import dicom, uid, zipped
 from tests.support.uploads import World, event_body, filed

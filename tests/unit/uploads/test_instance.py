@@ -6,10 +6,10 @@ import zlib
 import pytest
 
 from dicom_service.element_walk import NotDicom
-from dicom_service.exams.outbound_instance import open_instance
 from dicom_service.ingest.s3source import S3Source
 from dicom_service.ingest.zip_reader import Limits, walk
 from dicom_service.part10 import BytesSource, read_header
+from dicom_service.storing.outbound_instance import open_instance
 from dicom_service.uploads.staged_object import parse_event
 from tests.support.dicom_files import CT, EXPLICIT, element
 from tests.support.upload_files import DEFLATED, dataset, deflated, dicom, text, uid, zipped

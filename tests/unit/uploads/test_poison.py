@@ -9,11 +9,11 @@ import pytest
 
 from dicom_service.aws import lease, sqs_worker
 from dicom_service.errors import Unavailable
-from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
 from dicom_service.ingest import batch as ingesting
 from dicom_service.ingest import zip_ingest
 from dicom_service.ingest.jobs import MOST_DEATHS
 from dicom_service.ingest.result_recorder import ResultRecorder
+from dicom_service.storing.outbound_instance import OutboundInstance, open_instance
 from dicom_service.uploads.file_result import Key
 from dicom_service.uploads.staged_object import NotAnEvent, parse_event
 from dicom_service.uploads.table import UploadsTable

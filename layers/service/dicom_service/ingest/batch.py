@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from dicom_service.audit.arrivals import Arrivals
 from dicom_service.aws.sqs_worker import Message
 from dicom_service.element_walk import NotDicom, ObjectMissing
-from dicom_service.exams.failure_reasons import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
-from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
 from dicom_service.ingest.ingest_queue import IngestQueue
 from dicom_service.ingest.jobs import MOST_DEATHS, Group, Job, finish, has_failed
 from dicom_service.ingest.result_recorder import ResultRecorder
@@ -22,6 +20,8 @@ from dicom_service.ingest.zip_ingest import Postponed, RetryLater, ZipIngest
 from dicom_service.ingest.zip_reader import ZipRejected, looks_like_zip
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import BytesSource
+from dicom_service.storing.failure_reasons import CHECKSUM_MISMATCH, INTERNAL_ERROR, OBJECT_MISSING, UNKNOWN_UPLOAD
+from dicom_service.storing.outbound_instance import OutboundInstance, open_instance
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.staged_object import NotAnEvent, StagedObject, parse_event
 from dicom_service.uploads.stored_or_rejected import Outcomes

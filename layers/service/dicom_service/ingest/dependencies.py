@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from dicom_service import aws
 from dicom_service.dependencies import pacs
-from dicom_service.exams.dependencies import admission, registry
+from dicom_service.exams.dependencies import registry
 from dicom_service.settings import load
+from dicom_service.storing.dependencies import admission
 from dicom_service.uploads.dependencies import outcomes, table
 
 if TYPE_CHECKING:

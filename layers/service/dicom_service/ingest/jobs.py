@@ -8,11 +8,11 @@ from typing import Any
 from dicom_service.aws.sqs_worker import Message
 from dicom_service.element_walk import StorageError
 from dicom_service.errors import Unavailable
-from dicom_service.exams.failure_reasons import DETAILS, OBJECT_MISSING, StoreFailure
-from dicom_service.exams.outbound_instance import OutboundInstance, arrived
 from dicom_service.ingest.s3source import S3Source
 from dicom_service.log import describe, get_logger
 from dicom_service.part10 import Header
+from dicom_service.storing.failure_reasons import DETAILS, OBJECT_MISSING, StoreFailure
+from dicom_service.storing.outbound_instance import OutboundInstance, arrived
 from dicom_service.uploads.file_result import FileResult, State
 from dicom_service.uploads.staged_object import StagedObject
 

@@ -7,9 +7,9 @@ from functools import partial
 from queue import SimpleQueue
 
 from dicom_service.errors import ServiceError
-from dicom_service.exams.failure_reasons import OBJECT_MISSING, StoreFailure
 from dicom_service.ingest.jobs import Job, finish
 from dicom_service.isolation import isolate
+from dicom_service.storing.failure_reasons import OBJECT_MISSING, StoreFailure
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.stored_or_rejected import Outcomes
 from dicom_service.uploads.table import UploadsTable

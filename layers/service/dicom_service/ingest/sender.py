@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from dicom_service import metrics
 from dicom_service.element_walk import ObjectMissing, StorageError
-from dicom_service.exams.admission import Admission, Decision
-from dicom_service.exams.failure_reasons import (
+from dicom_service.log import describe, get_logger
+from dicom_service.pacs_errors import count_pacs_error
+from dicom_service.storing.admission import Admission, Decision
+from dicom_service.storing.failure_reasons import (
     OBJECT_MISSING,
     PACS_ERROR,
     PACS_REFUSED,
@@ -22,9 +24,7 @@ from dicom_service.exams.failure_reasons import (
     StoreFailure,
     store_failure,
 )
-from dicom_service.exams.outbound_instance import OutboundInstance
-from dicom_service.log import describe, get_logger
-from dicom_service.pacs_errors import count_pacs_error
+from dicom_service.storing.outbound_instance import OutboundInstance
 from dicomweb.errors import (
     BodyUnreadable,
     DicomwebError,

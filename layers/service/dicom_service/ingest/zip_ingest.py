@@ -12,15 +12,6 @@ from typing import Any
 from dicom_service.audit.arrivals import Arrivals
 from dicom_service.element_walk import NotDicom
 from dicom_service.errors import Unavailable
-from dicom_service.exams.failure_reasons import (
-    DETAILS,
-    NO_INSTANCES,
-    NOT_AN_INSTANCE,
-    PARTLY_STORED,
-    WAITING,
-    StoreFailure,
-)
-from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
 from dicom_service.exams.registry import Arrived
 from dicom_service.ingest.jobs import Job
 from dicom_service.ingest.sender import Sender, Sent
@@ -28,6 +19,15 @@ from dicom_service.ingest.settings import IngestSettings
 from dicom_service.ingest.zip_reader import SMALL_ENTRY, Entry, Limits, ZipRejected, walk
 from dicom_service.part10 import Header
 from dicom_service.settings import MIB
+from dicom_service.storing.failure_reasons import (
+    DETAILS,
+    NO_INSTANCES,
+    NOT_AN_INSTANCE,
+    PARTLY_STORED,
+    WAITING,
+    StoreFailure,
+)
+from dicom_service.storing.outbound_instance import OutboundInstance, open_instance
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.staged_object import StagedObject
 from dicom_service.uploads.table import UploadsTable, read_entries

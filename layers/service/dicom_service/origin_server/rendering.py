@@ -9,8 +9,8 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
 import imaging
 from dicom_service.errors import BadRequest
-from dicom_service.exams.thumbnails import ThumbnailRequest
 from dicom_service.origin_server.accept import accepted, not_acceptable
+from dicom_service.thumbnails.thumbnailer import ThumbnailRequest
 from imaging.header import values
 
 # Beyond this a picture does not fit into an answer, and encoding a PNG in color outlasts the request.

@@ -3,8 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from dicom_service.errors import Unavailable
-from dicom_service.exams.failure_reasons import DETAILS, EXPIRED
 from dicom_service.log import describe, get_logger
+from dicom_service.storing.failure_reasons import DETAILS, EXPIRED
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.settings import UploadSettings

@@ -5,8 +5,8 @@ together with its event, the end of the upload, the removal of the staged object
 is in the PACS before the registry knows it, a bad object is in quarantine and the report is written before the file
 counts as finished, and the staged object goes last.
 
-Whether a rejection is final or tried again: `dicom_service.exams.failure_reasons`. Files of ``POST /exams``, whose
-caller hears at once what became of them, do not pass here: `dicom_service.exams.store_files`.
+Whether a rejection is final or tried again: `dicom_service.storing.failure_reasons`. Files of ``POST /exams``, whose
+caller hears at once what became of them, do not pass here: `dicom_service.storing.store_files`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,9 +14,9 @@ from typing import Any
 
 from dicom_service import metrics
 from dicom_service.audit.arrivals import Arrivals
-from dicom_service.exams.failure_reasons import EXPIRED
 from dicom_service.exams.registry import ExamRegistry
 from dicom_service.outbox import Event, Outbox
+from dicom_service.storing.failure_reasons import EXPIRED
 from dicom_service.uploads.file_result import FileResult
 from dicom_service.uploads.staged_object import StagedObject
 from dicom_service.uploads.staging_bucket import StagingBucket

@@ -10,7 +10,7 @@ from typing import Any
 
 from dicom_service.day import iso
 from dicom_service.errors import BadRequest, Conflict, NotFound, PayloadTooLarge
-from dicom_service.exams.failure_reasons import EXPIRED
+from dicom_service.storing.failure_reasons import EXPIRED
 from dicom_service.uploads.presigned_uploads import PresignedUploads
 from dicom_service.uploads.settings import (
     LARGEST_FILE,

@@ -7,7 +7,7 @@ Two rules hold for `POST /exams`, uploads, drops and ZIPs alike
 - a StudyInstanceUID belongs to one patient.
 
 The PACS is searched once for each batch: for the instances and for the patients of the studies. Files that are being
-sent at the same time are known by their claims (`dicom_service.exams.claims`).
+sent at the same time are known by their claims (`dicom_service.storing.claims`).
 """
 
 import time
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dicom_service import metrics
 from dicom_service.errors import Unavailable
-from dicom_service.exams.claims import Claim, Claims
-from dicom_service.exams.failure_reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
-from dicom_service.exams.outbound_instance import OutboundInstance
-from dicom_service.exams.pacs_lookup import Place, digest_of, find_instances, find_patients, has_same_content
 from dicom_service.log import describe, get_logger, hashed
 from dicom_service.patient import Patient
 from dicom_service.settings import setting
+from dicom_service.storing.claims import Claim, Claims
+from dicom_service.storing.failure_reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicom_service.storing.outbound_instance import OutboundInstance
+from dicom_service.storing.pacs_lookup import Place, digest_of, find_instances, find_patients, has_same_content
 from dicomweb.errors import DicomwebError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Any
 from dicom_service import aws, log
 from dicom_service.exams.instance_cache import CacheSettings, InstanceName
 from dicom_service.exams.patient_scope import PatientScope, patient_label
-from dicom_service.exams.thumbnails import Thumbnail, Thumbnailer, ThumbnailRequest
 from dicom_service.patient import Patient, PatientHasher
+from dicom_service.thumbnails.thumbnailer import Thumbnail, Thumbnailer, ThumbnailRequest
 
 logger = log.get_logger()
 

@@ -9,15 +9,15 @@ from dicom_service import metrics
 from dicom_service.audit.notes import note
 from dicom_service.element_walk import MAX_DEPTH, NotDicom
 from dicom_service.errors import Conflict, ServiceError, Unavailable, UnprocessableContent
-from dicom_service.exams.admission import Admission, Decision
-from dicom_service.exams.failure_reasons import DETAILS, PACS_STOPS_ON_IT, store_failure
-from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
 from dicom_service.exams.registry import Arrived, Source
-from dicom_service.exams.request_files import UploadedFile
 from dicom_service.pacs_errors import pacs_errors
 from dicom_service.part10 import BytesSource
 from dicom_service.patient import Patient
 from dicom_service.settings import setting
+from dicom_service.storing.admission import Admission, Decision
+from dicom_service.storing.failure_reasons import DETAILS, PACS_STOPS_ON_IT, store_failure
+from dicom_service.storing.outbound_instance import OutboundInstance, open_instance
+from dicom_service.storing.request_files import UploadedFile
 from dicomweb.errors import PacsTimeout, PacsUnreachable
 
 if TYPE_CHECKING:

@@ -9,16 +9,16 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-from dicom_service.exams.admission import STOPS, Admission, AdmissionSettings
-from dicom_service.exams.claims import Claim, Claims, ClaimSettings
-from dicom_service.exams.failure_reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
-from dicom_service.exams.outbound_instance import OutboundInstance, open_instance
-from dicom_service.exams.pacs_lookup import Place, digest_of, has_same_content
-from dicom_service.exams.request_files import UploadedFile
-from dicom_service.exams.store_files import store_files
 from dicom_service.ingest.sender import Sender
 from dicom_service.native_syntaxes import DEFLATED
 from dicom_service.part10 import BytesSource
+from dicom_service.storing.admission import STOPS, Admission, AdmissionSettings
+from dicom_service.storing.claims import Claim, Claims, ClaimSettings
+from dicom_service.storing.failure_reasons import PACS_STOPS_ON_IT, SOP_INSTANCE_DIFFERS, STUDY_OF_ANOTHER_PATIENT
+from dicom_service.storing.outbound_instance import OutboundInstance, open_instance
+from dicom_service.storing.pacs_lookup import Place, digest_of, has_same_content
+from dicom_service.storing.request_files import UploadedFile
+from dicom_service.storing.store_files import store_files
 from tests.support.dicom_files import dataset, element, part10
 from tests.support.memory_pacs import MemoryPacs
 from tests.support.uploads import cloud

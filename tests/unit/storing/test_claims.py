@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dicom_service import aws
-from dicom_service.exams.claims import Claim, Claims, ClaimSettings
+from dicom_service.storing.claims import Claim, Claims, ClaimSettings
 from tests.support.cloud import cloud
 
 UIDS = [f"1.2.3.{number}" for number in range(120)]

@@ -11,8 +11,8 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from dicom_service.conditions import caller_has
 from dicom_service.edge import answer, empty
 from dicom_service.errors import BadRequest
-from dicom_service.exams.thumbnails import Thumbnail, ThumbnailRequest
 from dicom_service.query import Query
+from dicom_service.thumbnails.thumbnailer import Thumbnail, ThumbnailRequest
 from imaging import Window
 
 DICOM = "application/dicom"
