@@ -17,8 +17,8 @@ FORBIDDEN = {
     "layers/service/": {"functions", "app", "local", "tests"},
     "functions/": {"boto3", "botocore", "requests", "urllib3", "os", "functions", "local", "tests"},
 }
-# An exam is where all ways in end; what is stored does not know by which way it came, nor what is uploaded who brings it
-# to the PACS.
+# An exam is where all ways in end. What is stored does not know which way it came; what is uploaded does not know who
+# brings it to the PACS.
 BELOW = {
     "exams": {"storing", "thumbnails", "uploads", "ingest"},
     "storing": {"thumbnails", "uploads", "ingest"},
