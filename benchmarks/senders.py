@@ -141,12 +141,15 @@ def _claim(items: Sequence[Mapping[str, str]], batch: Sequence[bytes]) -> None:
 def _put_all(table: str, items: Sequence[Mapping[str, str]]) -> None:
     condition = {"TableName": table, "ConditionExpression": "attribute_not_exists(arrivedAt)"}
     puts: list[Any] = [{"Put": {**condition, "Item": aws.to_item({**item, "arrivedAt": 1})}} for item in items]
-    _dynamodb().transact_write_items(TransactItems=puts)
+    _dynamodb(os.environ["AWS_ENDPOINT_URL"]).transact_write_items(TransactItems=puts)
 
 
 @cache
-def _dynamodb() -> DynamoDBClient:
-    """Return boto3's client as it comes, but that it leaves it to DynamoDB to check the items, as ours does."""
+def _dynamodb(_: str) -> DynamoDBClient:
+    """Return boto3's client as it comes, but that it leaves it to DynamoDB to check the items, as ours does.
+
+    It is another one for each address: steps of a benchmark have servers of their own.
+    """
     return boto3.client("dynamodb", config=Config(parameter_validation=False, max_pool_connections=32))
 
 

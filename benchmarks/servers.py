@@ -115,16 +115,20 @@ class Servers:
 
 
 def check_registered(files: Iterable[File]) -> None:
-    """Compare the registry of exams with what was sent.
+    """Compare the registry of exams and the claims with what was sent.
 
     Raises
     ------
     WorkNotDone
-        An instance is not in the table.
+        An instance is not in one of the tables.
     """
     sent: dict[str, set[str]] = {}
     for file in files:
         sent.setdefault(file.study_uid, set()).add(file.instance_uid)
+    keys = [{"SOPInstanceUID": uid} for uids in sent.values() for uid in uids]
+    claimed = [item for item in aws.batch_get(INSTANCES_TABLE, keys, consistent=True) if item["digest"]]
+    if len(claimed) < len(keys):
+        raise WorkNotDone(f"{len(keys) - len(claimed)} of {len(keys)} instances are not claimed")
     pages = aws.dynamodb().get_paginator("query")
     for study_uid, uids in sent.items():
         found = pages.paginate(

@@ -25,10 +25,10 @@ _JSON = {"Content-Type": "application/x-amz-json-1.0"}
 
 
 class StoresInMemory:
-    """Answers `GetObject` and the writes of claims and registry; everything else goes to the stores.
+    """Answers `GetObject` and, if it is to, the writes of claims and registry; everything else goes to the stores.
 
-    That is what there is for each file. The SDK signs each request and reads and checks each answer as ever; only
-    nothing is sent, and nothing takes time: what is compared is the work of the processor.
+    That is what there is for each file. The SDK signs each request that is answered here, and reads and checks the
+    answer as ever; only nothing is sent, so that it takes the processor's time and no other.
 
     Parameters
     ----------
@@ -40,11 +40,13 @@ class StoresInMemory:
         self._tables = tables
         self._objects: dict[str, tuple[Mapping[str, str], bytes]] = {}
         self._written: list[bytes] = []
+        self._read: set[str] = set()
 
     def take(self, staged: Sequence[Staged]) -> None:
         """Take the objects of these uploads into memory, in the place of those of the round before."""
         self._objects.clear()
         self._written.clear()
+        self._read.clear()
         for upload in staged:
             for key in upload.keys:
                 found = upload.client.get_object(Bucket=upload.bucket, Key=key)
@@ -52,11 +54,16 @@ class StoresInMemory:
                 self._objects[f"/{upload.bucket}/{key}"] = headers, found["Body"].read()
 
     def used_by(self, send: Sender) -> Sender:
-        """Return a sender whose requests are answered from here."""
+        """Return a sender whose requests are answered from here.
+
+        It raises `WorkNotDone` where an object was read in another way, and so from the emulator.
+        """
 
         def sent(servers: Servers, staged: Sequence[Staged]) -> None:
             with self._answering(staged):
                 send(servers, staged)
+            if missed := self._objects.keys() - self._read:
+                raise WorkNotDone(f"{len(missed)} of {len(self._objects)} objects were not read from memory")
 
         return sent
 
@@ -97,7 +104,9 @@ class StoresInMemory:
                 client.meta.events.unregister(event, handler)
 
     def _object(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        headers, content = self._objects[urlsplit(request.url).path]
+        path = urlsplit(request.url).path
+        headers, content = self._objects[path]
+        self._read.add(path)
         named: Any = request.headers.get("Range", "")
         wanted = _RANGE.fullmatch(named if isinstance(named, str) else named.decode())
         if wanted is None:

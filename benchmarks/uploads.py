@@ -28,10 +28,8 @@ SIDE = 512  # 512 × 512 × 2 bytes: half a megabyte
 OURS = "ingest_exam"
 # What is promised of an upload and needs no code of ours (docs/decisions/0016). Ours has four connections in each of
 # two invocations, so eight are tried too.
-LIMITS = {
-    f"requests, 20 a request on {number} connections, with search, claims and register": senders.promised(20, number)
-    for number in (4, 8)
-}
+_PROMISED = "requests, 20 a request on {} connections, with search, claims, registry, results, removal"
+LIMITS = {_PROMISED.format(number): senders.promised(20, number) for number in (4, 8)}
 NAME = f"{OURS}, {SLICES} CT slices of 0.5 MB in two invocations at once"
 
 
@@ -107,6 +105,7 @@ def _fast_rivals(servers: Servers, send: Sender) -> Iterator[Row]:
     plain = {
         "requests, one by one on 4 connections": senders.plain(1, 4),
         "requests, 20 a request on 4 connections": senders.plain(20, 4),
+        "requests, 20 a request on 8 connections": senders.plain(20, 8),
     }
     times = rounds_of(servers, _sides(send, LIMITS | plain), FAST_ROUNDS)
     best = best_of(times, list(plain))

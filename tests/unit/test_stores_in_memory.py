@@ -96,9 +96,27 @@ def test_the_bucket_alone_is_answered_from_memory(staged: Any) -> None:
         read.append(uploads[0].client.get_object(Bucket="bucket", Key="k")["Body"].read())
         with pytest.raises(ClientError, match="ResourceNotFound"):
             aws.transact([{"Put": _row("INSTANCES")}])
+        with pytest.raises(ClientError, match="ResourceNotFound"):
+            aws.dynamodb().put_item(**_row("INSTANCES"))
 
     stores.used_by(send)(NOBODY, staged)
     assert read == [CONTENT]
+    # Afterwards nothing is.
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        staged[0].client.get_object(Bucket="bucket", Key="k")
+
+
+def test_an_object_that_was_not_read_from_memory_is_work_not_done(staged: Any) -> None:
+    # GIVEN a sender that has a client of its own
+    stores, another = StoresInMemory(), boto3.client("s3")
+    stores.take(staged)
+
+    def send(*_: Any) -> None:
+        another.get_object(Bucket="bucket", Key="k")["Body"].read()
+
+    # WHEN it reads THEN that is seen
+    with pytest.raises(WorkNotDone):
+        stores.used_by(send)(NOBODY, staged)
 
 
 def _row(table: str, instance_uid: str = FILE.instance_uid) -> Any:
