@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from dicom_service.element_walk import MAX_DEPTH, ElementWalk, NotDicom, Source
+from dicom_service.element_walk import MAX_DEPTH, ElementWalk, NotDicom, Source, StorageError
 from dicom_service.native_syntaxes import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 from dicomweb.uid import is_uid
 
@@ -19,8 +19,10 @@ PREAMBLE_LENGTH = 128
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 MAX_INFLATED = 512 * 1024 * 1024
 _PIECE = 1 << 20
-# A deflated dataset is whole in memory while it is walked: several at once would exceed a function.
+# A deflated dataset is whole in memory until it is walked: several at once would exceed a function. It is read from S3
+# meanwhile, which may stall: then the others give up after so many seconds, and come again.
 _INFLATING = threading.Lock()
+_LONGEST_WAIT = 60.0
 _WANTED = {
     0x00080005: "SpecificCharacterSet",
     0x00080016: "SOPClassUID",
@@ -82,13 +84,26 @@ def read_header(source: Source, *, max_inflated: int = MAX_INFLATED, max_depth: 
         Ceiling in bytes for a deflated file once inflated: a megabyte can become two gigabytes.
     max_depth
         Ceiling for sequences within sequences.
+
+    Raises
+    ------
+    NotDicom
+        The file cannot be stored anywhere, or passes a ceiling.
+    StorageError
+        It is deflated, and another such file has been on its way for long.
     """
     syntax, offset = _file_meta(source)
     if syntax != DEFLATED:
         return _header(syntax, offset, _walked(source, offset, syntax, max_depth))
-    with _INFLATING:
-        dataset = BytesSource(_inflated(source, offset, max_inflated))
-        return _header(syntax, offset, _walked(dataset, 0, syntax, max_depth))
+    if not max_inflated:
+        raise NotDicom("DEFLATE_BOMB", "The file is deflated.")
+    if not _INFLATING.acquire(timeout=_LONGEST_WAIT):
+        raise StorageError("another file takes long to be inflated")
+    try:
+        values = _walked(BytesSource(_inflated(source, offset, max_inflated)), 0, syntax, max_depth)
+    finally:
+        _INFLATING.release()
+    return _header(syntax, offset, values)
 
 
 def _walked(source: Source, start: int, syntax: str, max_depth: int) -> dict[str, bytes]:
@@ -196,8 +211,8 @@ def inflate(chunks: Iterable[bytes], ceiling: int) -> Iterator[bytes]:
 
 def _inflated(source: Source, start: int, ceiling: int) -> bytes:
     deflated = (source.read(position, _PIECE) for position in range(start, source.size, _PIECE))
-    # Gives its bytes away without a copy.
-    out = io.BytesIO()
-    for piece in inflate(deflated, ceiling):
-        out.write(piece)
-    return out.getvalue()
+    # Gives its bytes away without a copy, and lets go of them at an error, which somebody may keep.
+    with io.BytesIO() as out:
+        for piece in inflate(deflated, ceiling):
+            out.write(piece)
+        return out.getvalue()

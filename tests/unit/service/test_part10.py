@@ -8,17 +8,21 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from dicom_service.element_walk import MAX_DEPTH, NotDicom
+from dicom_service import part10
+from dicom_service.element_walk import MAX_DEPTH, NotDicom, StorageError
 from dicom_service.part10 import BytesSource, Header, inflate, read_header
 from imaging.inflating import inflated
 from imaging.source import inflate as imaging_inflate
-from tests.support.dicom_files import EXPLICIT, IMPLICIT, dataset, element, nested, part10
+from tests.support.dicom_files import EXPLICIT, IMPLICIT, dataset, element, nested
+from tests.support.dicom_files import part10 as part10_file
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 
@@ -73,7 +77,7 @@ def test_it_agrees_with_pydicom(name: str) -> None:
 def test_every_cut_is_noticed(implicit: bool) -> None:
     # GIVEN a file with pixel data, cut at each byte after its preamble
     pixels = element(0x7FE00010, b"OW", bytes(64), implicit=implicit)
-    whole = part10(dataset(implicit=implicit) + pixels, IMPLICIT if implicit else EXPLICIT)
+    whole = part10_file(dataset(implicit=implicit) + pixels, IMPLICIT if implicit else EXPLICIT)
     assert read(whole).sop_instance_uid == "1.2.3.4.5"
     # THEN only cuts between two elements look whole, and those before the last UID do not pass either
     passed = [cut for cut in range(132, len(whole)) if _passes(whole[:cut])]
@@ -101,12 +105,12 @@ def test_encapsulated_pixel_data_cut_in_a_fragment_is_noticed() -> None:
         (b"a text file, nothing more\n" * 20, "NO_DICM"),
         (bytes(128) + b"DICM", "NO_TRANSFER_SYNTAX"),
         (bytes(128) + b"DICM" + b"garbage!" * 40, "NO_TRANSFER_SYNTAX"),
-        (part10(dataset() + b"\x10\x00\x10\x00??garbage"), "MALFORMED"),
-        (part10(dataset(SOPInstanceUID=None)), "NO_SOP_UIDS"),
-        (part10(dataset(StudyInstanceUID=b"")), "NO_SOP_UIDS"),
-        (part10(dataset(StudyInstanceUID=b"../../etc/passwd")), "INVALID_UID"),
-        (part10(dataset(SOPInstanceUID=b"1." * 40 + b"1")), "INVALID_UID"),
-        (part10(dataset(SOPClassUID=b"1.2.840.10008.1.3.10")), "DICOMDIR"),
+        (part10_file(dataset() + b"\x10\x00\x10\x00??garbage"), "MALFORMED"),
+        (part10_file(dataset(SOPInstanceUID=None)), "NO_SOP_UIDS"),
+        (part10_file(dataset(StudyInstanceUID=b"")), "NO_SOP_UIDS"),
+        (part10_file(dataset(StudyInstanceUID=b"../../etc/passwd")), "INVALID_UID"),
+        (part10_file(dataset(SOPInstanceUID=b"1." * 40 + b"1")), "INVALID_UID"),
+        (part10_file(dataset(SOPClassUID=b"1.2.840.10008.1.3.10")), "DICOMDIR"),
     ],
     ids=["empty", "text", "meta missing", "garbage", "bad VR", "no UID", "empty UID", "path", "too long", "DICOMDIR"],
 )
@@ -124,7 +128,7 @@ def test_deep_nesting_is_refused_and_ordinary_nesting_is_not(implicit: bool, def
     syntax = IMPLICIT if implicit else EXPLICIT
 
     def file(depth: int) -> bytes:
-        return part10(dataset(implicit=implicit) + nested(depth, implicit=implicit, defined=defined), syntax)
+        return part10_file(dataset(implicit=implicit) + nested(depth, implicit=implicit, defined=defined), syntax)
 
     assert read(file(MAX_DEPTH)).sop_instance_uid == "1.2.3.4.5"
     assert reason(file(MAX_DEPTH + 1)) == "TOO_DEEP"
@@ -178,7 +182,7 @@ def in_explicit_un(depth: int) -> bytes:
 )
 def test_nesting_is_found_in_whatever_form_it_hides(made: Callable[[int], bytes], syntax: str) -> None:
     def file(depth: int) -> bytes:
-        return part10(dataset(implicit=syntax == IMPLICIT) + made(depth), syntax)
+        return part10_file(dataset(implicit=syntax == IMPLICIT) + made(depth), syntax)
 
     assert read(file(MAX_DEPTH)).sop_instance_uid == "1.2.3.4.5"
     for depth in (MAX_DEPTH + 1, 50, 50_000):
@@ -196,7 +200,7 @@ def test_binary_values_that_begin_like_items_are_plain_values() -> None:
         for implicit in (False, True):
             private = element(0x00411060, b"UN", value, implicit=implicit)
             last = element(0x7FE00010, b"OW", bytes(8), implicit=implicit)
-            whole = part10(dataset(implicit=implicit) + private + last, IMPLICIT if implicit else EXPLICIT)
+            whole = part10_file(dataset(implicit=implicit) + private + last, IMPLICIT if implicit else EXPLICIT)
             # THEN the file is read, to its end
             assert read(whole).sop_instance_uid == "1.2.3.4.5"
             assert reason(whole[:-1]) == "TRUNCATED"
@@ -209,22 +213,22 @@ def test_an_element_that_names_the_instance_stands_once_and_in_its_place(implici
     names = {0x00080018: b"1.2.3.4.6", 0x0020000D: b"1.2.9", 0x0020000E: b"1.2.9.1"}
     for tag, uid in names.items():
         second = element(tag, b"UI", uid, implicit=implicit)
-        assert reason(part10(dataset(implicit=implicit) + second, syntax)) == "MALFORMED"
-        assert reason(part10(second + dataset(implicit=implicit), syntax)) == "MALFORMED"
+        assert reason(part10_file(dataset(implicit=implicit) + second, syntax)) == "MALFORMED"
+        assert reason(part10_file(second + dataset(implicit=implicit), syntax)) == "MALFORMED"
     patient = element(0x00100020, b"LO", b"P-2", implicit=implicit)
-    assert reason(part10(dataset(implicit=implicit) + patient, syntax)) == "MALFORMED"
+    assert reason(part10_file(dataset(implicit=implicit) + patient, syntax)) == "MALFORMED"
 
 
 @pytest.mark.parametrize("vr", [b"UT", b"OB", b"OW", b"UC", b"OF"])
 def test_only_sequences_and_pixel_data_have_an_undefined_length(vr: bytes) -> None:
     open_value = struct.pack("<HH", 0x0041, 0x1061) + vr + b"\0\0" + b"\xff" * 4 + ITEM_IS_OPEN + ENDS
-    assert reason(part10(dataset() + open_value)) == "MALFORMED"
+    assert reason(part10_file(dataset() + open_value)) == "MALFORMED"
 
 
 def test_values_inside_sequences_are_not_taken_for_the_instances_own() -> None:
     item = element(0x00080018, b"UI", b"9.9.9")
     inner = element(0x00400260, b"SQ", b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item)
-    assert read(part10(dataset() + inner)).sop_instance_uid == "1.2.3.4.5"
+    assert read(part10_file(dataset() + inner)).sop_instance_uid == "1.2.3.4.5"
 
 
 def test_a_deflate_bomb_stops_at_the_ceiling() -> None:
@@ -237,7 +241,7 @@ def test_a_deflate_bomb_stops_at_the_ceiling() -> None:
 
 def deflated(body: bytes) -> bytes:
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return part10(squeezer.compress(body) + squeezer.flush(), DEFLATED)
+    return part10_file(squeezer.compress(body) + squeezer.flush(), DEFLATED)
 
 
 def test_an_inflated_dataset_is_in_memory_once() -> None:
@@ -252,32 +256,65 @@ def test_an_inflated_dataset_is_in_memory_once() -> None:
     assert 64 << 20 < peak < 80 << 20
 
 
-class Waiting(BytesSource):
-    """Waits where its dataset is read, until it is let go on."""
+@dataclass
+class Gate:
+    """Where the first that comes waits until it is let go on."""
 
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.reading, self.go_on = threading.Event(), threading.Event()
+    come: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
 
-    def read(self, offset: int, length: int) -> bytes:
-        if length > 1 << 10:
-            self.reading.set()
+    def wait(self) -> None:
+        if not self.come.is_set():
+            self.come.set()
             assert self.go_on.wait(10)
-        return super().read(offset, length)
 
 
-def test_one_deflated_dataset_is_in_memory_at_a_time() -> None:
-    # GIVEN a file that is being inflated
-    first, second = (Waiting(sample("image_dfl.dcm")) for _ in range(2))
-    second.go_on.set()
-    with ThreadPoolExecutor(2) as pool:
-        reading = pool.submit(read_header, first)
-        assert first.reading.wait(10)
-        # WHEN another comes THEN it waits, and is read afterwards
-        waiting = pool.submit(read_header, second)
-        assert not second.reading.wait(0.3)
-        first.go_on.set()
-        assert reading.result() == waiting.result()
+@pytest.mark.parametrize("where", ["_inflated", "_walked"])
+def test_one_deflated_dataset_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    # GIVEN a file that is read, or walked, for long
+    gate, does = Gate(), getattr(part10, where)
+
+    def waits(*arguments: Any) -> Any:
+        gate.wait()
+        return does(*arguments)
+
+    monkeypatch.setattr(part10, where, waits)
+    monkeypatch.setattr(part10, "_LONGEST_WAIT", 0.01)
+    data = sample("image_dfl.dcm")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read, data)
+        assert gate.come.wait(10)
+        try:
+            # WHEN another comes THEN it is read later, and one that is not deflated now
+            with pytest.raises(StorageError):
+                read(data)
+            # Of a header alone, nothing is inflated.
+            assert reason(data, max_inflated=0) == "DEFLATE_BOMB"
+            assert read(sample("CT_small.dcm")).modality == "CT"
+        finally:
+            gate.go_on.set()
+        assert reading.result() == read(data)
+
+
+def test_of_an_error_no_inflated_dataset_is_kept() -> None:
+    # GIVEN an object that breaks off once 64 MB were inflated
+    class Broken(BytesSource):
+        def read(self, offset: int, length: int) -> bytes:
+            if length > 1 << 10 and offset + length >= self.size:
+                raise StorageError("S3 breaks off")
+            return super().read(offset, length)
+
+    noise = random.Random(7).randbytes(2 << 20)
+    source = Broken(deflated(dataset() + element(0x7FE00010, b"OB", bytes(64 << 20) + noise)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(StorageError) as kept:
+            read_header(source)
+        # WHEN somebody keeps the error THEN not with it what was inflated
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept.value and peak > 64 << 20 and held < 8 << 20
 
 
 def test_a_damaged_deflated_file_is_truncated() -> None:
@@ -298,7 +335,7 @@ def test_fuzzed_files_are_read_or_refused_never_anything_else() -> None:
 
 
 def test_patient_data_stays_out_of_representations() -> None:
-    assert "P-1" not in repr(read(part10(dataset())))
+    assert "P-1" not in repr(read(part10_file(dataset())))
 
 
 @pytest.mark.parametrize("beyond", [0, 1, 60, 190])
