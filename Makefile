@@ -59,11 +59,12 @@ soak: bootstrap ## the attacks and faults at their full counts; takes long
 
 # The lower bound in layers/service/pyproject.toml.
 OLDEST_BOTO3 = 1.40.0
+WITHOUT_AWS = $(addprefix tests/unit/, $(addsuffix /, __pycache__ dicomweb imaging local pages))
 
 oldest: bootstrap ## the unit tests of what speaks to AWS, on the oldest boto3 that is supported
 	@UV_PROJECT_ENVIRONMENT="$(CURDIR)/local/.state/oldest-env" uv sync --quiet --frozen --all-groups --python "$(CURDIR)/.venv/bin/python"
 	@uv pip install --quiet --python local/.state/oldest-env/bin/python boto3==$(OLDEST_BOTO3) botocore==$(OLDEST_BOTO3)
-	local/.state/oldest-env/bin/python -m pytest -q tests/unit/aws tests/unit/archive tests/unit/audit tests/unit/erasure tests/unit/exams tests/unit/functions tests/unit/notifications tests/unit/otp tests/unit/service tests/unit/uploads tests/unit/worklist
+	local/.state/oldest-env/bin/python -m pytest -q $(filter-out $(WITHOUT_AWS), $(wildcard tests/unit/*/))
 
 smoke: bootstrap ## fifteen checks of a deployed stack, with a report to paste; STACK=name API_URL=… SERVICE_KEY=…
 	@python -m scripts.smoke --stack $(or $(STACK),dicom-service) $(if $(CUSTOM_URL),--custom-url $(CUSTOM_URL)) $(if $(WEBHOOK_URL),--webhook-url $(WEBHOOK_URL)) $(if $(ALARM),--alarm)

@@ -17,8 +17,8 @@ FORBIDDEN = {
     "layers/service/": {"functions", "app", "local", "tests"},
     "functions/": {"boto3", "botocore", "requests", "urllib3", "os", "functions", "local", "tests"},
 }
-# An exam is where all ways in end. What is stored does not know which way it came; what is uploaded does not know who
-# brings it to the PACS.
+# Rooms of dicom_service, and those they do not import: an exam is where all ways in end, and what is uploaded does not
+# know who brings it to the PACS.
 BELOW = {
     "exams": {"storing", "thumbnails", "uploads", "ingest"},
     "storing": {"thumbnails", "uploads", "ingest"},
@@ -149,14 +149,37 @@ def test_imports_point_down_only(folder: str) -> None:
 def test_no_room_knows_those_above_it(package: str) -> None:
     folder = f"layers/service/dicom_service/{package}/"
     found = {
-        name: node.module
+        name: above
         for name in SOURCES
-        if name.startswith(folder)
-        for node in ast.walk(TREES[name])
-        if isinstance(node, ast.ImportFrom)
-        and (node.module or "").startswith(tuple(f"dicom_service.{above}." for above in BELOW[package]))
+        if name.startswith(folder) and (above := sorted(set(rooms(TREES[name])) & BELOW[package]))
     }
     assert not found
+
+
+def rooms(tree: ast.AST) -> Iterator[str]:
+    """Return the packages of dicom_service that a module imports from."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name.split(".")[1] for name in names if name.startswith("dicom_service."))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from dicom_service.storing.claims import Claims",
+        "from dicom_service.storing import claims",
+        "from dicom_service import storing",
+        "def f():\n    import dicom_service.storing.claims",
+    ],
+)
+def test_an_import_of_a_room_is_seen(line: str) -> None:
+    assert list(rooms(ast.parse(line))) == ["storing"]
+    assert not list(rooms(ast.parse("from dicomweb.client import Client\nimport dicom_service")))
 
 
 def test_tests_and_benchmarks_share_helpers_not_test_modules() -> None:

@@ -1,4 +1,4 @@
-"""Exams: what arrived of them, listed and fetched. What uploads, pictures and viewers need of that, too, is here.
+"""Exams: what arrived of them, listed and fetched. Uploads, thumbnails and viewers use parts of it.
 
 ====================  ================================================================================================
 what arrived          `registry`; `completeness_checks`: whether the PACS has all of it is to be asked

@@ -1,4 +1,5 @@
-"""Pictures of instances: `thumbnailer` makes them, `cache` keeps them, `response` is what a caller gets.
+"""Pictures of instances.
 
-`representative` finds the instance that stands for a study or a series.
+`thumbnailer` makes them, `cache` keeps them, `response` reads what a caller asks for and answers it; `representative`
+finds the instance that stands for a study or a series.
 """
