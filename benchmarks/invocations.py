@@ -32,7 +32,7 @@ def invocations() -> Iterator[Sender]:
 
 
 def workers() -> ProcessPoolExecutor:
-    """Return the processes, which end with this one even where it is killed: a pool's would wait for ever."""
+    """Return the processes. They end with this process even where it is killed; those of a plain pool wait for ever."""
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(AT_ONCE, mp_context=context, initializer=_end_with_parent)
 

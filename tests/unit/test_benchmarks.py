@@ -5,13 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as bench
 from benchmarks import part
 from benchmarks.table import Result, Row, show, summary
+
+ROOT = Path(__file__).parents[2]
 
 ROW = Row("a", "b", 1.1, "ms", 1.0, ratio=1.1, aim=1.15)
 MISSED = dataclasses.replace(ROW, ratio=1.2)
@@ -77,14 +79,14 @@ if __name__ == "__main__":
         print(processes.submit(os.getpid).result(), flush=True)
         time.sleep(60)
 """
-    killed = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert killed.stdout is not None
-    worker = int(killed.stdout.readline())
-    try:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT) as killed:
+        assert killed.stdout is not None
+        worker = int(killed.stdout.readline())
         # WHEN it is killed
         killed.kill()
         # THEN its workers end too, and with them what they hold of its output
-        assert not killed.communicate(timeout=10)[0]
-    finally:
-        with suppress(ProcessLookupError):
+        try:
+            assert not killed.communicate(timeout=10)[0]
+        except subprocess.TimeoutExpired:
             os.kill(worker, signal.SIGKILL)
+            raise
