@@ -1,7 +1,7 @@
 // Bringing exams in: what was chosen is read first, then sent straight to S3 (web/upload), and each file's fate is shown.
 
 import * as api from "./api.js";
-import { filesDropped, filesOf, inspect, openStore, serviceApi, Upload } from "./engine.js";
+import { filesDropped, filesOf, inspect, openStore, rest, serviceApi, Upload } from "./engine.js";
 import { announce, h, t } from "./dom.js";
 import { planView } from "./plan.js";
 import { runView } from "./run.js";
@@ -81,6 +81,7 @@ function make() {
     place.replaceChildren(h("p", { role: "status" }, t("sendingNow")));
     store ??= await openStore(`desk ${session().name}`).catch(() => null);
     running = new Upload({ api: serviceApi(api.base, () => session()?.accessToken), plan, store });
+    await rest();
     running.addEventListener("state", ({ detail }) => detail.reason === "signed-out" && api.sessionOver());
     place.replaceChildren(runView(running, plan, again));
     running.start();

@@ -2,6 +2,7 @@
 
 export { filesDropped, filesOf } from "./files.js";
 export { inspect } from "./inspect.js";
+export { rest } from "./rest.js";
 export { serviceApi } from "./service.js";
 export { openStore } from "./store.js";
 export { Upload } from "./upload.js";

@@ -1,6 +1,7 @@
 // What a selection holds, before anything of it is sent: read in workers, gathered here.
 
 import { Pool } from "./pool.js";
+import { rest } from "./rest.js";
 
 // Files for which a worker is asked at once: for each, the page's own thread waits for the browser while the message is written.
 const A_MESSAGE = 4;
@@ -10,6 +11,9 @@ const LARGEST_FILE = 5 * 1024 ** 3;
 // `files` is [{ file, path }] (files.js) or a list of File. `onProgress({ done, of })` is called now and then.
 export async function inspect(files, { onProgress, signal } = {}) {
   const named = Array.from(files, (entry) => (entry.file ? entry : { file: entry, path: entry.webkitRelativePath || entry.name }));
+  // The browser has just listed them, and takes as long to start workers.
+  await rest();
+  signal?.throwIfAborted();
   const pool = new Pool();
   signal?.addEventListener("abort", () => pool.close());
   const plan = new Plan();
@@ -32,6 +36,7 @@ export async function inspect(files, { onProgress, signal } = {}) {
   } finally {
     pool.close();
   }
+  await rest();
   return plan.finish();
 }
 
