@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 STORESCU = "/usr/bin/storescu"  # pynetdicom puts one of its own on the path
-# A PACS may store some instances of a request and fail at others, which its answer lists (PS3.18 §10.5.3).
-_FAILED, _TRIES = "00081198", 3
+# A PACS may store some instances of a request and fail at others; its answer lists which it has (PS3.18 §10.5.3).
+_STORED, _TRIES = "00081199", 3
 Sender = Callable[[Servers, Sequence[Staged]], None]
 
 
@@ -163,23 +163,22 @@ def _poster(servers: Servers) -> Callable[[Iterable[bytes]], None]:
     local = threading.local()
 
     def post(files: Iterable[bytes]) -> None:
+        sent = list(files)
         if not hasattr(local, "http"):
             local.http = requests.Session()
             # A PACS closes connections that were idle for a second.
             local.http.mount("http://", HTTPAdapter(max_retries=Retry(2, allowed_methods=None)))
             local.http.trust_env = False
             local.http.auth = servers.http.auth
-        content_type, body = stow_body(*files)
+        content_type, body = stow_body(*sent)
         headers = {"Content-Type": content_type, "Accept": "application/dicom+json"}
         for _ in range(_TRIES):
             answer = local.http.post(f"{servers.pacs.url}/studies", data=body, headers=headers, timeout=300)
             answer.raise_for_status()
-            failed = answer.json().get(_FAILED, {}).get("Value", [])
-            if not failed:
+            stored = len(answer.json().get(_STORED, {}).get("Value", []))
+            if stored == len(sent):
                 return
-            print(
-                f"  the PACS failed to store {len(failed)} instances of a request: again", file=sys.stderr, flush=True
-            )
+            print(f"  the PACS names {stored} of {len(sent)} instances as stored: again", file=sys.stderr, flush=True)
         raise WorkNotDone("the PACS does not store what a plain sender sends")
 
     return post

@@ -24,7 +24,8 @@ COLUMNS = ("measured", "against", "ours", "theirs", "ratio", "aim", "")
 class Row:
     """One line of the table; the aim is an upper bound of the ratio, or of `ours` where there is no ratio.
 
-    Set `at_least` where more is better (a rate), so that the aim is a lower bound.
+    Set `at_least` where more is better (a rate), so that the aim is a lower bound. `runs` has what was compared with
+    the aim in each of several runs of a part, of which this is the median (`benchmarks.again`).
     """
 
     measured: str
@@ -35,14 +36,19 @@ class Row:
     ratio: float | None = None
     aim: float | None = None
     at_least: bool = False
+    runs: tuple[float, ...] = ()
+
+    @property
+    def compared(self) -> float:
+        """What the aim is about: the ratio, where there is one."""
+        return self.ours if self.ratio is None else self.ratio
 
     @property
     def met(self) -> bool | None:
         """Whether the aim is met; None without one."""
         if self.aim is None:
             return None
-        value = self.ours if self.ratio is None else self.ratio
-        return value >= self.aim if self.at_least else value <= self.aim
+        return self.compared >= self.aim if self.at_least else self.compared <= self.aim
 
     def cells(self) -> tuple[str, ...]:
         bound = "≥" if self.at_least else "≤"
@@ -54,8 +60,12 @@ class Row:
             "" if self.theirs is None else _amount(self.theirs, self.unit),
             "" if self.ratio is None else f"{self.ratio:.2f}",
             "" if self.aim is None else f"{bound} {self.aim:g} {unit}".rstrip(),
-            {True: "met", False: "MISSED", None: ""}[self.met],
+            {True: "met", False: "MISSED", None: ""}[self.met] + self._of_runs,
         )
+
+    @property
+    def _of_runs(self) -> str:
+        return f", median of {', '.join(f'{value:.2f}' for value in self.runs)}" if self.runs else ""
 
 
 @dataclass(frozen=True)

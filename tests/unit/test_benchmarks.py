@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import __main__ as bench
 from benchmarks import part
+from benchmarks.again import settled
 from benchmarks.table import Result, Row, show, summary
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,41 @@ def test_a_part_that_breaks_keeps_its_rows_and_its_error(capfd: pytest.CaptureFi
     assert "WorkNotDone: nothing came" in capfd.readouterr().err
     assert "| broken | " in summary([result])
     assert "NOT DONE" in summary([result])
+
+
+@pytest.mark.parametrize(
+    ("again", "counts", "good"),
+    [
+        ((1.1, 1.16), 1.16, False),
+        ((1.1, 1.12), 1.12, True),
+        ((1.3, 1.4), 1.3, False),
+        ((1.0,), 1.2, False),  # a run ended without the row
+    ],
+)
+def test_of_an_aim_that_was_missed_the_median_of_three_runs_counts(
+    again: tuple[float, ...], counts: float, good: bool
+) -> None:
+    other = dataclasses.replace(ROW, measured="other")
+    runs = [Result("p", (other, dataclasses.replace(ROW, ratio=ratio)), 1.0, is_done=True) for ratio in again]
+    left = [*runs, *[Result("p", (other,), 1.0, is_done=True)] * (2 - len(runs))]
+    result = settled(Result("p", (other, MISSED), 1.0, is_done=True), lambda: left.pop(0))
+    assert (result.rows[1].ratio, result.good, result.seconds, left) == (counts, good, 3.0, [])
+    assert result.rows[0] == other
+    if len(again) == 2:
+        assert f"median of 1.20, {again[0]:.2f}, {again[1]:.2f}" in show(result.rows)
+
+
+def test_a_part_runs_once_unless_an_aim_was_missed() -> None:
+    def once_more() -> Result:
+        raise AssertionError("it ran again")
+
+    for done in (Result("p", (ROW,), 1.0, is_done=True), Result("p", (MISSED,), 1.0, is_done=False)):
+        assert settled(done, once_more) is done
+
+
+def test_a_part_that_breaks_when_it_runs_again_is_not_done() -> None:
+    broken = Result("p", (), 1.0, is_done=False)
+    assert not settled(Result("p", (MISSED,), 1.0, is_done=True), lambda: broken).good
 
 
 @pytest.mark.parametrize(
