@@ -22,7 +22,7 @@ _PIECE = 1 << 20
 # A deflated dataset is whole in memory until it is walked: several at once would exceed a function. It is read from S3
 # meanwhile, which may stall: then the others give up after so many seconds, and come again.
 _INFLATING = threading.Lock()
-_LONGEST_WAIT = 60.0
+LONGEST_WAIT = 15.0
 _WANTED = {
     0x00080005: "SpecificCharacterSet",
     0x00080016: "SOPClassUID",
@@ -73,7 +73,9 @@ class Header:
     dataset_offset: int = field(default=0, compare=False)
 
 
-def read_header(source: Source, *, max_inflated: int = MAX_INFLATED, max_depth: int = MAX_DEPTH) -> Header:
+def read_header(
+    source: Source, *, max_inflated: int = MAX_INFLATED, max_depth: int = MAX_DEPTH, longest_wait: float | None = None
+) -> Header:
     """Read the header of a Part 10 file and check that the file is whole.
 
     Parameters
@@ -84,21 +86,23 @@ def read_header(source: Source, *, max_inflated: int = MAX_INFLATED, max_depth: 
         Ceiling in bytes for a deflated file once inflated: a megabyte can become two gigabytes.
     max_depth
         Ceiling for sequences within sequences.
+    longest_wait
+        Seconds for which a deflated file waits for others: 15, or for as long as it takes if negative.
 
     Raises
     ------
     NotDicom
         The file cannot be stored anywhere, or passes a ceiling.
     StorageError
-        It is deflated, and another such file has been on its way for long.
+        It is deflated, and others were being inflated for longer than it waits.
     """
     syntax, offset = _file_meta(source)
     if syntax != DEFLATED:
         return _header(syntax, offset, _walked(source, offset, syntax, max_depth))
     if not max_inflated:
         raise NotDicom("DEFLATE_BOMB", "The file is deflated.")
-    if not _INFLATING.acquire(timeout=_LONGEST_WAIT):
-        raise StorageError("another file takes long to be inflated")
+    if not _INFLATING.acquire(timeout=LONGEST_WAIT if longest_wait is None else longest_wait):
+        raise StorageError("other files take long to be inflated")
     try:
         values = _walked(BytesSource(_inflated(source, offset, max_inflated)), 0, syntax, max_depth)
     finally:

@@ -4,6 +4,7 @@ import io
 import random
 import struct
 import threading
+import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -279,7 +280,7 @@ def test_one_deflated_dataset_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyP
         return does(*arguments)
 
     monkeypatch.setattr(part10, where, waits)
-    monkeypatch.setattr(part10, "_LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(part10, "LONGEST_WAIT", 0.01)
     data = sample("image_dfl.dcm")
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read, data)
@@ -294,6 +295,20 @@ def test_one_deflated_dataset_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyP
         finally:
             gate.go_on.set()
         assert reading.result() == read(data)
+
+
+def test_a_deflated_file_can_wait_for_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part10, "LONGEST_WAIT", 0.01)
+    data = sample("image_dfl.dcm")
+    with ThreadPoolExecutor(1) as pool, part10._INFLATING:
+        waiting = pool.submit(read_header, BytesSource(data), longest_wait=-1)
+        time.sleep(0.1)
+        assert not waiting.done()
+        part10._INFLATING.release()
+        try:
+            assert waiting.result(10) == read(data)
+        finally:
+            part10._INFLATING.acquire()
 
 
 def test_of_an_error_no_inflated_dataset_is_kept() -> None:

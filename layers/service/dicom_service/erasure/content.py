@@ -142,7 +142,8 @@ class Reader:
         if DEFLATED.encode() in beginning:
             file.seek(0)
             try:
-                header = read_header(BytesSource(file.read()), max_depth=1000)
+                # However long it takes: what says whose it is may not be passed over.
+                header = read_header(BytesSource(file.read()), max_depth=1000, longest_wait=-1)
             except NotDicom:
                 return studies, patients, words
             return studies | {header.study_instance_uid}, patients | {header.patient_id}, words

@@ -88,6 +88,8 @@ def open_instance(
     ------
     NotDicom
         The file cannot be stored anywhere, or passes a ceiling.
+    StorageError
+        It is deflated, and others were being inflated for long.
     """
     header = read_header(source, max_inflated=max_inflated, max_depth=max_depth)
     if header.transfer_syntax_uid != DEFLATED:
