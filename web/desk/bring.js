@@ -1,9 +1,10 @@
 // Bringing exams in: what was chosen is read first, then sent straight to S3 (web/upload), and each file's fate is shown.
 
 import * as api from "./api.js";
-import { filesDropped, filesOf, inspect, openStore, rest, serviceApi, Upload } from "./engine.js";
+import { filesDropped, filesOf, inspect, openStore, serviceApi, Upload } from "./engine.js";
 import { announce, h, t } from "./dom.js";
 import { planView } from "./plan.js";
+import { rest } from "./rest.js";
 import { runView } from "./run.js";
 import { lastSession, session } from "./session.js";
 

@@ -2,7 +2,6 @@
 
 export { filesDropped, filesOf } from "./files.js";
 export { inspect } from "./inspect.js";
-export { rest } from "./rest.js";
 export { serviceApi } from "./service.js";
 export { openStore } from "./store.js";
 export { Upload } from "./upload.js";

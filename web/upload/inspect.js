@@ -37,6 +37,7 @@ export async function inspect(files, { onProgress, signal } = {}) {
     pool.close();
   }
   await rest();
+  signal?.throwIfAborted();
   return plan.finish();
 }
 
