@@ -6,6 +6,7 @@ become slower is missed in two of three as well.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -46,6 +47,7 @@ def _median(missed: Row, others: Sequence[Sequence[Row]]) -> Row:
     if len(found) != TIMES:
         found = same
     if len(found) != TIMES:
+        print(f"  {missed.measured}: not measured by both other runs, so it stays missed", file=sys.stderr, flush=True)
         return missed
     three = sorted([missed, *found], key=lambda row: row.compared)
-    return replace(three[1], runs=tuple(row.compared for row in (missed, *found)))
+    return replace(three[1], against=missed.against, runs=tuple(row.compared for row in (missed, *found)))

@@ -50,7 +50,7 @@ def _added(servers: Servers, exam: list[File]) -> Iterator[Row]:
         added = statistics.median(times["recorded"]) - statistics.median(times["open"])
         open_ms = statistics.median(times["open"]) * 1000
         yield Row(
-            f"{name}: added by its record, p50 (ms, of {open_ms:.1f})", "the same without", added * 1000, "ms", aim=AIM
+            f"{name}: added by its record, p50", f"the same without, {open_ms:.1f} ms", added * 1000, "ms", aim=AIM
         )
     items = len(_items())
     picture = function("get_thumbnail").lambda_handler

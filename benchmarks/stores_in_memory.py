@@ -56,8 +56,8 @@ class StoresInMemory:
     def used_by(self, send: Sender) -> Sender:
         """Return a sender whose requests are answered from here.
 
-        It raises `WorkNotDone` where less was read from here than the objects are long: the rest was read from the
-        emulator, in another way.
+        It raises `WorkNotDone` where less was asked for here than the objects are long: the rest was read from the
+        emulator, in another way. What is asked for here and read there as well goes unseen.
         """
 
         def sent(servers: Servers, staged: Sequence[Staged]) -> None:

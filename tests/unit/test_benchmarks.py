@@ -68,6 +68,14 @@ def test_of_an_aim_that_was_missed_the_median_of_three_runs_counts(
         assert f"median of 1.20, {again[0]:.2f}, {again[1]:.2f}" in show(result.rows)
 
 
+def test_the_median_is_that_of_a_lower_bound_too_whatever_the_rival_was() -> None:
+    missed = Row("rate", "a rival", 0.7, "/s", 1.0, ratio=0.7, aim=0.8, at_least=True)
+    others = [dataclasses.replace(missed, against="another", ratio=ratio) for ratio in (0.75, 0.9)]
+    runs = [Result("p", (row,), 1.0, is_done=True) for row in others]
+    [row] = settled(Result("p", (missed,), 1.0, is_done=True), lambda: runs.pop(0)).rows
+    assert (row.ratio, row.met, row.against, row.runs) == (0.75, False, "a rival", (0.7, 0.75, 0.9))
+
+
 def test_a_part_runs_once_unless_an_aim_was_missed() -> None:
     def once_more() -> Result:
         raise AssertionError("it ran again")
