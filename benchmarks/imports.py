@@ -14,8 +14,8 @@ from local.artifacts import Artifacts
 from local.build import ensure_build
 
 AIM = 1.3
-# A fresh interpreter takes 5% more or less from one round to another; with five
-# rounds one of 51 functions missed the aim, with nine it was at 1.22.
+# A fresh interpreter takes 5% more or less from one round to another; with five rounds one of 51 functions missed the
+# aim, with nine it was at 1.22.
 ROUNDS = 9
 # What every function of this kind imports: the AWS SDK, a logger, a resolver of REST API events.
 ALONE = (
