@@ -1,6 +1,6 @@
 """An aim that was missed is measured again, twice, and what counts is the median of the three.
 
-Of more than a hundred aims, two were missed in each whole run, each time others (docs/decisions/0084), since the emulator
+Of more than a hundred aims, two were missed in each whole run, each time others (docs/decisions/0084): the emulator
 shares the cores. What has become slower is missed in two of three as well.
 """
 
