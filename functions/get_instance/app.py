@@ -11,7 +11,8 @@ from dicom_service.exams.download_permission import check_download
 from dicom_service.exams.instance_cache import InstanceName
 from dicom_service.query import Query
 from dicom_service.thumbnails.dependencies import thumbnailer
-from dicom_service.thumbnails.response import DICOM, parse_file_type, parse_picture_request, thumbnail_response
+from dicom_service.thumbnails.parameters import DICOM, parse_file_type, parse_picture_request
+from dicom_service.thumbnails.response import thumbnail_response
 
 app = create_app()
 

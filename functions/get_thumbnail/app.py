@@ -9,11 +9,12 @@ from dicom_service.edge import check_uid, check_uids, create_app, serve
 from dicom_service.exams.dependencies import scope_of
 from dicom_service.query import Query
 from dicom_service.thumbnails.dependencies import thumbnailer
+from dicom_service.thumbnails.parameters import parse_thumbnail_request
 from dicom_service.thumbnails.representative import (
     select_representative_instance_of_series,
     select_representative_instance_of_study,
 )
-from dicom_service.thumbnails.response import parse_thumbnail_request, thumbnail_response
+from dicom_service.thumbnails.response import thumbnail_response
 from dicom_service.thumbnails.thumbnailer import ThumbnailRequest
 
 app = create_app()
