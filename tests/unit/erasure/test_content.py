@@ -1,9 +1,11 @@
 """A patient is recognized in files of every encoding, broken ones too, and in nobody else's."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
+from dicom_service import part10 as part10_reader
 from dicom_service.erasure import content
 from dicom_service.erasure.content import Content, Reader
 from dicom_service.erasure.subject import Request, Subject
@@ -61,6 +63,15 @@ def test_a_deflated_file_is_inflated() -> None:
     assert read(deflated(), study=f"{ROOT}.1").mine
     assert read(deflated(), patient=Patient.of("P1")).studies == {f"{ROOT}.1"}
     assert not read(deflated(), study=MINE).mine
+
+
+def test_a_deflated_file_is_not_passed_over_while_others_are_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part10_reader, "LONGEST_WAIT", 0.01)
+    with ThreadPoolExecutor(1) as pool:
+        with part10_reader._INFLATING:
+            reading = pool.submit(read, deflated(), study=f"{ROOT}.1")
+            assert not wait([reading], 0.1).done
+        assert reading.result(10).mine
 
 
 @pytest.mark.parametrize("cut", [1, 7, 11, 13])
