@@ -40,14 +40,19 @@ def settled(result: Result, run: Callable[[], Result]) -> Result:
 def _median(missed: Row, others: Sequence[Sequence[Row]]) -> Row:
     """Return the middle one of a row's three measurements; the missed one where there are not three.
 
-    Against which of several rivals it was measured may differ, since the best counts.
+    Against which of several rivals it was measured may differ, since the best counts: the row
+    names the one of its figures.
     """
-    same = [row for rows in others for row in rows if (row.measured, row.aim) == (missed.measured, missed.aim)]
-    found = [row for row in same if row.against == missed.against]
-    if len(found) != TIMES:
-        found = same
+    found = [again for rows in others if (again := _same(missed, rows))]
     if len(found) != TIMES:
         print(f"  {missed.measured}: not measured by both other runs, so it stays missed", file=sys.stderr, flush=True)
         return missed
     three = sorted([missed, *found], key=lambda row: row.compared)
-    return replace(three[1], against=missed.against, runs=tuple(row.compared for row in (missed, *found)))
+    return replace(three[1], runs=tuple(row.compared for row in (missed, *found)))
+
+
+def _same(missed: Row, rows: Sequence[Row]) -> Row | None:
+    """Return the row of a run that measured the same against the same rival, or against the only one there is."""
+    same = [row for row in rows if (row.measured, row.aim) == (missed.measured, missed.aim)]
+    found = [row for row in same if row.against == missed.against] or same
+    return found[0] if len(found) == 1 else None
