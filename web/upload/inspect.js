@@ -11,7 +11,7 @@ const LARGEST_FILE = 5 * 1024 ** 3;
 // `files` is [{ file, path }] (files.js) or a list of File. `onProgress({ done, of })` is called now and then.
 export async function inspect(files, { onProgress, signal } = {}) {
   const named = Array.from(files, (entry) => (entry.file ? entry : { file: entry, path: entry.webkitRelativePath || entry.name }));
-  // The browser has just listed them, and takes as long to start workers.
+  // Listing them has just taken the browser long, and starting workers takes as long again.
   await rest();
   signal?.throwIfAborted();
   const pool = new Pool();

@@ -1,3 +1,3 @@
-// Ends the task of the page's thread: what follows does not keep it from answering for longer.
+// Ends the current task of the page's thread: the page can answer before what follows.
 
 export const rest = () => new Promise((done) => setTimeout(done));

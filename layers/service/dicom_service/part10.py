@@ -20,7 +20,7 @@ MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 MAX_INFLATED = 512 * 1024 * 1024
 _PIECE = 1 << 20
 # A deflated dataset is whole in memory until it is walked: several at once would exceed a function. It is read from S3
-# meanwhile, which may stall: then the others give up after so many seconds, and come again.
+# meanwhile, which may stall: who waits for so many seconds in all gives up, and comes again.
 _INFLATING = threading.Lock()
 LONGEST_WAIT = 15.0
 _WANTED = {
@@ -87,7 +87,7 @@ def read_header(
     max_depth
         Ceiling for sequences within sequences.
     longest_wait
-        Seconds for which a deflated file waits for others: 15, or for as long as it takes if negative.
+        Seconds for which a deflated file waits for others: `LONGEST_WAIT` if None, as long as it takes if -1.
 
     Raises
     ------

@@ -142,7 +142,7 @@ class Reader:
         if DEFLATED.encode() in beginning:
             file.seek(0)
             try:
-                # However long it takes: what says whose it is may not be passed over.
+                # However long it takes: an error would end the whole erasure.
                 header = read_header(BytesSource(file.read()), max_depth=1000, longest_wait=-1)
             except NotDicom:
                 return studies, patients, words
