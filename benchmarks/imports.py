@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.servers import WorkNotDone
-from benchmarks.table import Row, own_figure, pairs
+from benchmarks.table import Pairs, Row, in_turn
 from local.artifacts import Artifacts
 from local.build import ensure_build
 
 AIM = 1.3
-# A fresh interpreter takes 5% more or less from one round to another; with five rounds one of 51 functions missed the
-# aim, with nine it was at 1.22 to 1.27.
+# Each round takes all functions. Measured one after the other, a few fell into a slow moment of the machine with all
+# their rounds: one was at 1.30, and at 1.21 and 1.23 in the same hour.
 ROUNDS = 9
 # What every function of this kind imports: the AWS SDK, a logger, a resolver of REST API events.
 ALONE = (
@@ -35,25 +36,29 @@ print(time.process_time() - started, *(name for name in {heavy!r} if name in sys
 
 def measure() -> Iterator[Row]:
     artifacts = Artifacts(ensure_build()[1])
-    for name in sorted(artifacts.functions):
-        yield _function(name, artifacts.import_path(name))
+    paths = {name: artifacts.import_path(name) for name in sorted(artifacts.functions)}
+    # A function and what it is held against stand beside each other.
+    sides: dict[str, Callable[[], float]] = {}
+    for name, own in paths.items():
+        sides |= {name: partial(_ours, name, own), _alone(name): partial(_cost, ALONE, own)}
+    times = in_turn(sides, rounds=ROUNDS)
+    for name in paths:
+        yield Pairs(times[name], times[_alone(name)]).row(f"import {name}", "boto3 + Powertools", aim=AIM)
 
 
-def _function(name: str, paths: Sequence[Path]) -> Row:
-    heavy: set[str] = set()
+def _alone(name: str) -> str:
+    return f"{name}, what every function needs"
 
-    def ours() -> float:
-        seconds, found = _import("import app", paths)
-        heavy.update(found)
-        return seconds
 
-    def theirs() -> float:
-        return _import(ALONE, paths)[0]
-
-    compared = pairs(ours, theirs, rounds=ROUNDS, timed=own_figure)
+def _ours(name: str, paths: Sequence[Path]) -> float:
+    cost, heavy = _import("import app", paths)
     if heavy:
-        raise WorkNotDone(f"{name} imports {', '.join(sorted(heavy))} before its first request")
-    return compared.row(f"import {name}", "boto3 + Powertools", aim=AIM)
+        raise WorkNotDone(f"{name} imports {', '.join(heavy)} before its first request")
+    return cost
+
+
+def _cost(statement: str, paths: Sequence[Path]) -> float:
+    return _import(statement, paths)[0]
 
 
 def _import(statement: str, paths: Sequence[Path]) -> tuple[float, list[str]]:
