@@ -28,10 +28,12 @@ def settled(result: Result, run: Callable[[], Result]) -> Result:
     if not result.is_done or all(row.met is not False for row in result.rows):
         return result
     others = [run() for _ in range(TIMES)]
+    # A run that broke has rows too, maybe without the one that is wanted.
+    again = [each.rows if each.is_done else () for each in others]
     runs = [result, *others]
     return Result(
         result.name,
-        tuple(_median(row, [each.rows for each in others]) if row.met is False else row for row in result.rows),
+        tuple(_median(row, again) if row.met is False else row for row in result.rows),
         sum(each.seconds for each in runs),
         is_done=all(each.is_done for each in runs),
     )

@@ -47,7 +47,8 @@ SERIES = {300: 9, 3000: 3}
 CONCURRENT = {6: 30, 20: 60}
 """Requests at once, and the frames a second that Google documents for them (Cloud Healthcare API, frames of 0.5 MB)."""
 
-# With three, frames from memory, 20 at once, were at 1.33, 1.46 and 1.64 in three runs of an hour.
+# With three, frames from memory, 20 at once, were at 1.33, 1.46 and 1.64 in three runs of an hour. More rounds do not
+# help where the machine is slow for all of them: 1.20 with seven.
 ROUNDS = 7
 # Samples of pydicom by the bits of a pixel.
 RADIOGRAPHS = {10: "RG3_UNCI.dcm", 15: "RG1_UNCI.dcm"}

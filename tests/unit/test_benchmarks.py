@@ -83,6 +83,14 @@ def test_two_rows_of_one_run_do_not_stand_for_two_runs() -> None:
     assert row == MISSED
 
 
+def test_of_a_run_that_broke_no_row_counts() -> None:
+    # It ended before the row against the same rival.
+    runs = [Result("p", (ROW,), 1.0, is_done=True)]
+    runs.append(Result("p", (dataclasses.replace(ROW, against="another"),), 1.0, is_done=False))
+    [row] = settled(Result("p", (MISSED,), 1.0, is_done=True), lambda: runs.pop(0)).rows
+    assert row == MISSED
+
+
 def test_a_part_runs_once_unless_an_aim_was_missed() -> None:
     def once_more() -> Result:
         raise AssertionError("it ran again")
