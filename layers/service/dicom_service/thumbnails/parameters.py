@@ -30,9 +30,9 @@ _CENTER_AND_WIDTH = re.compile(
 )
 
 
-def parse_thumbnail_request(query: Query, *, default_type: str | None = "image/jpeg") -> ThumbnailRequest:
+def parse_thumbnail_request(query: Query) -> ThumbnailRequest:
     """Return ``size`` and ``fileType`` of a thumbnail."""
-    media_type = query.choice("fileType", IMAGE_TYPES, default=default_type)
+    media_type = query.choice("fileType", IMAGE_TYPES, default="image/jpeg")
     size = query.integer("size", default=DEFAULT_SIZE, minimum=MIN_SIZE, maximum=MAX_SIZE)
     return ThumbnailRequest(min(size, _MAX_SIZE_OF_PNG) if media_type == "image/png" else size, media_type)
 
