@@ -11,7 +11,7 @@ const LARGEST_FILE = 5 * 1024 ** 3;
 // `files` is [{ file, path }] (files.js) or a list of File. `onProgress({ done, of })` is called now and then.
 export async function inspect(files, { onProgress, signal } = {}) {
   const named = Array.from(files, (entry) => (entry.file ? entry : { file: entry, path: entry.webkitRelativePath || entry.name }));
-  // Listing them has just taken the browser long, and starting workers takes as long again.
+  // Listing them was a long task of the browser's, and starting the workers is another.
   await rest();
   signal?.throwIfAborted();
   const pool = new Pool();
@@ -36,6 +36,7 @@ export async function inspect(files, { onProgress, signal } = {}) {
   } finally {
     pool.close();
   }
+  // The last answers of the workers end one task, and the view of what was found begins the next.
   await rest();
   signal?.throwIfAborted();
   return plan.finish();
