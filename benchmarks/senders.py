@@ -17,13 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import requests
 from botocore.config import Config
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from benchmarks.files import File
-from benchmarks.servers import Servers, WorkNotDone, stow_body
+from benchmarks.servers import Servers, WorkNotDone, http_session, stow_body
 from benchmarks.staging import Staged, ingest
 from dicom_service import aws
 
@@ -165,11 +162,7 @@ def _poster(servers: Servers) -> Callable[[Iterable[bytes]], None]:
     def post(files: Iterable[bytes]) -> None:
         sent = list(files)
         if not hasattr(local, "http"):
-            local.http = requests.Session()
-            # A PACS closes connections that were idle for a second.
-            local.http.mount("http://", HTTPAdapter(max_retries=Retry(2, allowed_methods=None)))
-            local.http.trust_env = False
-            local.http.auth = servers.http.auth
+            local.http = http_session(servers.pacs)
         content_type, body = stow_body(*sent)
         headers = {"Content-Type": content_type, "Accept": "application/dicom+json"}
         for _ in range(_TRIES):

@@ -18,6 +18,8 @@ from typing import Any
 
 import boto3
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from benchmarks.files import File
 from dicom_service import aws
@@ -56,7 +58,7 @@ class Servers:
 
     def apart(self) -> Servers:
         """Return the same with a connection of its own: the PACS answers one that is used more often faster."""
-        return replace(self, http=_session(self.pacs))
+        return replace(self, http=http_session(self.pacs))
 
     def store(self, *files: bytes) -> requests.Response:
         """Send DICOM files to the PACS as they are (STOW-RS), with nothing but `requests`."""
@@ -142,8 +144,13 @@ def check_registered(files: Iterable[File]) -> None:
             raise WorkNotDone(f"{len(uids - registered)} of {len(uids)} instances are not registered")
 
 
-def _session(pacs: Pacs) -> requests.Session:
+def http_session(pacs: Pacs) -> requests.Session:
+    """Return a session with the PACS's credentials that opens a connection again which the PACS has closed.
+
+    Orthanc closes what was idle for a second, maybe while the next request is on its way.
+    """
     session = requests.Session()
+    session.mount("http://", HTTPAdapter(max_retries=Retry(2, allowed_methods=None)))
     session.trust_env = False
     session.auth = (pacs.user, pacs.password)
     return session
@@ -163,7 +170,7 @@ def running() -> Iterator[Servers]:
             os.environ.update(settings.aws_environment())
             os.environ.update(_make_stores(orthanc.pacs()))
             aws.forget_clients()
-            yield Servers(orthanc.pacs(), _session(orthanc.pacs()))
+            yield Servers(orthanc.pacs(), http_session(orthanc.pacs()))
         finally:
             os.environ.clear()
             os.environ.update(before)

@@ -1,5 +1,7 @@
 """A plain sender of the benchmarks has sent what the PACS names as stored, not what it did not complain of."""
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,8 +11,9 @@ import requests
 from benchmarks.senders import plain
 from benchmarks.servers import Servers, WorkNotDone
 from benchmarks.staging import Staged
+from local.settings import Pacs
 
-SERVERS = cast(Servers, SimpleNamespace(pacs=SimpleNamespace(url="http://pacs/dicom-web"), http=requests.Session()))
+SERVERS = Servers(Pacs("http://pacs/dicom-web"), requests.Session())
 STAGED = cast(Staged, SimpleNamespace(keys=["a", "b"], fetch=str.encode))
 
 
@@ -40,3 +43,24 @@ def test_a_pacs_that_never_names_all_of_it_has_not_done_the_work(monkeypatch: py
     with pytest.raises(WorkNotDone):
         plain(2, 1)(SERVERS, [STAGED])
     assert left == [2]
+
+
+def test_a_connection_is_opened_again_that_the_pacs_closes_under_a_request() -> None:
+    # GIVEN a PACS that closes its first connection when a second request is on its way
+    with socket.create_server(("127.0.0.1", 0)) as pacs, ThreadPoolExecutor(1) as pool:
+
+        def serve() -> None:
+            pacs.settimeout(5)
+            for asked_again in (True, False):
+                connection, _ = pacs.accept()
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+                    if asked_again:
+                        connection.recv(65_536)
+
+        serving = pool.submit(serve)
+        servers = Servers(Pacs(f"http://127.0.0.1:{pacs.getsockname()[1]}"), requests.Session()).apart()
+        # WHEN two searches are made THEN both are answered
+        assert [servers.search("1.2"), servers.search("1.2")] == [[], []]
+        serving.result(10)
