@@ -65,7 +65,7 @@ def test_a_deflated_file_is_inflated() -> None:
     assert not read(deflated(), study=MINE).mine
 
 
-def test_a_deflated_file_is_not_passed_over_while_others_are_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deflated_file_waits_for_as_long_as_others_are_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part10_reader, "LONGEST_WAIT", 0.01)
     with ThreadPoolExecutor(1) as pool:
         with part10_reader._INFLATING:
