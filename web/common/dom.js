@@ -32,8 +32,17 @@ export function t(key, values = {}) {
   return (words[key] ?? key).replace(/{(\w+)}/g, (_, name) => values[name]);
 }
 
+const formats = new Map();
+
+// `Kind` of `Intl` for the reader. To make one takes the browser far longer than to use it: there is one of each.
+export function format(Kind, options = {}) {
+  const name = [Kind.name, locale, JSON.stringify(options)].join(" ");
+  if (!formats.has(name)) formats.set(name, new Kind(locale, options));
+  return formats.get(name);
+}
+
 export function number(value) {
-  return new Intl.NumberFormat(locale).format(value);
+  return format(Intl.NumberFormat).format(value);
 }
 
 // A DA of DICOM, 20040119, in the words of the reader.
@@ -41,12 +50,12 @@ export function day(text) {
   const parts = /^(\d{4})(\d{2})(\d{2})$/.exec(text ?? "");
   if (!parts) return "";
   const date = new Date(Date.UTC(parts[1], parts[2] - 1, parts[3]));
-  return new Intl.DateTimeFormat(locale, { dateStyle: "long", timeZone: "UTC" }).format(date);
+  return format(Intl.DateTimeFormat, { dateStyle: "long", timeZone: "UTC" }).format(date);
 }
 
-// A moment in the words, and at the clock, of the reader.
-export function moment(text) {
-  return new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(new Date(text));
+// A moment, as text or in milliseconds, in the words, and at the clock, of the reader.
+export function moment(at, dateStyle = "medium") {
+  return format(Intl.DateTimeFormat, { dateStyle, timeStyle: "short" }).format(new Date(at));
 }
 
 // PN (PS3.5 §6.2.1): the writing of the person's own language first, then in Latin letters.

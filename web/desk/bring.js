@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { filesDropped, filesOf, inspect, openStore, serviceApi, Upload } from "./engine.js";
-import { announce, h, t } from "./dom.js";
+import { announce, h, moment, t } from "./dom.js";
 import { planView } from "./plan.js";
 import { rest } from "./rest.js";
 import { runView } from "./run.js";
@@ -82,10 +82,11 @@ function make() {
     place.replaceChildren(h("p", { role: "status" }, t("sendingNow")));
     store ??= await openStore(`desk ${session().name}`).catch(() => null);
     running = new Upload({ api: serviceApi(api.base, () => session()?.accessToken), plan, store });
-    // The press of the button and the view of the upload are a task each.
+    // The press of the button, the view of the upload and its beginning are a task each.
     await rest();
     running.addEventListener("state", ({ detail }) => detail.reason === "signed-out" && api.sessionOver());
     place.replaceChildren(runView(running, plan, again));
+    await rest();
     running.start();
     announce(t("sendingNow"));
   }
@@ -106,8 +107,7 @@ async function offerInterrupted(show) {
   const found = (await store?.interrupted()) ?? [];
   if (!found.length || running) return;
   const rows = found.map(({ job, files, sent, startedAt }) => {
-    const when = new Date(startedAt).toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
-    const row = h("li", { class: "card" }, h("p", {}, t("interrupted", { sent, files, when })));
+    const row = h("li", { class: "card" }, h("p", {}, t("interrupted", { sent, files, when: moment(startedAt) })));
     const giveUp = async () => {
       await store.forget(job);
       row.remove();

@@ -1,7 +1,7 @@
 // One exam as a row of a list: what it is, and what can be done with it.
 
 import * as api from "./api.js";
-import { day, h, number, personName, t } from "./dom.js";
+import { day, h, moment, number, personName, t } from "./dom.js";
 import { thumbnail } from "./pictures.js";
 import { mayChange } from "./session.js";
 
@@ -69,9 +69,8 @@ async function showAccesses(uid, place) {
   try {
     const found = await api.accesses(uid);
     if (!found.length) return said(place, t("nobodySaw"));
-    const moment = (text) => new Date(text).toLocaleString(document.documentElement.lang, { dateStyle: "short", timeStyle: "short" });
     const rows = found.map((access) =>
-      h("tr", {}, h("td", {}, moment(access.at)), h("td", {}, access.who), h("td", {}, did(access.action)), h("td", {}, number(access.count))),
+      h("tr", {}, h("td", {}, moment(access.at, "short")), h("td", {}, access.who), h("td", {}, did(access.action)), h("td", {}, number(access.count))),
     );
     const heads = ["when", "who", "what", "times"].map((key) => h("th", { scope: "col" }, t(key)));
     const table = h("table", {}, h("caption", {}, t("whoSaw")), h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows));

@@ -1,7 +1,7 @@
 // What happens now: exams that arrive, links that are opened, workitems that are done, as the change feed tells it.
 
 import * as api from "./api.js";
-import { announce, h, t } from "./dom.js";
+import { announce, format, h, t } from "./dom.js";
 import { examRow, nameOf } from "./exam.js";
 import * as feed from "./feed.js";
 
@@ -24,7 +24,7 @@ export function liveView({ signal }) {
 }
 
 function rowOf({ type, timestamp, data }, signal) {
-  const when = new Date(timestamp).toLocaleTimeString(document.documentElement.lang, { timeStyle: "short" });
+  const when = format(Intl.DateTimeFormat, { timeStyle: "short" }).format(new Date(timestamp));
   const row = h("li", {});
   if (type === "Exam Uploaded") {
     row.append(h("p", { class: "soft" }, when, " · ", t("arrived")));

@@ -1,11 +1,11 @@
 // What was chosen, where somebody has to decide: whose exams are meant.
 
-import { day, h, number, t } from "./dom.js";
+import { day, format, h, number, t } from "./dom.js";
 import { nameOf } from "./exam.js";
 
 export function size(bytes) {
   const [unit, factor] = bytes < 1e6 ? ["kilobyte", 1e3] : bytes < 1e9 ? ["megabyte", 1e6] : ["gigabyte", 1e9];
-  return new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, maximumFractionDigits: 1 }).format(bytes / factor);
+  return format(Intl.NumberFormat, { style: "unit", unit, maximumFractionDigits: 1 }).format(bytes / factor);
 }
 
 export function studyLine({ date, modalities, description, images, bytes }) {

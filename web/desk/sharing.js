@@ -1,7 +1,7 @@
 // Sharing one exam: a link, a QR code and a code for the telephone; what became of earlier ones.
 
 import * as api from "./api.js";
-import { announce, h, number, t } from "./dom.js";
+import { announce, format, h, moment, number, t } from "./dom.js";
 import { describe, nameOf } from "./exam.js";
 import * as feed from "./feed.js";
 import { filler } from "./list.js";
@@ -12,8 +12,6 @@ const DURATIONS = [600, HOUR, 24 * HOUR, 7 * 24 * HOUR, 30 * 24 * HOUR];
 const USES = [1, 2, 5, 20];
 const OPEN = ["ACTIVE", "SUSPENDED"];
 
-const moment = (text) => new Date(text).toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
-
 function select(name, values, chosen) {
   const options = values.map(([value, text]) => h("option", { value: String(value), selected: value === chosen }, text));
   return h("div", {}, h("label", { for: `share-${name}` }, t(`share_${name}`)), h("select", { id: `share-${name}`, name }, ...options));
@@ -21,7 +19,7 @@ function select(name, values, chosen) {
 
 function duration(seconds) {
   const [count, unit] = seconds < HOUR ? [seconds / 60, "minute"] : seconds < 24 * HOUR ? [seconds / HOUR, "hour"] : [seconds / 24 / HOUR, "day"];
-  return new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "long" }).format(count);
+  return format(Intl.NumberFormat, { style: "unit", unit, unitDisplay: "long" }).format(count);
 }
 
 function check(name, isChecked) {

@@ -13,6 +13,7 @@ export async function inspect(files, { onProgress, signal } = {}) {
   const named = Array.from(files, (entry) => (entry.file ? entry : { file: entry, path: entry.webkitRelativePath || entry.name }));
   // Listing them was a long task of the browser's, and starting the workers is another.
   await rest();
+  await known(named);
   signal?.throwIfAborted();
   const pool = new Pool();
   signal?.addEventListener("abort", () => pool.close());
@@ -40,6 +41,14 @@ export async function inspect(files, { onProgress, signal } = {}) {
   await rest();
   signal?.throwIfAborted();
   return plan.finish();
+}
+
+// The browser takes a moment to know a thousand files, and a message with a file keeps the page's own thread until it does.
+// To begin to read the last one waits for as long and keeps nobody.
+async function known(named) {
+  const reader = named.at(-1)?.file.stream().getReader();
+  await reader?.read().catch(() => {});
+  await reader?.cancel().catch(() => {});
 }
 
 class Plan {
