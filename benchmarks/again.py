@@ -1,7 +1,7 @@
 """An aim that was missed is measured again, twice, and what counts is the median of the three.
 
-Of more than a hundred aims, two were missed in each whole run, each time others (docs/decisions/0084): the emulator
-shares the cores. What has become slower is missed in two of three as well.
+Of more than a hundred aims, two were missed in each of two whole runs, others in the second (docs/decisions/0084): the
+emulator shares the cores. What has become slower is missed in two of three as well.
 """
 
 from __future__ import annotations

@@ -26,12 +26,11 @@ from typing import Any
 
 import boto3
 import requests
-from requests.adapters import HTTPAdapter
 
 from benchmarks.cost.prices import load_prices
 from benchmarks.cost.viewing import SLICES, look, usd
 from benchmarks.files import Template, new_uid, radiograph, template
-from benchmarks.servers import CACHE_BUCKET, Servers, WorkNotDone, api_event, function, running
+from benchmarks.servers import CACHE_BUCKET, Servers, WorkNotDone, api_event, function, http_session, running
 from benchmarks.stand_ins import AnsweredSdk, NothingKept, memory, take_along
 from benchmarks.table import Pairs, Row, in_child, in_turn, pairs, seconds
 from dicom_service.dependencies import pacs
@@ -39,6 +38,7 @@ from dicom_service.edge import serve_open
 from dicom_service.exams.capabilities import Capabilities
 from dicom_service.origin_server.frame_source import FrameSource
 from dicom_service.origin_server.frames import Frames
+from local.settings import Pacs
 
 FRAMES = 300
 SERIES = {300: 9, 3000: 3}
@@ -174,15 +174,9 @@ def _module(name: str) -> ModuleType:
 
 @cache
 def _session() -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    # Orthanc closes what was idle for a second, maybe while the next request is on its way.
-    session.mount("http://", HTTPAdapter(max_retries=3))
-    secret = json.loads(
-        boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["PACS_SECRET_ARN"])["SecretString"]
-    )
-    session.auth = (secret["username"], secret["password"])
-    return session
+    secret = boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["PACS_SECRET_ARN"])
+    user = json.loads(secret["SecretString"])
+    return http_session(Pacs(os.environ["PACS_URL"], user["username"], user["password"]))
 
 
 @cache

@@ -28,6 +28,7 @@ from local.ministack import MiniStack
 from local.orthanc import Orthanc
 from local.processes import free_ports
 from local.settings import ROOT, Pacs, Ports, Settings
+from local.template import load_template
 from tests.support.lambdas import clear_dependencies
 from tests.support.otp import MASTER
 from tests.support.template import create_table
@@ -156,6 +157,13 @@ def http_session(pacs: Pacs) -> requests.Session:
     return session
 
 
+def forget_settings() -> None:
+    """Remove from the environment what the functions would obey: settings of a shell would change what is measured."""
+    for resource in load_template(ROOT / "template.yaml")["Resources"].values():
+        for name in resource.get("Properties", {}).get("Environment", {}).get("Variables", {}):
+            os.environ.pop(name, None)
+
+
 @contextmanager
 def running() -> Iterator[Servers]:
     """Start both servers, point the process's environment at them, and stop them in the end."""
@@ -167,6 +175,7 @@ def running() -> Iterator[Servers]:
         try:
             orthanc.start()
             cloud.start()
+            forget_settings()
             os.environ.update(settings.aws_environment())
             os.environ.update(_make_stores(orthanc.pacs()))
             aws.forget_clients()

@@ -1,6 +1,8 @@
-"""A plain sender of the benchmarks has sent what the PACS names as stored, not what it did not complain of."""
+"""Senders of the benchmarks: what counts as sent, connections that close, and that a shell does not change the work."""
 
+import os
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,7 +11,7 @@ import pytest
 import requests
 
 from benchmarks.senders import plain
-from benchmarks.servers import Servers, WorkNotDone
+from benchmarks.servers import Servers, WorkNotDone, forget_settings
 from benchmarks.staging import Staged
 from local.settings import Pacs
 
@@ -45,7 +47,10 @@ def test_a_pacs_that_never_names_all_of_it_has_not_done_the_work(monkeypatch: py
     assert left == [2]
 
 
-def test_a_connection_is_opened_again_that_the_pacs_closes_under_a_request() -> None:
+@pytest.mark.parametrize(
+    "ask", [lambda servers: servers.search("1.2"), lambda servers: servers.send("text/plain", b"").json()]
+)
+def test_a_connection_is_opened_again_that_the_pacs_closes_under_a_request(ask: Callable[[Servers], list[Any]]) -> None:
     # GIVEN a PACS that closes its first connection when a second request is on its way
     with socket.create_server(("127.0.0.1", 0)) as pacs, ThreadPoolExecutor(1) as pool:
 
@@ -61,6 +66,16 @@ def test_a_connection_is_opened_again_that_the_pacs_closes_under_a_request() -> 
 
         serving = pool.submit(serve)
         servers = Servers(Pacs(f"http://127.0.0.1:{pacs.getsockname()[1]}"), requests.Session()).apart()
-        # WHEN two searches are made THEN both are answered
-        assert [servers.search("1.2"), servers.search("1.2")] == [[], []]
+        # WHEN it is asked twice THEN it answers twice
+        assert [ask(servers), ask(servers)] == [[], []]
         serving.result(10)
+
+
+def test_settings_of_the_shell_change_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a shell in which the service would search for nothing and record nothing
+    for name, value in {"SOP_CONFLICT": "pacs-decides", "AUDIT_MODE": "off", "WORKITEMS": "10"}.items():
+        monkeypatch.setenv(name, value)
+    # WHEN a part starts
+    forget_settings()
+    # THEN these are gone, and what asks for another size of a benchmark is not
+    assert {name for name in ("SOP_CONFLICT", "AUDIT_MODE", "WORKITEMS") if name in os.environ} == {"WORKITEMS"}
