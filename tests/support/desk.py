@@ -92,6 +92,18 @@ def bring(page: Page, what: Path) -> None:
     chosen.value.set_files(what)
 
 
+def drop(page: Page, what: Path) -> None:
+    """Drop a folder or a file on the page, which a browser reports as from the desktop (DevTools protocol)."""
+    place = page.locator(".zone").bounding_box()
+    assert place is not None
+    data = {"items": [], "files": [str(what)], "dragOperationsMask": 1}
+    at = {"x": place["x"] + place["width"] / 2, "y": place["y"] + place["height"] / 2}
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **at})
+    session.detach()
+
+
 @contextmanager
 def another_key(stack: Stack, role: str) -> Iterator[str]:
     """A key with a role; withdrawn afterwards."""

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.support.browser import PATIENCE
-from tests.support.desk import bring, desk, folder_of
+from tests.support.desk import bring, desk, drop, folder_of
 from tests.support.stack import Stack
 from tests.support.upload_files import ROOT, dicom
 from tests.support.waiting import wait_for
@@ -53,6 +53,17 @@ def test_a_pacs_that_is_down_is_waited_for_and_every_file_arrives(
         page.get_by_role("heading", name="Everything has arrived").wait_for()
         expect(page.locator('.file[data-state="stored"]')).to_have_count(3)
         page.locator(f'.exam-row[data-study="{study}"]').wait_for()
+    assert instances(stack, study) == 3
+
+
+def test_a_dropped_folder_arrives_with_the_folders_in_it(stack: Stack, browser: Browser, tmp_path: Path) -> None:
+    name = "Sommer^Lea"
+    study = folder_of(tmp_path, name)[name]
+    with desk(browser, stack) as at:
+        drop(at.page, tmp_path)
+        at.page.get_by_role("heading", name="Everything has arrived").wait_for()
+        at.page.get_by_text("3 of 3 files").wait_for()
+        at.page.locator(f'.exam-row[data-study="{study}"]').wait_for()
     assert instances(stack, study) == 3
 
 
