@@ -1,8 +1,9 @@
 """From an exam's last instance to its webhook on a local stack, beside a URL that answers and beside one that hangs.
 
 A hanging URL takes the request and never answers, until the sender gives up: a URL that refuses costs next to nothing.
-Both kinds of blocks have two URLs, so both deliver as many webhooks. The second URL is a new one in each block: what
-the service remembers of a URL that hung does not help it in the next block, nor does it burden the block without.
+Both kinds of blocks have two URLs. One that hangs is left alone for some seconds once that is seen, so fewer webhooks
+are sent then: it is the service as a whole that is compared. The second URL is a new one in each block: what is
+remembered of a URL that hung does not help in the next block, nor does it burden the block without.
 """
 
 from __future__ import annotations
