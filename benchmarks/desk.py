@@ -37,7 +37,8 @@ _NAME = f"browser: {FILES} files of 0.5 MB"
 _WATCH = """async () => {
   const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
   window.tasks ??= [];
-  window.watching ??= new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration)));
+  const add = (list) => tasks.push(...list.getEntries().map(({ duration }) => duration));
+  window.watching ??= new PerformanceObserver(add);
   watching.observe({ type: "longtask" });
   await wait(0);
   const end = performance.now() + 60;
