@@ -27,7 +27,7 @@ export class Pool {
     this.start(size);
   }
 
-  // A task of the page's thread for each: with their first messages, all of them at once took a tenth of a second.
+  // A task of the page's thread for each, with the first message to it.
   async start(size) {
     for (let count = 0; this.isOpen && count < size; count += 1) {
       const worker = new Worker(SCRIPT, { type: "module" });
