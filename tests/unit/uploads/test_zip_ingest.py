@@ -196,6 +196,46 @@ def test_no_connection_waits_for_the_end_of_a_stretch(world: World, monkeypatch:
     assert sorted(world.pacs.stored) == sorted(uid(n) for n in range(8))
 
 
+def test_no_connection_waits_for_a_slower_one(world: World) -> None:
+    # GIVEN a PACS that answers to the first request only once the last has come
+    last_has_come = threading.Event()
+    in_time = []
+
+    def before(parts: Sequence[StorePart]) -> None:
+        uids = {part.sop_instance_uid for part in parts}
+        if uid(7) in uids:
+            last_has_come.set()
+        if uid(0) in uids:
+            in_time.append(last_has_come.wait(10))
+
+    world.pacs.before = before
+    upload_id = world.open([zipped({f"IM{n:02}": dicom(n) for n in range(8)})])
+
+    assert world.deliver(world.events("uploads/"), batch_parts=1, connections=2) == []
+
+    assert in_time == [True]
+    assert world.progress(upload_id)["counts"] == {"stored": 1}
+
+
+def test_a_zip_that_is_worked_off_keeps_its_upload_open(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a ZIP of which each stretch takes ten minutes
+    monkeypatch.setattr(zip_ingest, "STRETCH_ENTRIES", 2)
+    seen = []
+
+    def before(parts: Sequence[StorePart]) -> None:
+        seen.append((int(world.now), world.table().get(upload_id, "0001")["seenAt"]))  # type: ignore[index]
+        world.now += 600
+
+    world.pacs.before = before
+    upload_id = world.open([zipped({f"IM{n:02}": dicom(n) for n in range(8)})])
+
+    assert world.deliver(world.events("uploads/"), connections=1) == []
+
+    # THEN it was seen since the stretch before the last began
+    assert len(seen) == 4
+    assert max(now - at for now, at in seen) <= 1200
+
+
 def test_entries_are_recorded_in_order_though_a_later_stretch_was_sent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,8 @@ from dicom_service.settings import MIB
 
 CHUNK = MIB
 # Packed bytes are read in such pieces; a decoder keeps what it has not used yet.
-_PACKED = 256 * 1024
+_PACKED = MIB
+_FIRST = 4096
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _ENCRYPTED, _PATCHED, _STRONG, _UTF8 = 0x1, 0x20, 0x40, 0x800
 _ALLOWANCE = 16 * MIB
@@ -209,7 +210,7 @@ def unpack(source: Source, info: zipfile.ZipInfo, work: Work, *, piece: int = CH
     if info.flag_bits & _PATCHED or info.compress_type not in _DECODERS:
         raise damaged("The entry is packed in a way that is not known.")
     decoder = _DECODERS[info.compress_type]()
-    packed = _packed(source, info, work)
+    packed = _packed(source, info, work, piece)
     given = checksum = 0
     while given < info.file_size and not decoder.eof:
         hungry = decoder.hungry
@@ -231,7 +232,7 @@ def unpack(source: Source, info: zipfile.ZipInfo, work: Work, *, piece: int = CH
         raise damaged("The entry does not have the checksum that the ZIP says.")
 
 
-def _packed(source: Source, info: zipfile.ZipInfo, work: Work) -> Iterator[bytes]:
+def _packed(source: Source, info: zipfile.ZipInfo, work: Work, piece: int) -> Iterator[bytes]:
     """Yield the packed bytes that lie behind an entry's own header."""
     head = source.read(info.header_offset, _LOCAL_HEADER.size) if info.header_offset >= 0 else b""
     if len(head) < _LOCAL_HEADER.size:
@@ -244,8 +245,8 @@ def _packed(source: Source, info: zipfile.ZipInfo, work: Work) -> Iterator[bytes
         raise damaged("The entry's own header is another than the ZIP's table of contents says.")
     position = start + name_length + extra_length
     left = info.compress_size
-    # The first piece is small: whether a large entry is a ZIP shows in its first bytes.
-    length = 4096
+    # The first piece is small where little is wanted: whether a large entry is a ZIP shows in its first bytes.
+    length = _FIRST if piece < _FIRST else _PACKED
     while left > 0:
         data = source.read(position, min(length, left))
         if not data:

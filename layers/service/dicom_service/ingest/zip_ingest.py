@@ -1,9 +1,9 @@
 """Stores the instances of a staged ZIP, a stretch of entries at a time, and goes on where it stopped."""
 
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,6 +39,8 @@ STRETCH_BYTES = 256 * MIB
 RECORDED_AT_ONCE = 99
 # Requests that are on their way at once hold their entries in memory.
 _REQUEST_BYTES = 8 * MIB
+# Requests that are on their way.
+_UnderWay = set[Future[list[Sent]]]
 
 
 class Postponed(Exception):
@@ -125,6 +127,11 @@ class _Registrar:
         """Whether there is something that is not registered."""
         return bool(self._waiting)
 
+    def run(self, step: Callable[[], None]) -> None:
+        """Do something else in the same thread; what it raises is raised by `finish`."""
+        with self._lock:
+            self._recorded.append(self._thread.submit(step))
+
     def finish(self) -> None:
         """Register what has come so far and wait for it; raise what the registry raised."""
         with self._lock:
@@ -188,12 +195,11 @@ class ZipIngest:
             job.source.expect_all(not start)
             with ThreadPoolExecutor(1) as thread:
                 registrar = _Registrar(partial(self._record, job.staged), thread)
-                requests: deque[_Request] = deque()
+                requests: _UnderWay = set()
                 try:
                     self._store_from(start, job, requests, registrar, in_time)
                 finally:
-                    for request in requests:
-                        request.failures.exception()
+                    wait(requests)
                     if registrar.has_waiting:
                         # The PACS has what was under way at an error, and the ZIP may end without another try.
                         with suppress(Unavailable):
@@ -201,7 +207,7 @@ class ZipIngest:
         return _summary(job, [entry for item in self._table.entries(key) for entry in read_entries(item)])
 
     def _store_from(
-        self, start: int, job: Job, requests: deque[_Request], registrar: _Registrar, in_time: Callable[[], bool]
+        self, start: int, job: Job, requests: _UnderWay, registrar: _Registrar, in_time: Callable[[], bool]
     ) -> None:
         """Send stretch after stretch; each is recorded once the next is on its way, so that no connection waits."""
         unrecorded: _Stretch | None = None
@@ -209,6 +215,9 @@ class ZipIngest:
             for entries, last in _stretches(walk(job.source, self._limits, first=start)):
                 if not in_time():
                     raise Postponed
+                if job.staged.session:
+                    # That its ZIP is worked off keeps an upload open.
+                    registrar.run(partial(self._table.received, job.staged.tracked))
                 stretch = self._send(start, entries, requests, registrar)
                 stretch.last = last()
                 start += stretch.entries
@@ -238,13 +247,11 @@ class ZipIngest:
         self._table.put_entries(job.staged.tracked, stretch.start, entries, last=stretch.last)
 
     def _record(self, staged: StagedObject, arrived: Sequence[Arrived]) -> None:
-        """Register instances of a ZIP; that it goes on keeps its upload open."""
-        if staged.session:
-            self._table.received(staged.tracked)
+        """Register instances of a ZIP."""
         if arrived:
             self._arrivals.record(arrived, staged)
 
-    def _send(self, start: int, entries: Iterator[Entry], requests: deque[_Request], registrar: _Registrar) -> _Stretch:
+    def _send(self, start: int, entries: Iterator[Entry], requests: _UnderWay, registrar: _Registrar) -> _Stretch:
         stretch = _Stretch(start, [], {})
         batch: list[tuple[int, str, OutboundInstance]] = []
         size = 0
@@ -284,16 +291,20 @@ class ZipIngest:
         return open_instance(entry.source(), max_inflated=limits.max_inflated, max_depth=limits.max_depth)
 
     def _submit(
-        self, batch: list[tuple[int, str, OutboundInstance]], requests: deque[_Request], registrar: _Registrar
+        self, batch: list[tuple[int, str, OutboundInstance]], requests: _UnderWay, registrar: _Registrar
     ) -> _Request:
         """Send a batch, once fewer requests than there are connections are on their way."""
-        while requests and (requests[0].failures.done() or len(requests) >= self._settings.connections):
+        if len(requests) >= self._settings.connections:
+            # Whichever is first: the PACS may take several times as long for one request as for the next.
+            wait(requests, return_when=FIRST_COMPLETED)
+        for request in [request for request in requests if request.done()]:
             # What has failed ends the sending; it also holds its entries in memory.
-            requests.popleft().failures.result()
+            requests.remove(request)
+            request.result()
         named = [(number, name, instance.header) for number, name, instance in batch]
         store = self._pool.submit(self._store, [instance for _, _, instance in batch], registrar)
-        requests.append(_Request(named, store))
-        return requests[-1]
+        requests.add(store)
+        return _Request(named, store)
 
     def _store(self, batch: list[OutboundInstance], registrar: _Registrar) -> list[Sent]:
         failures = self._sender.send(batch)

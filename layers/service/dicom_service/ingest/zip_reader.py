@@ -86,7 +86,10 @@ class _Archive:
 
     def content(self, info: zipfile.ZipInfo) -> bytes | None:
         """Return an entry that is held in memory; None for one that is too large."""
-        return b"".join(unpack(self.source, info, self.budget.work)) if info.file_size <= SMALL_ENTRY else None
+        if info.file_size > SMALL_ENTRY:
+            return None
+        # Mostly one piece, which is not copied.
+        return b"".join(unpack(self.source, info, self.budget.work, piece=SMALL_ENTRY))
 
     def head(self, info: zipfile.ZipInfo) -> bytes:
         """Return an entry's beginning, by which a ZIP is told."""
