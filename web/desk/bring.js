@@ -82,11 +82,10 @@ function make() {
     place.replaceChildren(h("p", { role: "status" }, t("sendingNow")));
     store ??= await openStore(`desk ${session().name}`).catch(() => null);
     running = new Upload({ api: serviceApi(api.base, () => session()?.accessToken), plan, store });
-    // The press of the button, the view of the upload and its beginning are a task each.
+    // The press of the button and the view of the upload are a task each.
     await rest();
     running.addEventListener("state", ({ detail }) => detail.reason === "signed-out" && api.sessionOver());
     place.replaceChildren(runView(running, plan, again));
-    await rest();
     running.start();
     announce(t("sendingNow"));
   }

@@ -1,7 +1,5 @@
 // Workers that read and hash files, so that the page itself never waits for a disk.
 
-import { rest } from "./rest.js";
-
 const MOST = 4;
 
 const script = new URL("worker.js", import.meta.url).href;
@@ -19,23 +17,10 @@ const SCRIPT = trusted();
 
 export class Pool {
   constructor(size = Math.min(MOST, Math.max(2, navigator.hardwareConcurrency ?? 2))) {
-    this.idle = [];
-    this.workers = [];
+    this.idle = Array.from({ length: size }, () => new Worker(SCRIPT, { type: "module" }));
+    this.workers = [...this.idle];
     this.queue = [];
     this.running = new Set();
-    this.isOpen = true;
-    this.start(size);
-  }
-
-  // A task of the page's thread for each, with the first message to it.
-  async start(size) {
-    for (let count = 0; this.isOpen && count < size; count += 1) {
-      const worker = new Worker(SCRIPT, { type: "module" });
-      this.workers.push(worker);
-      this.idle.push(worker);
-      this.next();
-      await rest();
-    }
   }
 
   // Do one task of worker.js, and return what it answers.
@@ -64,7 +49,6 @@ export class Pool {
   }
 
   close() {
-    this.isOpen = false;
     for (const worker of this.workers) worker.terminate();
     const left = [...this.running, ...this.queue.splice(0).map(({ failed }) => failed)];
     for (const failed of left) failed(new DOMException("closed", "AbortError"));
