@@ -1,4 +1,4 @@
-"""A study of many small files as one ZIP, compared as `benchmarks.zips` does: a part that can be measured again alone."""
+"""A study of many small files as one ZIP, compared as `benchmarks.zips` does; a part that is measured again alone."""
 
 from __future__ import annotations
 
