@@ -114,7 +114,7 @@ def test_a_file_that_waits_for_the_pacs_keeps_its_upload_open_while_it_is_tried(
     # WHEN it was tried just now, THEN its upload is open; WHEN nobody has tried it for long, it ends
     world.expiry().run()
     assert world.progress(upload_id)["state"] == "open"
-    world.now += 2000
+    world.now += 3000
     world.expiry().run()
     assert world.progress(upload_id)["state"] == "expired"
     world.pacs.refuse.clear()

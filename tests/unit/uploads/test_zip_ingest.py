@@ -1,19 +1,24 @@
 """ZIPs: limits while unpacking, memory, and work that goes on where it stopped."""
 
 import io
+import itertools
 import struct
 import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from dicom_service import aws
+from dicom_service.audit.arrivals import Arrivals
 from dicom_service.aws.sqs_worker import read_messages
+from dicom_service.element_walk import ObjectMissing
 from dicom_service.errors import Unavailable
 from dicom_service.ingest import zip_ingest
-from dicom_service.ingest.zip_reader import Limits, ZipRejected, walk
+from dicom_service.ingest.zip_reader import Entry, Limits, ZipRejected, walk
 from dicom_service.part10 import BytesSource
 from dicom_service.uploads.table import read_entries
 from dicomweb.client import StorePart
@@ -264,6 +269,33 @@ def test_entries_are_recorded_in_order_though_a_later_stretch_was_sent(
     ]
     names = [entry["name"] for item in items for entry in read_entries(item)]
     assert names == [f"IM{n:02}" for n in range(10)]
+
+
+def test_a_zip_does_not_end_while_what_the_pacs_has_is_not_registered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a registry that does not answer, and a ZIP that is gone before its end
+    upload_id = world.open([zipped({f"IM{n:02}": dicom(n) for n in range(4)})])
+    bodies = world.events("uploads/")
+
+    def cut_off(*args: Any, **options: Any) -> Iterator[Entry]:
+        yield from itertools.islice(walk(*args, **options), 2)
+        raise ObjectMissing("gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(zip_ingest, "walk", cut_off)
+        broken.setattr(zip_ingest, "RECORDED_AT_ONCE", 1)
+        broken.setattr(Arrivals, "record", Mock(side_effect=Unavailable("The registry does not answer.")))
+        # WHEN it is tried THEN it comes again
+        again = world.deliver(bodies, batch_parts=1)
+    assert list(world.pacs.stored) == [uid(0)]
+    assert len(again) == 1
+    assert world.progress(upload_id)["files"][0]["state"] == "received"
+
+    # AND is registered then
+    assert world.deliver(again) == []
+    registered = aws.dynamodb().scan(TableName=world.exam_settings.table)["Items"]
+    assert {uid(n) for n in range(4)} <= {item["SOPInstanceUID"]["S"] for item in registered}
 
 
 def test_a_zip_is_read_by_one_body(world: World) -> None:

@@ -14,7 +14,7 @@ from dicom_service.element_walk import NotDicom
 from dicom_service.ingest import unpack as unpacking
 from dicom_service.ingest.s3source import S3Source
 from dicom_service.ingest.unpack import Work, unpack
-from dicom_service.ingest.zip_reader import Limits, ZipRejected, looks_like_zip, walk
+from dicom_service.ingest.zip_reader import SMALL_ENTRY, Limits, ZipRejected, looks_like_zip, walk
 from dicom_service.part10 import BytesSource, read_header
 from dicom_service.uploads.staged_object import parse_event
 from tests.support.damaged_zips import DAMAGES, random_damage
@@ -73,13 +73,13 @@ def test_random_damage_is_an_error_of_the_zip() -> None:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_every_packing_is_unpacked_in_small_pieces(method: int) -> None:
-    # GIVEN 2 MB that pack well, and pieces of 1,000 bytes to 1 MiB
+    # GIVEN 2 MB that pack well, and pieces of 1,000 bytes to 8 MiB
     content = b"".join(number.to_bytes(4, "big") for number in range(MIB // 2))
     packed = zipped({"a": content}, method=method)
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         info = archive.getinfo("a")
 
-    for piece in (1000, MIB):
+    for piece in (1000, MIB, SMALL_ENTRY):
         work = Work(len(packed), len(content))
         pieces = list(unpack(BytesSource(packed), info, work, piece=piece))
         assert b"".join(pieces) == content

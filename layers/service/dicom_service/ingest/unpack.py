@@ -1,4 +1,4 @@
-"""Unpacks an entry of a ZIP in one pass and in small pieces, a large one into a file, so that none is unpacked twice.
+"""Unpacks an entry of a ZIP in one pass and in pieces, a large one into a file, so that none is unpacked twice.
 
 What a decoder makes of damaged or hostile bytes is an error of the entry (`ZipRejected`), never of the service, and
 no piece is longer than was asked for: a few bytes of BZIP2 or LZMA can stand for gigabytes.
@@ -22,7 +22,7 @@ from dicom_service.settings import MIB
 CHUNK = MIB
 # Packed bytes are read in such pieces; a decoder keeps what it has not used yet.
 _PACKED = MIB
-_FIRST = 4096
+_LITTLE = 4096
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _ENCRYPTED, _PATCHED, _STRONG, _UTF8 = 0x1, 0x20, 0x40, 0x800
 _ALLOWANCE = 16 * MIB
@@ -174,7 +174,8 @@ class _Lzma(_Block):
         options = {"id": lzma.FILTER_LZMA1, "lc": lc, "lp": rest % 5, "pb": rest // 5}
         options["dict_size"] = min(max(dictionary, 4096), _LARGEST_DICTIONARY)
         self._inner = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[options])
-        return super().decode(self._head[4 + length :], most)
+        first, self._head = self._head[4 + length :], b""
+        return super().decode(first, most)
 
 
 _DECODERS: dict[int, Callable[[], _Decoder]] = {
@@ -245,8 +246,8 @@ def _packed(source: Source, info: zipfile.ZipInfo, work: Work, piece: int) -> It
         raise damaged("The entry's own header is another than the ZIP's table of contents says.")
     position = start + name_length + extra_length
     left = info.compress_size
-    # The first piece is small where little is wanted: whether a large entry is a ZIP shows in its first bytes.
-    length = _FIRST if piece < _FIRST else _PACKED
+    # Little is read where little is wanted: whether a large entry is a ZIP shows in its first bytes.
+    length = min(_PACKED, max(piece, _LITTLE))
     while left > 0:
         data = source.read(position, min(length, left))
         if not data:

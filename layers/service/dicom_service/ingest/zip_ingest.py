@@ -4,14 +4,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from dicom_service.audit.arrivals import Arrivals
 from dicom_service.element_walk import NotDicom
-from dicom_service.errors import Unavailable
 from dicom_service.exams.registry import Arrived
 from dicom_service.ingest.jobs import Job
 from dicom_service.ingest.sender import Sender, Sent
@@ -122,11 +120,6 @@ class _Registrar:
                 taken, self._waiting = self._waiting[:RECORDED_AT_ONCE], self._waiting[RECORDED_AT_ONCE:]
                 self._recorded.append(self._thread.submit(self._record, taken))
 
-    @property
-    def has_waiting(self) -> bool:
-        """Whether there is something that is not registered."""
-        return bool(self._waiting)
-
     def run(self, step: Callable[[], None]) -> None:
         """Do something else in the same thread; what it raises is raised by `finish`."""
         with self._lock:
@@ -200,10 +193,8 @@ class ZipIngest:
                     self._store_from(start, job, requests, registrar, in_time)
                 finally:
                     wait(requests)
-                    if registrar.has_waiting:
-                        # The PACS has what was under way at an error, and the ZIP may end without another try.
-                        with suppress(Unavailable):
-                            registrar.finish()
+                    # The PACS has what was under way at an error: the ZIP does not end while that is not registered.
+                    registrar.finish()
         return _summary(job, [entry for item in self._table.entries(key) for entry in read_entries(item)])
 
     def _store_from(

@@ -88,7 +88,7 @@ class _Archive:
         """Return an entry that is held in memory; None for one that is too large."""
         if info.file_size > SMALL_ENTRY:
             return None
-        # Mostly one piece, which is not copied.
+        # Up to a megabyte as packed it is one piece, which is not copied.
         return b"".join(unpack(self.source, info, self.budget.work, piece=SMALL_ENTRY))
 
     def head(self, info: zipfile.ZipInfo) -> bytes:
