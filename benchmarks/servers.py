@@ -33,6 +33,7 @@ from tests.support.lambdas import clear_dependencies
 from tests.support.otp import MASTER
 from tests.support.template import create_table
 
+_SETTING = re.compile(r'\bsetting\(\s*"([A-Z0-9_]+)"')
 CACHE_BUCKET, EXAMS_TABLE = "benchmark-cache", "Exams"
 PACS_SECRET, PATIENT_KEYS = "pacs", "patient-keys"
 INSTANCES_TABLE, AUDIT_TABLE = "Instances", "Audit"
@@ -159,9 +160,17 @@ def http_session(pacs: Pacs) -> requests.Session:
 
 def forget_settings() -> None:
     """Remove from the environment what the functions would obey: settings of a shell would change what is measured."""
-    for resource in load_template(ROOT / "template.yaml")["Resources"].values():
-        for name in resource.get("Properties", {}).get("Environment", {}).get("Variables", {}):
-            os.environ.pop(name, None)
+    template = load_template(ROOT / "template.yaml")
+    functions = [
+        template["Globals"]["Function"],
+        *(each.get("Properties", {}) for each in template["Resources"].values()),
+    ]
+    names = {name for each in functions for name in each.get("Environment", {}).get("Variables", {})}
+    for path in (ROOT / "layers").rglob("*.py"):
+        # Those that no parameter sets.
+        names.update(_SETTING.findall(path.read_text()))
+    for name in names:
+        os.environ.pop(name, None)
 
 
 @contextmanager

@@ -57,8 +57,8 @@ class Exam:
         Against the best of them, with all stores from memory. With small files the promises weigh more (0016).
     rounds
         Of the two comparisons with a bucket from memory. A ZIP of one second takes 0.9 to 1.3 s from one round to
-        another; the median of seven rounds was 1.01 to 1.21 of a plain sender's, of the same code twice in one run
-        of thirteen 1.08 and 1.16.
+        another; the median of seven rounds was 1.01 to 1.21 of a plain sender's. Two sides of the same code, in one
+        run of thirteen rounds, were at 1.08 and 1.16 of it.
     """
 
     number: int
