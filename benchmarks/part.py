@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from benchmarks.table import Result, Row
 
 def run(name: str, module: str) -> Result:
     """Run a part and return what it measured, even when it ended with an error; the error is on stderr."""
+    # What the part before has written would go to the disk while this one is timed.
+    os.sync()
     started = time.monotonic()
     with tempfile.NamedTemporaryFile() as file:
         process = subprocess.Popen([sys.executable, "-m", "benchmarks.part", module, file.name])
