@@ -19,12 +19,14 @@ from tests.support.worklist import new_workitem
 _LINK = re.compile(r"http\S+#\S+")
 # `python -m local.events`, for a stack in another folder.
 _EVENTS = """
-import sys
+import signal, sys
 from pathlib import Path
 from local import events
 from local.settings import Settings
 settings = Settings.from_environment({}, Path(sys.argv[1]))
 events.Settings.from_environment = staticmethod(lambda: settings)
+# As in a terminal: a shell has its background programs ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(events.main())
 """
 
@@ -79,7 +81,9 @@ def test_events_are_shown_as_they_come_until_it_is_stopped(stack: Stack) -> None
             assert shown.stdout is not None
             line = next(line for line in shown.stdout if study in line)
             assert "Workitem" in line
+            # AND it ends as by Ctrl-C
+            shown.send_signal(signal.SIGINT)
+            assert shown.wait(30) == 0
         finally:
             waited_long_enough.cancel()
-            shown.send_signal(signal.SIGINT)
-        assert shown.wait(30) == 0
+            shown.kill()
