@@ -1,7 +1,7 @@
 // Leafs through a stack by the share page's own module, in a time of its own: no test waits, or depends on a machine.
 // node leafing.mjs <folder of web/share> <scenario as JSON>: prints what came onto the stage, and what was asked for.
 
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -38,6 +38,7 @@ writeFileSync(join(place, "api.mjs"), `${classes}\n${again}\nexport const pictur
 writeFileSync(join(place, "pictures.mjs"), readFileSync(join(folder, "pictures.js"), "utf-8").replace("./api.js", "./api.mjs"));
 const { Pictures } = await import(join(place, "pictures.mjs"));
 const { Unavailable } = await import(join(place, "api.mjs"));
+rmSync(place, { recursive: true });
 
 const asked = [];
 let underWay = 0;
